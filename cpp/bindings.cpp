@@ -1,0 +1,201 @@
+// The Python face of the engine: arrays in, arrays filled. Arguments have been checked in Python; what is
+// checked again here is what memory safety depends on.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <optional>
+#include <stdexcept>
+#include <string>
+
+#include "dispatch.h"
+#include "engine.h"
+#include "machine.h"
+
+namespace py = pybind11;
+
+namespace bitdrop {
+namespace {
+
+// Below this many elements the work takes less time than handing the interpreter lock over.
+constexpr py::ssize_t kHoldLock = 8192;
+
+// Releases the interpreter lock: the caller's references keep the arrays alive, and nothing of Python is touched.
+template <class Work> void without_lock(py::ssize_t elements, Work work) {
+    if (elements < kHoldLock) return work();
+    py::gil_scoped_release released;
+    work();
+}
+
+const Kernels& kernels_named(const std::optional<std::string>& isa) {
+    if (!isa) return active_kernels();
+    if (const Kernels* kernels = find_kernels(*isa)) return *kernels;
+    throw py::value_error("no such instruction set on this machine: " + *isa);
+}
+
+Layout layout_of(const py::array& x, const py::array& out) {
+    Layout layout;
+    const py::ssize_t axes = x.ndim();
+    if (axes != out.ndim() || axes > kMaxAxes) throw py::value_error("x and out have different shapes");
+    if (axes == 0) layout.add_axis(1, x.itemsize(), out.itemsize());
+    for (py::ssize_t axis = 0; axis < axes; ++axis) {
+        if (x.shape(axis) != out.shape(axis)) throw py::value_error("x and out have different shapes");
+        layout.add_axis(x.shape(axis), x.strides(axis), out.strides(axis));
+    }
+    return layout;
+}
+
+uint8_t* bytes_of(const py::object& bits, py::ssize_t elements, bool writable) {
+    const auto array = py::reinterpret_borrow<py::array>(bits);
+    if (!py::isinstance<py::array>(bits) || array.ndim() != 1 || array.itemsize() != 1 || array.strides(0) != 1 ||
+        array.shape(0) < (elements + 7) / 8)
+        throw py::value_error("bits must be a contiguous array of (size + 7) // 8 bytes");
+    return static_cast<uint8_t*>(writable ? const_cast<py::array&>(array).mutable_data() : const_cast<void*>(array.data()));
+}
+
+Job job_of(const py::array& x, py::array& out, int dtype, double scale, const std::optional<std::string>& isa) {
+    static constexpr py::ssize_t kSizes[kDTypes] = {2, 2, 4, 8};
+    if (dtype < 0 || dtype >= kDTypes || x.itemsize() != kSizes[dtype] || out.itemsize() != kSizes[dtype])
+        throw py::value_error("x and out must be of the dtype that their code says");
+    Job job = {};
+    job.kernels = &kernels_named(isa);
+    job.dtype = static_cast<DType>(dtype);
+    job.src = x.data();
+    job.dst = out.mutable_data();
+    job.layout = layout_of(x, out);
+    job.scale = scale;
+    job.threads = num_threads();
+    return job;
+}
+
+void drop(const py::array& x, py::array& out, const py::object& bits, int dtype, uint64_t key0, uint64_t key1,
+          uint64_t stream, double p, double scale, const std::optional<std::string>& isa) {
+    Job job = job_of(x, out, dtype, scale, isa);
+    const Plan plan = make_plan(key0, key1, stream, p);
+    job.plan = &plan;
+    if (!bits.is_none()) job.bits = bytes_of(bits, x.size(), true);
+    without_lock(x.size(), [&] { run(job); });
+}
+
+void apply(const py::array& x, py::array& out, const py::object& bits, int dtype, double scale,
+           const std::optional<std::string>& isa) {
+    Job job = job_of(x, out, dtype, scale, isa);
+    job.bits = bytes_of(bits, x.size(), false);
+    without_lock(x.size(), [&] { run(job); });
+}
+
+py::array_t<uint8_t> bits(uint64_t key0, uint64_t key1, uint64_t stream, double p, uint64_t start, uint64_t stop,
+                          const std::optional<std::string>& isa) {
+    if (stop < start) throw py::value_error("stop must not be before start");
+    const Kernels& kernels = kernels_named(isa);
+    const Plan plan = make_plan(key0, key1, stream, p);
+    const auto count = static_cast<py::ssize_t>(stop - start);
+    py::array_t<uint8_t> packed((count + 7) / 8);
+    uint8_t* bytes = packed.mutable_data();
+    without_lock(count, [&] { make_bits(kernels, plan, start, stop - start, bytes, num_threads()); });
+    return packed;
+}
+
+// Where an array's elements lie: from the first byte to after the last.
+struct Bounds {
+    const char* low;
+    const char* high;
+};
+
+Bounds bounds_of(const py::array& array) {
+    Bounds bounds = {static_cast<const char*>(array.data()), static_cast<const char*>(array.data()) + array.itemsize()};
+    for (py::ssize_t axis = 0; axis < array.ndim(); ++axis) {
+        const py::ssize_t reach = (array.shape(axis) - 1) * array.strides(axis);
+        (reach < 0 ? bounds.low : bounds.high) += reach;
+    }
+    return bounds;
+}
+
+// Sorted by step, each axis must step over all that the smaller ones span. Exotic views without overlap that
+// break this rule are counted as overlapping.
+bool overlaps_itself(const py::array& array) {
+    py::ssize_t spanned = array.itemsize();
+    bool used[kMaxAxes] = {};
+    for (;;) {
+        py::ssize_t smallest = -1;
+        for (py::ssize_t axis = 0; axis < array.ndim(); ++axis) {
+            if (used[axis] || array.shape(axis) == 1) continue;
+            if (smallest < 0 || std::abs(array.strides(axis)) < std::abs(array.strides(smallest))) smallest = axis;
+        }
+        if (smallest < 0) return false;
+        used[smallest] = true;
+        const py::ssize_t step = std::abs(array.strides(smallest));
+        if (step < spanned) return true;
+        spanned += step * (array.shape(smallest) - 1);
+    }
+}
+
+enum Overlap { none, same, possible, itself };
+
+// How the memory of `out` lies to that of x; `possible` where only their bounds are known to meet.
+Overlap overlap(const py::array& x, const py::array& out) {
+    if (x.size() == 0 || out.size() == 0) return none;
+    if (overlaps_itself(out)) return itself;
+    const Bounds a = bounds_of(x), b = bounds_of(out);
+    if (a.high <= b.low || b.high <= a.low) return none;
+    if (x.data() != out.data() || x.ndim() != out.ndim()) return possible;
+    for (py::ssize_t axis = 0; axis < x.ndim(); ++axis)
+        if (x.shape(axis) != 1 && x.strides(axis) != out.strides(axis)) return possible;
+    return same;
+}
+
+py::tuple slice(const std::string& isa, double p, const py::array_t<uint64_t, py::array::c_style>& draws) {
+    const Plan plan = make_plan(0, 0, 0, p);
+    if (draws.ndim() != 2 || draws.shape(0) != plan.levels || draws.shape(1) != kLanes)
+        throw py::value_error("draws must be of shape (levels, 16)");
+    py::array_t<uint64_t> keep(kLanes), undecided(kLanes);
+    kernels_named(isa).slice(plan, draws.data(), keep.mutable_data(), undecided.mutable_data());
+    return py::make_tuple(keep, undecided);
+}
+
+py::tuple plan_of(double p) {
+    const Plan plan = make_plan(0, 0, 0, p);
+    return py::make_tuple(plan.threshold, plan.levels, plan.ties != 0);
+}
+
+std::vector<std::string> isas() {
+    std::vector<std::string> names;
+    for (const Kernels* kernels : available_kernels()) names.emplace_back(kernels->name);
+    return names;
+}
+
+}  // namespace
+}  // namespace bitdrop
+
+PYBIND11_MODULE(_core, m) {
+    using namespace bitdrop;
+    const auto isa = py::arg("isa") = py::none();
+    m.attr("MASK_FORMAT") = kMaskFormat;
+    m.attr("COMPILER") = BITDROP_COMPILER;
+
+    m.def("drop", &drop, py::arg("x"), py::arg("out"), py::arg("bits"), py::arg("dtype"), py::arg("key0"),
+          py::arg("key1"), py::arg("stream"), py::arg("p"), py::arg("scale"), isa);
+    m.def("apply", &apply, py::arg("x"), py::arg("out"), py::arg("bits"), py::arg("dtype"), py::arg("scale"), isa);
+    m.def("bits", &bits, py::arg("key0"), py::arg("key1"), py::arg("stream"), py::arg("p"), py::arg("start"),
+          py::arg("stop"), isa);
+
+    m.attr("OVERLAP_NONE") = static_cast<int>(Overlap::none);
+    m.attr("OVERLAP_SAME") = static_cast<int>(Overlap::same);
+    m.attr("OVERLAP_POSSIBLE") = static_cast<int>(Overlap::possible);
+    m.attr("OVERLAP_ITSELF") = static_cast<int>(Overlap::itself);
+    m.def("overlap", [](const py::array& x, const py::array& out) { return static_cast<int>(overlap(x, out)); },
+          py::arg("x"), py::arg("out"));
+
+    m.def("isas", &isas);
+    m.def("get_isa", [] { return active_kernels().name; });
+    m.def("set_isa", [](const std::string& name) { set_active_kernels(kernels_named(name)); }, py::arg("name"));
+    m.def("get_num_threads", &num_threads);
+    m.def("set_num_threads", &set_num_threads, py::arg("n"));
+    m.def("get_streaming_threshold", &streaming_threshold);
+    m.def("set_streaming_threshold", &set_streaming_threshold, py::arg("nbytes"));
+    m.def("last_level_cache", &last_level_cache_bytes);
+
+    m.def("plan", &plan_of, py::arg("p"));
+    m.def("slice", &slice, py::arg("isa"), py::arg("p"), py::arg("draws"));
+    m.def("tie_keeps", &tie_keeps, py::arg("threshold"), py::arg("hash"));
+}

@@ -1,0 +1,37 @@
+// The floating-point mode that results must not depend on: to nearest even, denormals respected.
+#pragma once
+
+#if defined(BITDROP_X86)
+#include <xmmintrin.h>
+#else
+#include <cfenv>
+#endif
+
+namespace bitdrop {
+
+// Sets the default mode for its lifetime and puts the caller's back, status flags included.
+class DefaultFloatMode {
+public:
+    DefaultFloatMode(const DefaultFloatMode&) = delete;
+    DefaultFloatMode& operator=(const DefaultFloatMode&) = delete;
+
+#if defined(BITDROP_X86)
+    // MXCSR alone: the kernels do not use the x87 unit, and fesetenv would take a hundred cycles for it.
+    DefaultFloatMode() : saved_(_mm_getcsr()) { _mm_setcsr(0x1F80); }
+    ~DefaultFloatMode() { _mm_setcsr(saved_); }
+
+private:
+    unsigned saved_;
+#else
+    DefaultFloatMode() {
+        std::fegetenv(&saved_);
+        std::fesetenv(FE_DFL_ENV);
+    }
+    ~DefaultFloatMode() { std::fesetenv(&saved_); }
+
+private:
+    std::fenv_t saved_;
+#endif
+};
+
+}  // namespace bitdrop

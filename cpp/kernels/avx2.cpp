@@ -1,0 +1,9 @@
+#include "simd_avx2.h"
+
+#include "kernels.inl"
+
+namespace bitdrop {
+
+extern const Kernels kAvx2Kernels = table("avx2");
+
+}  // namespace bitdrop

@@ -1,0 +1,9 @@
+#include "simd_neon.h"
+
+#include "kernels.inl"
+
+namespace bitdrop {
+
+extern const Kernels kNeonKernels = table("neon");
+
+}  // namespace bitdrop

@@ -1,0 +1,107 @@
+// Vector type for SSE2, which every x86-64 machine has.
+#pragma once
+
+#include <emmintrin.h>
+
+#include "../half.h"
+
+namespace bitdrop {
+namespace {
+
+struct Vec {
+    // Words: 64-bit lanes, for making bits.
+    using Words = __m128i;
+    static constexpr int kWords = 2;
+    static constexpr int kChains = 2;  // of eight possible: more would not fit the sixteen registers
+
+    static Words load_words(const uint64_t* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
+    static void store_words(uint64_t* p, Words a) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), a); }
+    static Words broadcast(uint64_t a) { return _mm_set1_epi64x(static_cast<long long>(a)); }
+    static Words add(Words a, Words b) { return _mm_add_epi64(a, b); }
+    static Words multiply(Words a, Words b) {  // from 32-bit products: there is no 64-bit multiplication
+        const __m128i cross = _mm_add_epi64(_mm_mul_epu32(_mm_srli_epi64(a, 32), b),
+                                            _mm_mul_epu32(a, _mm_srli_epi64(b, 32)));
+        return _mm_add_epi64(_mm_mul_epu32(a, b), _mm_slli_epi64(cross, 32));
+    }
+    static Words bit_and(Words a, Words b) { return _mm_and_si128(a, b); }
+    static Words bit_or(Words a, Words b) { return _mm_or_si128(a, b); }
+    static Words bit_xor(Words a, Words b) { return _mm_xor_si128(a, b); }
+    static Words bit_xor(Words a, Words b, Words c) { return bit_xor(bit_xor(a, b), c); }
+    static Words and_xor(Words a, Words b, Words c) { return bit_xor(bit_and(a, b), c); }
+    template <int n> static Words shift_left(Words a) { return _mm_slli_epi64(a, n); }
+    template <int n> static Words shift_right(Words a) { return _mm_srli_epi64(a, n); }
+    static bool any(Words a) { return _mm_movemask_epi8(_mm_cmpeq_epi32(a, _mm_setzero_si128())) != 0xFFFF; }
+
+    // Floats: 4 or 2 lanes, for applying them. Half types widen to Singles.
+    using Singles = __m128;
+    using Doubles = __m128d;
+    static constexpr int kSingles = 4;
+    static constexpr int kDoubles = 2;
+
+    static Singles load(const float* p) { return _mm_loadu_ps(p); }
+    static Doubles load(const double* p) { return _mm_loadu_pd(p); }
+    static Singles load(const Float16* p) {  // one by one: conversion came with F16C
+        Float16 halves[kSingles];
+        std::memcpy(halves, p, sizeof halves);
+        return _mm_setr_ps(widen(halves[0]), widen(halves[1]), widen(halves[2]), widen(halves[3]));
+    }
+    static Singles load(const BFloat16* p) {
+        const __m128i halves = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+        return _mm_castsi128_ps(_mm_unpacklo_epi16(_mm_setzero_si128(), halves));
+    }
+
+    static Singles broadcast_scale(float a) { return _mm_set1_ps(a); }
+    static Doubles broadcast_scale(double a) { return _mm_set1_pd(a); }
+    static Singles multiply(Singles a, Singles b) { return _mm_mul_ps(a, b); }
+    static Doubles multiply(Doubles a, Doubles b) { return _mm_mul_pd(a, b); }
+
+    // Selector: the bit of each lane within the 32 bits that begin at the unit's byte, in every half of a lane.
+    using Selector = __m128i;
+    using Bits = __m128i;
+    static Selector selector(Singles, unsigned first_bit) {
+        return _mm_sll_epi32(_mm_setr_epi32(1, 2, 4, 8), _mm_cvtsi32_si128(static_cast<int>(first_bit)));
+    }
+    static Selector selector(Doubles, unsigned first_bit) {
+        return _mm_sll_epi32(_mm_setr_epi32(1, 1, 2, 2), _mm_cvtsi32_si128(static_cast<int>(first_bit)));
+    }
+    static Bits broadcast_bits(uint32_t bits) { return _mm_set1_epi32(static_cast<int>(bits)); }
+    static Singles keep(Singles a, Bits bits, Selector selector) {
+        const __m128i kept = _mm_cmpeq_epi32(_mm_and_si128(bits, selector), selector);
+        return _mm_and_ps(a, _mm_castsi128_ps(kept));
+    }
+    static Doubles keep(Doubles a, Bits bits, Selector selector) {
+        const __m128i kept = _mm_cmpeq_epi32(_mm_and_si128(bits, selector), selector);
+        return _mm_and_pd(a, _mm_castsi128_pd(kept));
+    }
+
+    template <bool streaming> static void store(float* p, Singles a) {
+        streaming ? _mm_stream_ps(p, a) : _mm_storeu_ps(p, a);
+    }
+    template <bool streaming> static void store(double* p, Doubles a) {
+        streaming ? _mm_stream_pd(p, a) : _mm_storeu_pd(p, a);
+    }
+    // Four halves are eight bytes, for which there is no streaming vector store.
+    template <bool> static void store(Float16* p, Singles a) {
+        float wide[kSingles];
+        _mm_storeu_ps(wide, a);
+        Float16 halves[kSingles];
+        for (int i = 0; i < kSingles; ++i) halves[i] = narrow_float16(wide[i]);
+        std::memcpy(static_cast<void*>(p), halves, sizeof halves);
+    }
+    template <bool> static void store(BFloat16* p, Singles a) {
+        const __m128i bits = _mm_castps_si128(a);
+        const __m128i last_bit = _mm_and_si128(_mm_srli_epi32(bits, 16), _mm_set1_epi32(1));
+        const __m128i rounded = _mm_add_epi32(_mm_add_epi32(bits, _mm_set1_epi32(0x7FFF)), last_bit);
+        const __m128i nan = _mm_castps_si128(_mm_cmpunord_ps(a, a));
+        const __m128i quiet = _mm_and_si128(nan, _mm_or_si128(bits, _mm_set1_epi32(0x400000)));
+        const __m128i wide = _mm_or_si128(quiet, _mm_andnot_si128(nan, rounded));
+        const __m128i high = _mm_srai_epi32(wide, 16);  // sign-extended, so the saturating pack changes nothing
+        _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi32(high, high));
+    }
+
+    static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+    static void fence() { _mm_sfence(); }
+};
+
+}  // namespace
+}  // namespace bitdrop

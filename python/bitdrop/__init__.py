@@ -1,0 +1,32 @@
+"""Dropout for NumPy arrays at the cost of a copy: exact, and the same on every machine.
+
+>>> import numpy as np, bitdrop
+>>> layer = bitdrop.Dropout(p=0.5, rng=0)
+>>> x = np.ones((2, 4), dtype=np.float32)
+>>> y = layer(x)               # training: drop, scale the survivors by 1 / (1 - p)
+>>> dx = layer.backward(x)     # the same units, the same scale
+>>> bool((dx == y).all())
+True
+>>> layer.eval()(x) is x       # inference: x as it is
+True
+"""
+
+from bitdrop._config import configure_from_environment, get_num_threads, set_num_threads, show_config
+from bitdrop._core import MASK_FORMAT
+from bitdrop._version import __version__
+from bitdrop.functional import dropout
+from bitdrop.layers import Dropout
+from bitdrop.mask import Mask
+
+__all__ = [
+    "MASK_FORMAT",
+    "Dropout",
+    "Mask",
+    "__version__",
+    "dropout",
+    "get_num_threads",
+    "set_num_threads",
+    "show_config",
+]
+
+configure_from_environment()

@@ -1,0 +1,212 @@
+"""What is wrong with an argument, and how the user is told: every check and message is here, once."""
+
+import operator
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitdrop import _core
+
+Array = NDArray[Any]
+Shape = tuple[int, ...]
+
+_CODES: dict[np.dtype[Any], int] = {
+    np.dtype(np.float16): 0,
+    np.dtype(np.float32): 2,
+    np.dtype(np.float64): 3,
+}
+_BFLOAT16 = 1
+_DTYPES = "float16, bfloat16 (ml_dtypes), float32 or float64"
+
+
+def probability(p: Any, name: str = "p") -> float:
+    """Return `p` as a float in [0, 1]."""
+    if type(p) is not float:
+        if isinstance(p, (bool, np.bool_)) or not isinstance(p, Real):
+            raise TypeError(f"{name} must be a number in [0, 1], but got {p!r} of type {_type_name(p)}.")
+        p = float(p)
+    if 0.0 <= p <= 1.0:
+        return p
+    raise ValueError(f"{name} must be in [0, 1], but got {p!r}.")
+
+
+class DefaultP(float):
+    """The p of a call that gives none: a float like others that can be told from the same number given."""
+
+
+def drop_probability(p: Any, keep_prob: Any) -> float:
+    """Return the p that is meant by one of the two ways to give it."""
+    if keep_prob is None:
+        return probability(float(p) if isinstance(p, DefaultP) else p)
+    if not isinstance(p, DefaultP):
+        raise TypeError(f"p and keep_prob exclude each other, but got p={p!r} and keep_prob={keep_prob!r}.")
+    return 1.0 - probability(keep_prob, "keep_prob")
+
+
+def flag(value: Any, name: str) -> bool:
+    """Return `value` as a bool, if it is one."""
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    raise TypeError(f"{name} must be True or False, but got {value!r}.")
+
+
+def choice(value: Any, name: str, choices: tuple[str, ...]) -> None:
+    """Check that `value` is one of `choices`."""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}, but got {value!r}.")
+
+
+def count(value: Any, name: str, most: int) -> int:
+    """Return `value` as an int from 1 to `most`."""
+    number = word(value, name)
+    if 1 <= number <= most:
+        return number
+    raise ValueError(f"{name} must be from 1 to {most}, but got {number}.")
+
+
+def scale(value: Any) -> float:
+    """Return `value` as a finite float."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
+        raise TypeError(f"scale must be a number or None, but got {value!r}.")
+    number = float(value)
+    if not np.isfinite(number):
+        raise ValueError(f"scale must be finite, but got {number!r}.")
+    return number
+
+
+def word(value: Any, name: str) -> int:
+    """Return `value` as an int in [0, 2**64)."""
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be an int, but got {value!r}.")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an int, but got {value!r}.") from None
+    if 0 <= number < 2**64:
+        return number
+    raise ValueError(f"{name} must be in [0, 2**64), but got {number}.")
+
+
+def key(value: Any) -> tuple[int, int]:
+    """Return `value` as two ints in [0, 2**64)."""
+    if not isinstance(value, (Sequence, np.ndarray)) or isinstance(value, (str, bytes)) or len(value) != 2:
+        raise TypeError(f"key must be two ints in [0, 2**64), but got {value!r}.")
+    return word(value[0], "key[0]"), word(value[1], "key[1]")
+
+
+def shape(value: Any) -> Shape:
+    """Return `value` as a tuple of lengths."""
+    lengths = value if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else (value,)
+    try:
+        axes = tuple(operator.index(length) for length in lengths)
+    except TypeError:
+        raise TypeError(f"shape must be a tuple of ints, but got {value!r}.") from None
+    if any(length < 0 for length in axes):
+        raise ValueError(f"shape must not have negative lengths, but got {axes}.")
+    return axes
+
+
+def array(x: Any, name: str = "x") -> tuple[Array, int]:
+    """Return `x` as an array of a supported dtype, and the dtype's code in `bitdrop._core`."""
+    if type(x) is not np.ndarray:
+        x = _converted(x, name)
+    code = _CODES.get(x.dtype)
+    return x, _rare_code(x.dtype, name) if code is None else code
+
+
+def _converted(x: Any, name: str) -> Array:
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array, whose mask would be lost: pass {name}.filled(value).")
+    if isinstance(x, np.ndarray):
+        return x
+    if hasattr(x, "__dask_graph__") or hasattr(x, "compute"):
+        raise TypeError(f"{name} is lazy ({_type_name(x)}): pass {name}.compute().")
+    if hasattr(x, "to_numpy"):
+        raise TypeError(f"{name} has labels that would be lost ({_type_name(x)}): pass {name}.to_numpy().")
+    try:
+        if hasattr(x, "__dlpack__") and not hasattr(x, "__array__"):
+            return np.from_dlpack(x)
+        return np.asarray(x)
+    except Exception as error:
+        message = f"{name} must be an array of {_DTYPES}, but {_type_name(x)} does not convert to one: {error}."
+        raise TypeError(message) from error
+
+
+def _rare_code(dtype: np.dtype[Any], name: str) -> int:
+    if dtype.name == "bfloat16" and dtype.itemsize == 2 and dtype.isnative:
+        _CODES[dtype] = _BFLOAT16  # made known here, because bitdrop does not need ml_dtypes to be installed
+        return _BFLOAT16
+    if not dtype.isnative and dtype.newbyteorder("=") in _CODES:
+        hint = f"pass {name}.astype('{dtype.newbyteorder('=').name}'), which is in this machine's byte order"
+    else:
+        hint = f"pass {name}.astype('float32'), say"
+    raise TypeError(f"{name} must be of {_DTYPES}, but its dtype is {dtype!s}: {hint}.")
+
+
+def output(out: Any, x: Array, name: str = "x") -> None:
+    """Check that a result for `x` can be written into `out`."""
+    if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
+        raise TypeError(f"out must be a NumPy array, but got {_type_name(out)}.")
+    if out.dtype != x.dtype:
+        raise TypeError(f"out must be of {name}'s dtype, {x.dtype}, but its dtype is {out.dtype}.")
+    if out.shape != x.shape:
+        raise ValueError(f"out must have {name}'s shape, {x.shape}, but its shape is {out.shape}.")
+    if not out.flags.writeable:
+        raise ValueError("out is read-only: pass an array that may be written to.")
+    overlap = _core.overlap(x, out)
+    if overlap == _core.OVERLAP_ITSELF:
+        raise ValueError("out has elements that share memory with each other: pass an array without overlap.")
+    if overlap == _core.OVERLAP_POSSIBLE and np.shares_memory(x, out):
+        raise ValueError(f"out overlaps {name} in part: pass {name} itself, or an array apart from it.")
+
+
+def same_shape(x: Array, expected: Shape, name: str) -> None:
+    """Check that `x` has the shape of the mask that is applied to it."""
+    if x.shape != expected:
+        raise ValueError(f"{name} must have the shape of the mask, {expected}, but its shape is {x.shape}.")
+
+
+def inplace_target(x: Any, out: Any) -> Array:
+    """Return the array that an in-place layer writes to, which is `x`."""
+    if out is not None:
+        raise TypeError("out must not be given to a layer with inplace=True, which writes into x.")
+    if not isinstance(x, np.ndarray):
+        raise TypeError(f"x must be a NumPy array for a layer with inplace=True, but got {_type_name(x)}.")
+    if not x.flags.writeable:
+        raise ValueError("x is read-only, and the layer has inplace=True: pass x.copy().")
+    return x
+
+
+def mask_format(number: Any, what: str) -> None:
+    """Check that `what` was made by the mask format of this version."""
+    if number != _core.MASK_FORMAT:
+        here = _core.MASK_FORMAT
+        raise ValueError(f"{what} is of mask format {number!r}, but this version of bitdrop makes format {here}.")
+
+
+def state(value: Any) -> tuple[tuple[int, int], int]:
+    """Return key and position out of a layer's state."""
+    names = {"format", "key", "position"}
+    if not isinstance(value, dict) or set(value) != names:
+        raise TypeError(f"state must be a dict of {sorted(names)}, but got {value!r}.")
+    mask_format(value["format"], "The state")
+    return key(value["key"]), word(value["position"], "position")
+
+
+def stream_left(position: int) -> None:
+    """Check that the layer has not used up its stream numbers."""
+    if position >= 2**64:
+        raise RuntimeError("The layer has used all 2**64 stream numbers of its key: set its state to a new key.")
+
+
+def no_forward_yet() -> NoReturn:
+    """Say that there is no mask to go back through."""
+    raise RuntimeError("backward needs the mask of a forward pass: call the layer on an input first.")
+
+
+def _type_name(value: object) -> str:
+    kind = type(value)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

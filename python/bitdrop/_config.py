@@ -1,0 +1,116 @@
+"""Settings of the process: instruction set and threads, from the environment and by call; facts about both."""
+
+import math
+import os
+import platform
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from bitdrop import _checks, _core
+from bitdrop._version import __version__
+
+_MOST_THREADS = 1024
+
+
+def get_num_threads() -> int:
+    """Return how many threads a call may use.
+
+    Returns
+    -------
+    int
+        At first the environment variable BITDROP_NUM_THREADS, or else the CPUs that this process may use.
+    """
+    return _core.get_num_threads()
+
+
+def set_num_threads(n: int) -> None:
+    """Set how many threads a call may use; small arrays use fewer. Results do not depend on it.
+
+    Parameters
+    ----------
+    n : int
+        From 1 to 1024.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If n is not an int, or out of range.
+    """
+    _core.set_num_threads(_checks.count(n, "n", _MOST_THREADS))
+
+
+def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] | None:
+    """Print what a bug report should say: versions, instruction sets, threads, compiler.
+
+    Parameters
+    ----------
+    mode : {"stdout", "dicts"}
+        "stdout" prints and returns None, "dicts" returns a dict.
+
+    Returns
+    -------
+    dict or None
+        The facts, by name.
+
+    Raises
+    ------
+    ValueError
+        If mode is neither of the two.
+    """
+    facts = {
+        "bitdrop": __version__,
+        "mask_format": _core.MASK_FORMAT,
+        "instruction_set": _core.get_isa(),
+        "instruction_sets_available": _core.isas(),
+        "threads": _core.get_num_threads(),
+        "cpus": usable_cpus(),
+        "last_level_cache": _core.last_level_cache(),
+        "streaming_threshold": _core.get_streaming_threshold(),
+        "compiler": _core.COMPILER,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+    }
+    if mode == "dicts":
+        return facts
+    _checks.choice(mode, "mode", ("stdout", "dicts"))
+    width = max(map(len, facts))
+    for name, fact in facts.items():
+        print(f"{name:{width}}  {', '.join(fact) if isinstance(fact, list) else fact}")
+    return None
+
+
+def usable_cpus() -> int:
+    """Return the number of CPUs that this process may use, by affinity and by its control group."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min(cpus, _cgroup_cpus())))
+
+
+def _cgroup_cpus(root: Path = Path("/sys/fs/cgroup")) -> float:
+    """Return the control group's share of CPU time in CPUs: infinite where there is no limit."""
+    try:
+        if (limit := root / "cpu.max").exists():  # version 2
+            quota, period = limit.read_text().split()
+            return math.inf if quota == "max" else int(quota) / int(period)
+        quota_us = int((root / "cpu/cpu.cfs_quota_us").read_text())  # version 1
+        return quota_us / int((root / "cpu/cpu.cfs_period_us").read_text()) if quota_us > 0 else math.inf
+    except (OSError, ValueError):
+        return math.inf
+
+
+def configure_from_environment() -> None:
+    """Apply BITDROP_ISA and BITDROP_NUM_THREADS; what they may not be is an ImportError."""
+    isa = os.environ.get("BITDROP_ISA")
+    if isa:
+        if isa not in _core.isas():
+            possible = ", ".join(_core.isas())
+            raise ImportError(f"BITDROP_ISA is {isa!r}, but this machine can run: {possible}. Set it to one of them.")
+        _core.set_isa(isa)
+    threads = os.environ.get("BITDROP_NUM_THREADS")
+    if threads and not (threads.isdecimal() and 1 <= int(threads) <= _MOST_THREADS):
+        raise ImportError(
+            f"BITDROP_NUM_THREADS must be an integer from 1 to {_MOST_THREADS}, but it is {threads!r}."
+        )
+    _core.set_num_threads(int(threads) if threads else min(usable_cpus(), _MOST_THREADS))

@@ -1,0 +1,128 @@
+"""Dropout as a function."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from bitdrop import _checks, _core
+from bitdrop._checks import Array
+from bitdrop._rng import RNGLike, draw_key
+from bitdrop.mask import Mask, keep_scale
+
+Scaling = Literal["inverted", "vanilla"]
+SCALINGS = ("inverted", "vanilla")
+
+
+def dropout(
+    x: ArrayLike,
+    p: float = 0.5,
+    *,
+    training: bool = True,
+    scaling: Scaling = "inverted",
+    rng: RNGLike | None = None,
+    out: Array | None = None,
+) -> tuple[Array, Mask]:
+    """Set each element to zero with probability `p`, and scale the rest so that the mean stays.
+
+    Parameters
+    ----------
+    x : array_like
+        Of any shape and strides, and of dtype float16, bfloat16 (``ml_dtypes``), float32 or float64.
+    p : float, default 0.5
+        Probability that an element is dropped, in [0, 1].
+    training : bool, default True
+        Whether to drop. At inference nothing is dropped, and x itself is returned if nothing is scaled.
+    scaling : {"inverted", "vanilla"}
+        "inverted": kept elements are multiplied by 1 / (1 - p) in training, as PyTorch, Keras and JAX do.
+        "vanilla": nothing is scaled in training, and everything is multiplied by 1 - p at inference, as in
+        the original paper [1]_.
+    rng : None, int, sequence of ints, SeedSequence, BitGenerator or Generator, optional
+        Where the mask's key is drawn from, as Scientific Python's SPEC 7 has it. A Generator is advanced in
+        training, also where p is 0. None uses entropy of the system.
+    out : ndarray, optional
+        Where to write the result: an array of x's shape and dtype with any strides, or x itself.
+
+    Returns
+    -------
+    y : ndarray
+        ``out``, or a new array, or x itself. A dropped element is +0.0, whatever x held.
+    mask : Mask
+        What was dropped; ``mask.backward(dy)`` is the gradient with respect to x.
+
+    Raises
+    ------
+    TypeError
+        If p is not a number; if x is of another dtype, of non-native byte order, masked or lazy; if out is
+        not of x's dtype.
+    ValueError
+        If p is not in [0, 1]; if out is of another shape, read-only, overlaps itself, or overlaps x in part.
+
+    References
+    ----------
+    .. [1] N. Srivastava, G. Hinton, A. Krizhevsky, I. Sutskever and R. Salakhutdinov, "Dropout: a simple way
+       to prevent neural networks from overfitting", Journal of Machine Learning Research 15, 2014.
+
+    Examples
+    --------
+    >>> import numpy as np, bitdrop
+    >>> x = np.arange(8, dtype=np.float32)
+    >>> y, mask = bitdrop.dropout(x, p=0.5, rng=1)
+    >>> y
+    array([ 0.,  0.,  4.,  6.,  0.,  0., 12.,  0.], dtype=float32)
+    >>> mask.backward(np.ones(8, dtype=np.float32))
+    array([0., 0., 2., 2., 0., 0., 2., 0.], dtype=float32)
+    """
+    p = _checks.probability(p)
+    _checks.choice(scaling, "scaling", SCALINGS)
+    if _checks.flag(training, "training"):
+        return drop(x, p, training_scale(p, scaling), lambda: (draw_key(rng), 0), out)
+    return infer(x, inference_scale(p, scaling), out)
+
+
+def training_scale(p: float, scaling: Scaling) -> float:
+    """Return the factor of kept elements in training."""
+    return keep_scale(p) if scaling == "inverted" else 1.0
+
+
+def inference_scale(p: float, scaling: Scaling) -> float:
+    """Return the factor of all elements at inference."""
+    return 1.0 if scaling == "inverted" else 1.0 - p
+
+
+def drop(  # noqa: PLR0917
+    x: ArrayLike,
+    p: float,
+    scale: float,
+    take_key: Callable[[], tuple[tuple[int, int], int]],
+    out: Array | None,
+    store_bits: bool = True,
+) -> tuple[Array, Mask]:
+    """Drop elements of x, with p and scale that were checked.
+
+    `take_key` gives key and stream number. It is called once nothing can fail any more, so that an error uses
+    up neither a draw of the user's generator nor a stream number.
+    """
+    values, dtype = _checks.array(x)
+    if out is None:
+        out = np.empty_like(values, subok=False)
+    else:
+        _checks.output(out, values)
+    bits = np.empty((values.size + 7) >> 3, np.uint8) if store_bits else None
+    key, stream = take_key()
+    _core.drop(values, out, bits, dtype, key[0], key[1], stream, p, scale)
+    return out, Mask._of(values.shape, p, key, stream, scale, bits)
+
+
+def infer(x: ArrayLike, scale: float, out: Array | None) -> tuple[Array, Mask]:
+    """Keep all elements of x, and multiply them by scale."""
+    values, _ = _checks.array(x)
+    mask = Mask._of(values.shape, 0.0, (0, 0), 0, scale, None)
+    if scale != 1.0:
+        return mask.apply(values, out=out), mask
+    if out is None:
+        return values, mask
+    _checks.output(out, values)
+    np.copyto(out, values)
+    return out, mask
