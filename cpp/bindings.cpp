@@ -50,7 +50,8 @@ uint8_t* bytes_of(const py::object& bits, py::ssize_t elements, bool writable) {
     if (!py::isinstance<py::array>(bits) || array.ndim() != 1 || array.itemsize() != 1 || array.strides(0) != 1 ||
         array.shape(0) < (elements + 7) / 8)
         throw py::value_error("bits must be a contiguous array of (size + 7) // 8 bytes");
-    return static_cast<uint8_t*>(writable ? const_cast<py::array&>(array).mutable_data() : const_cast<void*>(array.data()));
+    return static_cast<uint8_t*>(writable ? const_cast<py::array&>(array).mutable_data()
+                                          : const_cast<void*>(array.data()));
 }
 
 Job job_of(const py::array& x, py::array& out, int dtype, double scale, const std::optional<std::string>& isa) {
@@ -183,8 +184,9 @@ PYBIND11_MODULE(_core, m) {
     m.attr("OVERLAP_SAME") = static_cast<int>(Overlap::same);
     m.attr("OVERLAP_POSSIBLE") = static_cast<int>(Overlap::possible);
     m.attr("OVERLAP_ITSELF") = static_cast<int>(Overlap::itself);
-    m.def("overlap", [](const py::array& x, const py::array& out) { return static_cast<int>(overlap(x, out)); },
-          py::arg("x"), py::arg("out"));
+    m.def(
+        "overlap", [](const py::array& x, const py::array& out) { return static_cast<int>(overlap(x, out)); },
+        py::arg("x"), py::arg("out"));
 
     m.def("isas", &isas);
     m.def("get_isa", [] { return active_kernels().name; });

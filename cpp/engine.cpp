@@ -173,7 +173,8 @@ private:
     }
 
     void apply(char* dst, const char* src, uint8_t* bits, int64_t first_bit, int64_t count) const {
-        const Run run = {dst, src, static_cast<uint64_t>(count), static_cast<uint64_t>(first_bit), bits, job_.scale, false};
+        const Run run = {dst,        src,  static_cast<uint64_t>(count), static_cast<uint64_t>(first_bit), bits,
+                         job_.scale, false};
         job_.kernels->apply[static_cast<int>(job_.dtype)](run);
     }
 

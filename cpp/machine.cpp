@@ -38,7 +38,8 @@ uint64_t last_level_cache_bytes() {
 #elif defined(_WIN32)
     DWORD length = 0;
     GetLogicalProcessorInformation(nullptr, &length);
-    std::vector<SYSTEM_LOGICAL_PROCESSOR_INFORMATION> entries(length / sizeof(SYSTEM_LOGICAL_PROCESSOR_INFORMATION) + 1);
+    std::vector<SYSTEM_LOGICAL_PROCESSOR_INFORMATION> entries(length / sizeof(SYSTEM_LOGICAL_PROCESSOR_INFORMATION) +
+                                                              1);
     if (GetLogicalProcessorInformation(entries.data(), &length))
         for (const auto& entry : entries)
             if (entry.Relationship == RelationCache && entry.Cache.Size > largest) largest = entry.Cache.Size;

@@ -121,13 +121,12 @@ static inline bool tie_keeps(uint64_t threshold, uint64_t hash) {
     return level > 64 || !threshold_bit(threshold, level);
 }
 
-static inline uint64_t tie_hash(uint64_t key_ties, uint64_t index) {
-    return mix(key_ties + kGamma2 * (index + 1));
-}
+static inline uint64_t tie_hash(uint64_t key_ties, uint64_t index) { return mix(key_ties + kGamma2 * (index + 1)); }
 
 // Decides the undecided elements of `count` words, the first bit of which is element `index`.
 // Bits of `keep` are 1 where undecided.
-static inline void resolve_ties(const Plan& plan, uint64_t index, const uint64_t* undecided, uint64_t* keep, int count) {
+static inline void resolve_ties(const Plan& plan, uint64_t index, const uint64_t* undecided, uint64_t* keep,
+                                int count) {
     for (int w = 0; w < count; ++w) {
         for (uint64_t left = undecided[w]; left; left &= left - 1) {
             const uint64_t i = index + 64 * static_cast<uint64_t>(w) + static_cast<uint64_t>(trailing_zeros(left));

@@ -142,7 +142,8 @@ private:
             const bool any = slice_group(plan_, &generators, words + lane, undecided);
             generators.store(&block_, lane);
             if (any)
-                resolve_ties(plan_, row_ * kRowElements + 64 * static_cast<uint64_t>(lane), undecided, words + lane, kGroup);
+                resolve_ties(plan_, row_ * kRowElements + 64 * static_cast<uint64_t>(lane), undecided, words + lane,
+                             kGroup);
         }
         ++row_;
     }
@@ -239,7 +240,8 @@ template <class T> struct Applier {
         const Vec::Bits bits = Vec::broadcast_bits(word);
         for (int v = 0; v < kVectors; ++v) {
             const typename Number::Vector x = Vec::load(src + v * Number::kVector);
-            Vec::template store<streaming>(dst + v * Number::kVector, Vec::keep(Vec::multiply(x, scale), bits, selectors[v]));
+            Vec::template store<streaming>(dst + v * Number::kVector,
+                                           Vec::keep(Vec::multiply(x, scale), bits, selectors[v]));
         }
     }
 

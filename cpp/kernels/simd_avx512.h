@@ -54,11 +54,13 @@ struct Vec {
     using Bits = __m512i;
     static Selector selector(Singles, unsigned first_bit) {
         const __m512i lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-        return _mm512_sll_epi32(_mm512_sllv_epi32(_mm512_set1_epi32(1), lanes), _mm_cvtsi32_si128(static_cast<int>(first_bit)));
+        return _mm512_sll_epi32(_mm512_sllv_epi32(_mm512_set1_epi32(1), lanes),
+                                _mm_cvtsi32_si128(static_cast<int>(first_bit)));
     }
     static Selector selector(Doubles, unsigned first_bit) {
         const __m512i lanes = _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0);
-        return _mm512_sll_epi64(_mm512_sllv_epi64(_mm512_set1_epi64(1), lanes), _mm_cvtsi32_si128(static_cast<int>(first_bit)));
+        return _mm512_sll_epi64(_mm512_sllv_epi64(_mm512_set1_epi64(1), lanes),
+                                _mm_cvtsi32_si128(static_cast<int>(first_bit)));
     }
     static Bits broadcast_bits(uint32_t bits) { return _mm512_set1_epi32(static_cast<int>(bits)); }
     static Singles keep(Singles a, Bits bits, Selector selector) {

@@ -19,8 +19,8 @@ struct Vec {
     static Words broadcast(uint64_t a) { return _mm_set1_epi64x(static_cast<long long>(a)); }
     static Words add(Words a, Words b) { return _mm_add_epi64(a, b); }
     static Words multiply(Words a, Words b) {  // from 32-bit products: there is no 64-bit multiplication
-        const __m128i cross = _mm_add_epi64(_mm_mul_epu32(_mm_srli_epi64(a, 32), b),
-                                            _mm_mul_epu32(a, _mm_srli_epi64(b, 32)));
+        const __m128i cross =
+            _mm_add_epi64(_mm_mul_epu32(_mm_srli_epi64(a, 32), b), _mm_mul_epu32(a, _mm_srli_epi64(b, 32)));
         return _mm_add_epi64(_mm_mul_epu32(a, b), _mm_slli_epi64(cross, 32));
     }
     static Words bit_and(Words a, Words b) { return _mm_and_si128(a, b); }
