@@ -193,7 +193,10 @@ public:
         : bits_(bits + first_row * kRowBytes), left_((end + 7) / 8 - first_row * kRowBytes) {}
 
     void next(uint64_t* words) {
-        std::memcpy(words, bits_, left_ < kRowBytes ? left_ : kRowBytes);
+        if (left_ >= kRowBytes)  // of a constant size: a few moves instead of a call
+            std::memcpy(words, bits_, kRowBytes);
+        else
+            std::memcpy(words, bits_, left_);
         bits_ += kRowBytes;
         left_ -= left_ < kRowBytes ? left_ : kRowBytes;
     }
@@ -215,6 +218,8 @@ template <> struct Arithmetic<double> {
     using Vector = Vec::Doubles;
     static constexpr int kVector = Vec::kDoubles;
 };
+
+constexpr size_t kPrefetchDistance = 8192;  // bytes; measured flat from 4 to 32 KiB
 
 // A unit is the elements of whole bytes of bits and of whole vectors.
 template <class T> constexpr int kUnit = Arithmetic<T>::kVector < 8 ? 8 : Arithmetic<T>::kVector;
@@ -239,7 +244,7 @@ template <class T> struct Applier {
         std::memcpy(&word, bytes, sizeof word);
         const Vec::Bits bits = Vec::broadcast_bits(word);
         for (int v = 0; v < kVectors; ++v) {
-            const typename Number::Vector x = Vec::load(src + v * Number::kVector);
+            const typename Number::Vector x = Vec::template load<streaming>(src + v * Number::kVector);
             Vec::template store<streaming>(dst + v * Number::kVector,
                                            Vec::keep(Vec::multiply(x, scale), bits, selectors[v]));
         }
@@ -248,6 +253,7 @@ template <class T> struct Applier {
     template <bool streaming> void units(T* dst, const T* src, const uint8_t* bytes, uint64_t count) const {
         constexpr int kBytes = kUnit<T> / 8;
         for (; count >= 4; count -= 4) {
+            if (streaming) prefetch<4 * kUnit<T> * sizeof(T)>(src);
             for (int u = 0; u < 4; ++u) unit<streaming>(dst + u * kUnit<T>, src + u * kUnit<T>, bytes + u * kBytes);
             dst += 4 * kUnit<T>;
             src += 4 * kUnit<T>;
@@ -259,6 +265,12 @@ template <class T> struct Applier {
             src += kUnit<T>;
             bytes += kBytes;
         }
+    }
+
+    // Asks for the `bytes` that follow at a distance: while bits are made, memory would be idle.
+    template <size_t bytes> static void prefetch(const T* src) {
+        for (size_t line = 0; line < bytes; line += 64)
+            Vec::prefetch(reinterpret_cast<const char*>(src) + kPrefetchDistance + line);
     }
 
     // Fewer elements than a unit: through a buffer, so that nothing outside them is touched.

@@ -38,12 +38,12 @@ struct Vec {
     static constexpr int kSingles = 8;
     static constexpr int kDoubles = 4;
 
-    static Singles load(const float* p) { return _mm256_loadu_ps(p); }
-    static Doubles load(const double* p) { return _mm256_loadu_pd(p); }
-    static Singles load(const Float16* p) {
+    template <bool> static Singles load(const float* p) { return _mm256_loadu_ps(p); }
+    template <bool> static Doubles load(const double* p) { return _mm256_loadu_pd(p); }
+    template <bool> static Singles load(const Float16* p) {
         return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
     }
-    static Singles load(const BFloat16* p) {
+    template <bool> static Singles load(const BFloat16* p) {
         const __m128i halves = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
         return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
     }

@@ -34,12 +34,16 @@ struct Vec {
     static constexpr int kSingles = 16;
     static constexpr int kDoubles = 8;
 
-    static Singles load(const float* p) { return _mm512_loadu_ps(p); }
-    static Doubles load(const double* p) { return _mm512_loadu_pd(p); }
-    static Singles load(const Float16* p) {
+    template <bool streaming> static Singles load(const float* p) {
+        return streaming ? _mm512_loadu_ps(p) : unfolded(_mm512_loadu_ps(p));
+    }
+    template <bool streaming> static Doubles load(const double* p) {
+        return streaming ? _mm512_loadu_pd(p) : unfolded(_mm512_loadu_pd(p));
+    }
+    template <bool> static Singles load(const Float16* p) {
         return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
     }
-    static Singles load(const BFloat16* p) {
+    template <bool> static Singles load(const BFloat16* p) {
         const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
         return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
     }
@@ -92,6 +96,16 @@ struct Vec {
     static void fence() { _mm_sfence(); }
 
 private:
+    // Keeps the compiler from folding a load into the masked multiplication that follows. A load under a mask
+    // does not train Zen 5's prefetcher: in cache that is slower, but beside software prefetching, as streaming
+    // does it, 8 % faster.
+    template <class Vector> static Vector unfolded(Vector a) {
+#if defined(__GNUC__)
+        __asm__("" : "+v"(a));
+#endif
+        return a;
+    }
+
     template <bool streaming> static void store_halves(void* p, __m256i halves) {
         __m256i* to = static_cast<__m256i*>(p);
         streaming ? _mm256_stream_si256(to, halves) : _mm256_storeu_si256(to, halves);

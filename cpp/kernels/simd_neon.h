@@ -40,10 +40,10 @@ struct Vec {
     static constexpr int kSingles = 4;
     static constexpr int kDoubles = 2;
 
-    static Singles load(const float* p) { return vreinterpretq_f32_u8(load_bytes(p)); }
-    static Doubles load(const double* p) { return vreinterpretq_f64_u8(load_bytes(p)); }
-    static Singles load(const Float16* p) { return vcvt_f32_f16(vreinterpret_f16_u8(load_half_bytes(p))); }
-    static Singles load(const BFloat16* p) {
+    template <bool> static Singles load(const float* p) { return vreinterpretq_f32_u8(load_bytes(p)); }
+    template <bool> static Doubles load(const double* p) { return vreinterpretq_f64_u8(load_bytes(p)); }
+    template <bool> static Singles load(const Float16* p) { return vcvt_f32_f16(vreinterpret_f16_u8(load_half_bytes(p))); }
+    template <bool> static Singles load(const BFloat16* p) {
         return vreinterpretq_f32_u32(vshll_n_u16(vreinterpret_u16_u8(load_half_bytes(p)), 16));
     }
 

@@ -38,14 +38,14 @@ struct Vec {
     static constexpr int kSingles = 4;
     static constexpr int kDoubles = 2;
 
-    static Singles load(const float* p) { return _mm_loadu_ps(p); }
-    static Doubles load(const double* p) { return _mm_loadu_pd(p); }
-    static Singles load(const Float16* p) {  // one by one: conversion came with F16C
+    template <bool> static Singles load(const float* p) { return _mm_loadu_ps(p); }
+    template <bool> static Doubles load(const double* p) { return _mm_loadu_pd(p); }
+    template <bool> static Singles load(const Float16* p) {  // one by one: conversion came with F16C
         Float16 halves[kSingles];
         std::memcpy(halves, p, sizeof halves);
         return _mm_setr_ps(widen(halves[0]), widen(halves[1]), widen(halves[2]), widen(halves[3]));
     }
-    static Singles load(const BFloat16* p) {
+    template <bool> static Singles load(const BFloat16* p) {
         const __m128i halves = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
         return _mm_castsi128_ps(_mm_unpacklo_epi16(_mm_setzero_si128(), halves));
     }
