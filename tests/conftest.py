@@ -1,0 +1,37 @@
+"""Fixtures of all tests: each instruction set of the machine, each dtype, the process's settings."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from bitdrop import _core
+from hypothesis import settings
+from support import DTYPES
+
+# The same examples in each run: a failure is there for everybody, and the time is known.
+settings.register_profile("bitdrop", deadline=None, derandomize=True, database=None)
+settings.load_profile("bitdrop")
+
+
+@pytest.fixture(params=_core.isas())
+def isa(request: pytest.FixtureRequest) -> str:
+    """Return the name of an instruction set of this machine; the test runs once with each."""
+    return str(request.param)
+
+
+@pytest.fixture(params=DTYPES, ids=[dtype.name for dtype in DTYPES])
+def dtype(request: pytest.FixtureRequest) -> np.dtype[Any]:
+    """Return a supported dtype; the test runs once with each."""
+    return np.dtype(request.param)
+
+
+@pytest.fixture
+def settings_restored() -> Iterator[None]:
+    """Restore instruction set, threads and streaming threshold after the test."""
+    isa, threads = _core.get_isa(), _core.get_num_threads()
+    streaming = _core.get_streaming_threshold()
+    yield
+    _core.set_isa(isa)
+    _core.set_num_threads(threads)
+    _core.set_streaming_threshold(streaming)

@@ -1,0 +1,68 @@
+"""What several test files need: the dtypes, samples of values, comparison of bits, other processes."""
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+DTYPES: list[np.dtype[Any]] = [
+    np.dtype(np.float16),
+    np.dtype(ml_dtypes.bfloat16),
+    np.dtype(np.float32),
+    np.dtype(np.float64),
+]
+CODES = {dtype: code for code, dtype in enumerate(DTYPES)}
+"""How `bitdrop._core` calls them."""
+
+UNSIGNED: dict[int, Any] = {2: np.uint16, 4: np.uint32, 8: np.uint64}
+
+
+def bits_of(x: Array) -> Array:
+    """Return the bit patterns of floating-point numbers."""
+    return np.ascontiguousarray(x).view(UNSIGNED[x.itemsize])
+
+
+def assert_identical(actual: Array, expected: Array, message: str = "") -> None:
+    """Check that two arrays are equal bit for bit, but for the payload of a NaN."""
+    assert actual.dtype == expected.dtype, message
+    assert actual.shape == expected.shape, message
+    if np.array_equal(bits_of(actual), bits_of(expected)):
+        return
+    same = (bits_of(actual) == bits_of(expected)) | (np.isnan(actual) & np.isnan(expected))
+    wrong = np.flatnonzero(~same.ravel())
+    assert wrong.size == 0, (
+        f"{message}: {wrong.size} of {same.size} differ, first at {wrong[0]}: "
+        f"{actual.ravel()[wrong[0]]!r}, but expected {expected.ravel()[wrong[0]]!r}"
+    )
+
+
+def any_bits(dtype: np.dtype[Any], size: int, seed: int = 0) -> Array:
+    """Return numbers of arbitrary bit patterns: denormals, infinities and NaNs among them."""
+    word = UNSIGNED[dtype.itemsize]
+    patterns = np.random.default_rng(seed).integers(0, np.iinfo(word).max, size, dtype=word, endpoint=True)
+    return patterns.view(dtype)
+
+
+def normal(dtype: np.dtype[Any], shape: int | tuple[int, ...], seed: int = 0) -> Array:
+    """Return numbers of the size that a network's layers have, none of them 0."""
+    x = np.random.default_rng(seed).standard_normal(shape)
+    return np.where(np.abs(x) < 0.01, 1.0, x).astype(dtype)
+
+
+def run_python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in a process of its own, with the environment changed."""
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("BITDROP_")}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env=variables | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
