@@ -1,13 +1,16 @@
 // The Python face of the engine: arrays in, arrays filled. Arguments have been checked in Python; what is
 // checked again here is what memory safety depends on.
+#include <pybind11/native_enum.h>
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <optional>
 #include <stdexcept>
 #include <string>
 
+#include "buffer_pool.h"
 #include "dispatch.h"
 #include "engine.h"
 #include "machine.h"
@@ -97,6 +100,27 @@ py::array_t<uint8_t> bits(uint64_t key0, uint64_t key1, uint64_t stream, double 
     return packed;
 }
 
+// Memory that is kept for the next array when this one and all its views have died.
+py::array pooled_array(const py::dtype& dtype, std::vector<py::ssize_t> shape, std::vector<py::ssize_t> strides,
+                       py::ssize_t bytes) {
+    void* buffer = take_buffer(static_cast<size_t>(bytes));
+    const py::capsule owner(buffer, [](void* memory) { return_buffer(memory); });
+    return py::array(dtype, std::move(shape), std::move(strides), buffer, owner);
+}
+
+// An array of the shape, strides and dtype of `like`, which must be dense.
+py::array pooled(const py::array& like) {
+    const auto axes = static_cast<size_t>(like.ndim());
+    return pooled_array(like.dtype(), {like.shape(), like.shape() + axes}, {like.strides(), like.strides() + axes},
+                        like.nbytes());
+}
+
+py::array empty_bits(py::ssize_t elements) {
+    const py::ssize_t bytes = (elements + 7) / 8;
+    if (bytes < static_cast<py::ssize_t>(kPooledBytes)) return py::array_t<uint8_t>(bytes);
+    return pooled_array(py::dtype::of<uint8_t>(), {bytes}, {1}, bytes);
+}
+
 // Where an array's elements lie: from the first byte to after the last.
 struct Bounds {
     const char* low;
@@ -131,18 +155,23 @@ bool overlaps_itself(const py::array& array) {
     }
 }
 
-enum Overlap { none, same, possible, itself };
+// Whether a result for x can be written into `out`, or why not. `overlaps` says that their bounds meet: whether
+// elements do is a harder question, which NumPy answers.
+enum class Fit { fits, other_dtype, other_shape, read_only, overlaps_itself, overlaps };
 
-// How the memory of `out` lies to that of x; `possible` where only their bounds are known to meet.
-Overlap overlap(const py::array& x, const py::array& out) {
-    if (x.size() == 0 || out.size() == 0) return none;
-    if (overlaps_itself(out)) return itself;
+Fit fit(const py::array& x, const py::array& out) {
+    if (!x.dtype().is(out.dtype()) && !x.dtype().equal(out.dtype())) return Fit::other_dtype;
+    const auto axes = static_cast<size_t>(x.ndim());
+    if (x.ndim() != out.ndim() || !std::equal(x.shape(), x.shape() + axes, out.shape())) return Fit::other_shape;
+    if (!out.writeable()) return Fit::read_only;
+    if (x.size() == 0) return Fit::fits;
+    if (overlaps_itself(out)) return Fit::overlaps_itself;
     const Bounds a = bounds_of(x), b = bounds_of(out);
-    if (a.high <= b.low || b.high <= a.low) return none;
-    if (x.data() != out.data() || x.ndim() != out.ndim()) return possible;
+    if (a.high <= b.low || b.high <= a.low) return Fit::fits;
+    if (x.data() != out.data()) return Fit::overlaps;
     for (py::ssize_t axis = 0; axis < x.ndim(); ++axis)
-        if (x.shape(axis) != 1 && x.strides(axis) != out.strides(axis)) return possible;
-    return same;
+        if (x.shape(axis) != 1 && x.strides(axis) != out.strides(axis)) return Fit::overlaps;
+    return Fit::fits;  // x itself
 }
 
 py::tuple slice(const std::string& isa, double p, const py::array_t<uint64_t, py::array::c_style>& draws) {
@@ -180,13 +209,25 @@ PYBIND11_MODULE(_core, m) {
     m.def("bits", &bits, py::arg("key0"), py::arg("key1"), py::arg("stream"), py::arg("p"), py::arg("start"),
           py::arg("stop"), isa);
 
-    m.attr("OVERLAP_NONE") = static_cast<int>(Overlap::none);
-    m.attr("OVERLAP_SAME") = static_cast<int>(Overlap::same);
-    m.attr("OVERLAP_POSSIBLE") = static_cast<int>(Overlap::possible);
-    m.attr("OVERLAP_ITSELF") = static_cast<int>(Overlap::itself);
+    m.attr("POOLED_BYTES") = kPooledBytes;
+    m.def("empty_bits", &empty_bits, py::arg("elements"));
+    m.def("pooled", &pooled, py::arg("like"));
+    m.def("get_buffer_limit", &buffer_limit);
+    m.def("set_buffer_limit", &set_buffer_limit, py::arg("nbytes"));
+    m.def("held_buffer_bytes", &held_buffer_bytes);
+    m.def("clear_buffers", &clear_buffers);
+
+    py::native_enum<Fit>(m, "Fit", "enum.IntEnum")
+        .value("FITS", Fit::fits)
+        .value("OTHER_DTYPE", Fit::other_dtype)
+        .value("OTHER_SHAPE", Fit::other_shape)
+        .value("READ_ONLY", Fit::read_only)
+        .value("OVERLAPS_ITSELF", Fit::overlaps_itself)
+        .value("OVERLAPS", Fit::overlaps)
+        .finalize();
     m.def(
-        "overlap", [](const py::array& x, const py::array& out) { return static_cast<int>(overlap(x, out)); },
-        py::arg("x"), py::arg("out"));
+        "fit", [](const py::array& x, const py::array& out) { return static_cast<int>(fit(x, out)); }, py::arg("x"),
+        py::arg("out"));
 
     m.def("isas", &isas);
     m.def("get_isa", [] { return active_kernels().name; });

@@ -11,6 +11,7 @@ True
 True
 """
 
+from bitdrop._buffers import clear_buffers, set_buffer_limit
 from bitdrop._config import configure_from_environment, get_num_threads, set_num_threads, show_config
 from bitdrop._core import MASK_FORMAT
 from bitdrop._version import __version__
@@ -23,8 +24,10 @@ __all__ = [
     "Dropout",
     "Mask",
     "__version__",
+    "clear_buffers",
     "dropout",
     "get_num_threads",
+    "set_buffer_limit",
     "set_num_threads",
     "show_config",
 ]

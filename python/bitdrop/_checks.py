@@ -150,17 +150,23 @@ def output(out: Any, x: Array, name: str = "x") -> None:
     """Check that a result for `x` can be written into `out`."""
     if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
         raise TypeError(f"out must be a NumPy array, but got {_type_name(out)}.")
-    if out.dtype != x.dtype:
-        raise TypeError(f"out must be of {name}'s dtype, {x.dtype}, but its dtype is {out.dtype}.")
-    if out.shape != x.shape:
-        raise ValueError(f"out must have {name}'s shape, {x.shape}, but its shape is {out.shape}.")
-    if not out.flags.writeable:
-        raise ValueError("out is read-only: pass an array that may be written to.")
-    overlap = _core.overlap(x, out)
-    if overlap == _core.OVERLAP_ITSELF:
-        raise ValueError("out has elements that share memory with each other: pass an array without overlap.")
-    if overlap == _core.OVERLAP_POSSIBLE and np.shares_memory(x, out):
-        raise ValueError(f"out overlaps {name} in part: pass {name} itself, or an array apart from it.")
+    fit = _core.fit(x, out)
+    if fit:
+        _does_not_fit(fit, out, x, name)
+
+
+def _does_not_fit(fit: int, out: Array, x: Array, name: str) -> None:
+    match _core.Fit(fit):
+        case _core.Fit.OTHER_DTYPE:
+            raise TypeError(f"out must be of {name}'s dtype, {x.dtype}, but its dtype is {out.dtype}.")
+        case _core.Fit.OTHER_SHAPE:
+            raise ValueError(f"out must have {name}'s shape, {x.shape}, but its shape is {out.shape}.")
+        case _core.Fit.READ_ONLY:
+            raise ValueError("out is read-only: pass an array that may be written to.")
+        case _core.Fit.OVERLAPS_ITSELF:
+            raise ValueError("out has elements that share memory with each other: pass an array without overlap.")
+        case _core.Fit.OVERLAPS if np.shares_memory(x, out):
+            raise ValueError(f"out overlaps {name} in part: pass {name} itself, or an array apart from it.")
 
 
 def same_shape(x: Array, expected: Shape, name: str) -> None:
@@ -196,10 +202,9 @@ def state(value: Any) -> tuple[tuple[int, int], int]:
     return key(value["key"]), word(value["position"], "position")
 
 
-def stream_left(position: int) -> None:
-    """Check that the layer has not used up its stream numbers."""
-    if position >= 2**64:
-        raise RuntimeError("The layer has used all 2**64 stream numbers of its key: set its state to a new key.")
+def no_streams_left() -> NoReturn:
+    """Say that the layer has used up its stream numbers."""
+    raise RuntimeError("The layer has used all 2**64 stream numbers of its key: set its state to a new key.")
 
 
 def no_forward_yet() -> NoReturn:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bitdrop import _checks, _core
+from bitdrop import _buffers, _checks, _core
 from bitdrop._version import __version__
 
 _MOST_THREADS = 1024
@@ -68,6 +68,7 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
         "cpus": usable_cpus(),
         "last_level_cache": _core.last_level_cache(),
         "streaming_threshold": _core.get_streaming_threshold(),
+        "buffer_limit": _core.get_buffer_limit(),
         "compiler": _core.COMPILER,
         "python": platform.python_version(),
         "numpy": np.__version__,
@@ -101,16 +102,23 @@ def _cgroup_cpus(root: Path = Path("/sys/fs/cgroup")) -> float:
 
 
 def configure_from_environment() -> None:
-    """Apply BITDROP_ISA and BITDROP_NUM_THREADS; what they may not be is an ImportError."""
+    """Apply BITDROP_ISA, BITDROP_NUM_THREADS and BITDROP_BUFFER_LIMIT; what they may not be is an ImportError."""
     isa = os.environ.get("BITDROP_ISA")
     if isa:
         if isa not in _core.isas():
             possible = ", ".join(_core.isas())
             raise ImportError(f"BITDROP_ISA is {isa!r}, but this machine can run: {possible}. Set it to one of them.")
         _core.set_isa(isa)
-    threads = os.environ.get("BITDROP_NUM_THREADS")
-    if threads and not (threads.isdecimal() and 1 <= int(threads) <= _MOST_THREADS):
-        raise ImportError(
-            f"BITDROP_NUM_THREADS must be an integer from 1 to {_MOST_THREADS}, but it is {threads!r}."
-        )
-    _core.set_num_threads(int(threads) if threads else min(usable_cpus(), _MOST_THREADS))
+    threads = _integer_from_environment("BITDROP_NUM_THREADS", 1, _MOST_THREADS)
+    _core.set_num_threads(min(usable_cpus(), _MOST_THREADS) if threads is None else threads)
+    limit = _integer_from_environment("BITDROP_BUFFER_LIMIT", 0, 2**64 - 1)
+    _core.set_buffer_limit(_buffers.default_limit() if limit is None else limit)
+
+
+def _integer_from_environment(name: str, least: int, most: int) -> int | None:
+    text = os.environ.get(name)
+    if not text:
+        return None
+    if text.isascii() and text.isdecimal() and least <= int(text) <= most:
+        return int(text)
+    raise ImportError(f"{name} must be an integer from {least} to {most}, but it is {text!r}.")

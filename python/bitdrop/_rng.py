@@ -13,23 +13,16 @@ RNGLike = (
 
 _lock = threading.Lock()
 _process_generator: np.random.Generator | None = None
-_forks = 0
 
 
 def _after_fork_in_child() -> None:
-    global _lock, _process_generator, _forks  # noqa: PLW0603 - this is what a fork must reset
-    _lock = threading.Lock()  # the parent may have held it
+    global _lock, _process_generator  # noqa: PLW0603 - this is what a fork must reset
+    _lock = threading.Lock()  # another thread of the parent may have held it
     _process_generator = None
-    _forks += 1
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
-
-
-def forks() -> int:
-    """Return how many forks lie between the first process and this one."""
-    return _forks
 
 
 def _generator(rng: RNGLike | None) -> np.random.Generator:

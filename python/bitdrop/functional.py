@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bitdrop import _checks, _core
+from bitdrop._buffers import empty_like
 from bitdrop._checks import Array
 from bitdrop._rng import RNGLike, draw_key
 from bitdrop.mask import Mask, keep_scale
@@ -106,10 +107,10 @@ def drop(  # noqa: PLR0917
     """
     values, dtype = _checks.array(x)
     if out is None:
-        out = np.empty_like(values, subok=False)
+        out = empty_like(values)
     else:
         _checks.output(out, values)
-    bits = np.empty((values.size + 7) >> 3, np.uint8) if store_bits else None
+    bits = _core.empty_bits(values.size) if store_bits else None
     key, stream = take_key()
     _core.drop(values, out, bits, dtype, key[0], key[1], stream, p, scale)
     return out, Mask._of(values.shape, p, key, stream, scale, bits)

@@ -1,7 +1,9 @@
 """Dropout as a layer: an object with a mode, a place in its stream of masks, and the last mask."""
 
+import os
 import threading
 from typing import Any, Self
+from weakref import WeakSet
 
 from numpy.typing import ArrayLike
 
@@ -12,6 +14,20 @@ from bitdrop.functional import SCALINGS, Scaling, drop, infer, inference_scale, 
 from bitdrop.mask import Mask
 
 _DEFAULT_P = _checks.DefaultP(0.5)
+_STREAMS = 2**64
+
+_layers: "WeakSet[Dropout]" = WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for layer in list(_layers):
+        layer._lock = threading.Lock()  # another thread of the parent may have held it
+        if layer._unseeded:
+            layer._key = _rng.draw_key(None)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 class Dropout:
@@ -86,8 +102,8 @@ class Dropout:
         self._mask: Mask | None = None
         self._position = 0
         self._key = _rng.draw_key(rng)
-        # The number of forks at which an unseeded layer's key was drawn; None where the user gave the key.
-        self._forks = _rng.forks() if rng is None else None
+        self._unseeded = rng is None  # a forked child draws another key
+        _layers.add(self)
 
     @property
     def p(self) -> float:
@@ -184,39 +200,36 @@ class Dropout:
         A layer whose state is set goes on bit for bit as the layer that it was taken from.
         """
         with self._lock:
-            self._renew_after_fork()
             return {"format": _core.MASK_FORMAT, "key": list(self._key), "position": self._position}
 
     @state.setter
     def state(self, state: dict[str, Any]) -> None:
         key, position = _checks.state(state)
         with self._lock:
-            self._key, self._position, self._forks = key, position, None
+            self._key, self._position, self._unseeded = key, position, False
 
     def _take_key(self) -> tuple[tuple[int, int], int]:
         with self._lock:
-            self._renew_after_fork()
             position = self._position
-            _checks.stream_left(position)
+            if position >= _STREAMS:
+                _checks.no_streams_left()
             self._position = position + 1
             return self._key, position
-
-    def _renew_after_fork(self) -> None:
-        forks = self._forks
-        if forks is not None and forks != _rng.forks():
-            self._key, self._forks = _rng.draw_key(None), _rng.forks()
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what pickle and copy take along: all but the lock."""
         state = {name: value for name, value in vars(self).items() if name != "_lock"}
         with self._lock:
-            state.update(_key=self._key, _position=self._position, _forks=None, _format=_core.MASK_FORMAT)
+            state.update(
+                _key=self._key, _position=self._position, _unseeded=False, _format=_core.MASK_FORMAT
+            )
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Make the layer from what `__getstate__` returned."""
         _checks.mask_format(state.pop("_format"), "The pickled layer")
         vars(self).update(state, _lock=threading.Lock())
+        _layers.add(self)
 
     def __repr__(self) -> str:
         """Return the call that makes such a layer, without its key."""

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from bitdrop import _checks, _core
+from bitdrop._buffers import empty_like
 from bitdrop._checks import Array, Shape
 
 
@@ -237,7 +238,7 @@ class Mask:
         values, dtype = _checks.array(x, name)
         _checks.same_shape(values, self._shape, name)
         if out is None:
-            out = np.empty_like(values, subok=False)
+            out = empty_like(values)
         else:
             _checks.output(out, values, name)
         if self._bits is not None:

@@ -1,0 +1,70 @@
+"""Memory for results: large buffers are used again, because fresh pages cost more than the dropout."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from bitdrop import _checks, _core
+from bitdrop._checks import Array
+
+_LARGEST_DEFAULT = 512 * 2**20
+_POOLED = _core.POOLED_BYTES
+
+
+def empty_like(x: Array) -> Array:
+    """Return an uninitialised array for a result that belongs to `x`, of the layout that NumPy would choose."""
+    like = np.empty_like(x, subok=False)
+    # An array that nobody touches costs no memory, so NumPy's own serves as the pattern for strides.
+    return like if x.nbytes < _POOLED else _core.pooled(like)
+
+
+def set_buffer_limit(nbytes: int) -> None:
+    """Set how much memory of results that have died is held for the next results.
+
+    Results of 1 MiB and more live in buffers that are used again once the last view of them has died. Such an
+    array does not own its memory (``y.flags.owndata`` is False), so ``y.resize`` refuses.
+
+    Parameters
+    ----------
+    nbytes : int
+        Bytes that may be held while no array uses them. 0 turns reuse off. The default is the smaller of
+        512 MiB and an eighth of the memory that this process may use, or the environment variable
+        BITDROP_BUFFER_LIMIT.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If nbytes is not an int, or is negative.
+
+    Examples
+    --------
+    >>> import bitdrop
+    >>> bitdrop.set_buffer_limit(256 * 2**20)
+    """
+    _core.set_buffer_limit(_checks.word(nbytes, "nbytes"))
+
+
+def clear_buffers() -> None:
+    """Give the memory that is held for results, but not in use, back to the system."""
+    _core.clear_buffers()
+
+
+def default_limit() -> int:
+    """Return the smaller of 512 MiB and an eighth of the memory that this process may use."""
+    return min(_LARGEST_DEFAULT, usable_memory() // 8)
+
+
+def usable_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return the bytes of memory that the machine and the control group allow."""
+    limits = []
+    if hasattr(os, "sysconf"):
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):  # versions 2 and 1
+        try:
+            text = (cgroup / name).read_text().strip()
+        except OSError:
+            continue
+        if text.isdecimal():  # else "max"
+            limits.append(int(text))
+    return min(limits, default=8 * _LARGEST_DEFAULT)
