@@ -1,0 +1,144 @@
+// A caller's floating-point mode changes no result on any thread, and is as it was afterwards.
+#include <atomic>
+#include <cfenv>
+#include <vector>
+
+#include "dispatch.h"
+#include "engine.h"
+#include "random_case.h"
+#include "thread_pool.h"
+
+#if defined(BITDROP_X86)
+#include <immintrin.h>
+#endif
+
+using namespace bitdrop;
+
+namespace {
+
+// Rounding direction, flush-to-zero and denormals-are-zero of the calling thread, as the machine keeps them.
+struct Mode {
+    int rounding;
+    bool flushes;
+
+    void set() const {
+        std::fesetround(rounding);
+#if defined(BITDROP_X86)
+        const unsigned both = _MM_FLUSH_ZERO_ON | 0x40;  // FTZ, DAZ
+        _mm_setcsr(flushes ? _mm_getcsr() | both : _mm_getcsr() & ~both);
+#elif defined(__aarch64__)
+        uint64_t fpcr;
+        __asm__ volatile("mrs %0, fpcr" : "=r"(fpcr));
+        const uint64_t flush = uint64_t{1} << 24 | uint64_t{1} << 19;  // FZ, FZ16
+        fpcr = flushes ? fpcr | flush : fpcr & ~flush;
+        __asm__ volatile("msr fpcr, %0" : : "r"(fpcr));
+#endif
+    }
+};
+
+// The whole control register where there is one, status flags left out.
+uint64_t control_word() {
+#if defined(BITDROP_X86)
+    return _mm_getcsr() & ~0x3Fu;
+#elif defined(__aarch64__)
+    uint64_t fpcr;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(fpcr));
+    return fpcr;
+#else
+    return static_cast<uint64_t>(std::fegetround());
+#endif
+}
+
+const uint64_t kDefaultControl = control_word();
+
+std::vector<Mode> modes() {
+    std::vector<Mode> list;
+    for (const int rounding : {FE_TONEAREST, FE_UPWARD, FE_DOWNWARD, FE_TOWARDZERO})
+        for (const bool flushes : {false, true}) list.push_back({rounding, flushes});
+    return list;
+}
+
+// Two threads, each of which must have a chunk before either may end.
+struct Meeting {
+    std::atomic<int> arrived{0};
+    std::atomic<int> in_default_mode{0};
+
+    static void attend(void* context, uint64_t) {
+        Meeting& self = *static_cast<Meeting*>(context);
+        if (control_word() == kDefaultControl) ++self.in_default_mode;
+        ++self.arrived;
+        while (self.arrived < 2) std::atomic_thread_fence(std::memory_order_seq_cst);
+    }
+};
+
+// Runs first, so that the worker is made by a thread in another mode and inherits it.
+void check_workers_have_default_mode() {
+    const Mode hostile = {FE_UPWARD, true};
+    hostile.set();
+    Meeting meeting;
+    run_chunks(2, 2, Meeting::attend, &meeting);
+    CHECK(meeting.in_default_mode == 1, "%d of 1 workers are in the default mode", meeting.in_default_mode.load());
+    Mode{FE_TONEAREST, false}.set();
+}
+
+struct Results {
+    std::vector<unsigned char> y, bits, more_bits;
+    uint64_t thresholds;
+
+    bool operator==(const Results& other) const {
+        return y == other.y && bits == other.bits && more_bits == other.more_bits && thresholds == other.thresholds;
+    }
+};
+
+Results compute(const Kernels& kernels, DType dtype, const std::vector<unsigned char>& x, int threads) {
+    const int64_t item = static_cast<int64_t>(kItemSize[static_cast<int>(dtype)]);
+    const int64_t count = static_cast<int64_t>(x.size()) / item;
+    Results r = {std::vector<unsigned char>(x.size()), std::vector<unsigned char>((static_cast<size_t>(count) + 7) / 8),
+                 std::vector<unsigned char>((static_cast<size_t>(count) + 7) / 8), 0};
+    const Plan plan = make_plan(1, 2, 3, 0.1);
+    Job job = {&kernels, &plan, dtype, x.data(), r.y.data(), {}, r.bits.data(), 1 / 0.9, threads};
+    job.layout.add_axis(count, item, item);
+    run(job);
+    make_bits(kernels, plan, 77, static_cast<uint64_t>(count), r.more_bits.data(), threads);
+    for (const double p : {0.1, 1.0 / 3, 0x1.8p-64, 0x1.7p-64, 0x1p-65, 0x1.921fb54442d18p-14, 0x1p-1040})
+        r.thresholds = mix(r.thresholds ^ make_plan(0, 0, 0, p).threshold);
+    return r;
+}
+
+// Denormals, and products that are not exact.
+std::vector<unsigned char> inputs(DType dtype) {
+    const size_t item = kItemSize[static_cast<int>(dtype)];
+    std::vector<unsigned char> x(item * 300001);
+    for (size_t i = 0; i < x.size() / item; ++i) {
+        const uint64_t element = golden_element(dtype, i);
+        const int mantissa_bits[kDTypes] = {10, 7, 23, 52};
+        const uint64_t mantissa = (uint64_t{1} << mantissa_bits[static_cast<int>(dtype)]) - 1;
+        put_element(x.data() + i * item, item, i % 3 ? element : element & mantissa);
+    }
+    return x;
+}
+
+void check_results(const Kernels& kernels, DType dtype) {
+    const std::vector<unsigned char> x = inputs(dtype);
+    const Results want = compute(kernels, dtype, x, 1);
+    for (const Mode& mode : modes())
+        for (const int threads : {1, 3}) {
+            mode.set();
+            const uint64_t before = control_word();
+            const Results got = compute(kernels, dtype, x, threads);
+            const uint64_t after = control_word();
+            Mode{FE_TONEAREST, false}.set();
+            CHECK(got == want, "%s, %s, rounding %d, flushing %d, %d threads", kernels.name,
+                  kDTypeName[static_cast<int>(dtype)], mode.rounding, mode.flushes, threads);
+            CHECK(before == after, "%s left control word %llx, not %llx", kernels.name,
+                  static_cast<unsigned long long>(after), static_cast<unsigned long long>(before));
+        }
+}
+
+}  // namespace
+
+int main() {
+    check_workers_have_default_mode();
+    for (const Kernels* kernels : available_kernels())
+        for (int code = 0; code < kDTypes; ++code) check_results(*kernels, static_cast<DType>(code));
+}

@@ -1,0 +1,126 @@
+// Chunks are done once each, whoever calls: one thread, many at once, a task itself, a forked child.
+#include <atomic>
+#include <thread>
+#include <vector>
+
+#include "dispatch.h"
+#include "engine.h"
+#include "random_case.h"
+#include "thread_pool.h"
+
+#if !defined(_WIN32)
+#include <sys/wait.h>
+#include <unistd.h>
+#endif
+
+using namespace bitdrop;
+
+namespace {
+
+constexpr int kCallers = 6;
+constexpr uint64_t kElements = 400003;  // enough for three threads
+
+// How often each chunk was done. Not atomic: two threads in one chunk are a race for ThreadSanitizer to see.
+struct Tally {
+    std::vector<int> done;
+
+    static void count(void* tally, uint64_t chunk) { ++static_cast<Tally*>(tally)->done[chunk]; }
+
+    static void check(uint64_t chunks, int threads) {
+        Tally tally = {std::vector<int>(chunks)};
+        run_chunks(chunks, threads, count, &tally);
+        for (uint64_t i = 0; i < chunks; ++i)
+            CHECK(tally.done[i] == 1, "chunk %d: %d times", static_cast<int>(i), tally.done[i]);
+    }
+};
+
+void check_counts() {
+    for (const int threads : {0, 1, 2, 3, 8})
+        for (const uint64_t chunks : {0, 1, 2, 7, 100})
+            for (int again = 0; again < 20; ++again) Tally::check(chunks, threads);
+}
+
+void check_nested() {
+    const auto outer = [](void*, uint64_t) { Tally::check(5, 3); };
+    for (int again = 0; again < 50; ++again) run_chunks(6, 3, outer, nullptr);
+}
+
+// A dropout of enough elements for several threads, and what one thread makes of it.
+class Work {
+public:
+    Work() : x_(kElements), want_(compute(1)) {}
+
+    void check(const char* where) const { CHECK(compute(4) == want_, "another result %s", where); }
+
+private:
+    std::vector<float> compute(int threads) const {
+        std::vector<float> y(kElements);
+        const Plan plan = make_plan(1, 2, 3, 0.3);
+        Job job = {&active_kernels(), &plan, DType::float32, x_.data(), y.data(), {}, nullptr, 1 / 0.7, threads};
+        job.layout.add_axis(kElements, 4, 4);
+        run(job);
+        return y;
+    }
+
+    struct Ramp : std::vector<float> {
+        explicit Ramp(uint64_t size) : std::vector<float>(size) {
+            for (uint64_t i = 0; i < size; ++i) (*this)[i] = 1.0f + static_cast<float>(i);
+        }
+    };
+
+    Ramp x_;
+    std::vector<float> want_;
+};
+
+void check_many_callers(const Work& work) {
+    std::vector<std::thread> callers;
+    for (int caller = 0; caller < kCallers; ++caller)
+        callers.emplace_back([&work] {
+            for (int again = 0; again < 15; ++again) work.check("with many callers");
+        });
+    for (std::thread& caller : callers) caller.join();
+}
+
+#if !defined(_WIN32)
+void check_child(const Work& work, const char* where) {
+    std::fflush(nullptr);
+    const pid_t child = fork();
+    CHECK(child >= 0, "no process");
+    if (child == 0) {
+        alarm(60);  // a child that waits for threads it does not have ends by this signal
+        work.check(where);
+        _exit(0);
+    }
+    int status = 0;
+    CHECK(waitpid(child, &status, 0) == child, "no child");
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0, "a child forked %s ended with status %d", where, status);
+}
+
+void check_fork(const Work& work) {
+    work.check("before a fork");
+    check_child(work, "at rest");
+    // In the middle: other threads hold the pool's locks, or wait for its workers, while this one forks.
+    std::atomic<bool> stop{false};
+    std::vector<std::thread> callers;
+    for (int caller = 0; caller < 2; ++caller)
+        callers.emplace_back([&] {
+            while (!stop) work.check("while another thread forks");
+        });
+    for (int again = 0; again < 10; ++again) check_child(work, "in the middle");
+    stop = true;
+    for (std::thread& caller : callers) caller.join();
+    work.check("after forks");
+}
+#endif
+
+}  // namespace
+
+int main() {
+    const Work work;
+    check_counts();
+    check_nested();
+    check_many_callers(work);
+#if !defined(_WIN32)
+    check_fork(work);
+#endif
+}
