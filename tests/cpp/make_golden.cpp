@@ -3,6 +3,7 @@
 #include <cinttypes>
 #include <cmath>
 
+#include "calls.h"
 #include "golden.h"
 
 using namespace bitdrop;
@@ -25,8 +26,7 @@ void write_case(GoldenCase c) {
     const int code = static_cast<int>(c.dtype);
     std::vector<unsigned char> x(c.bytes()), y(c.bytes()), rows((c.first % kRowElements + c.count) / 8 + 2 * kRowBytes);
     golden_input(c, x.data());
-    Run run = {y.data(), x.data(), c.count, c.first, nullptr, c.scale, false};
-    kScalarKernels.drop[code](c.plan(), run);
+    kScalarKernels.drop[code](c.plan(), make_run(y.data(), x.data(), c.count, c.first, nullptr, c.scale));
     const uint64_t skip = c.first % kRowElements;
     kScalarKernels.make_rows(c.plan(), c.first / kRowElements, (skip + c.count + kRowElements - 1) / kRowElements,
                              rows.data());

@@ -5,7 +5,6 @@
 #include <random>
 
 #include "check.h"
-#include "engine.h"
 #include "golden.h"
 
 class Random {

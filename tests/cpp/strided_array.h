@@ -6,6 +6,7 @@
 #include <numeric>
 #include <vector>
 
+#include "engine.h"
 #include "random_case.h"
 
 using Shape = std::vector<int64_t>;

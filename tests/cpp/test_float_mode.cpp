@@ -1,10 +1,11 @@
 // A caller's floating-point mode changes no result on any thread, and is as it was afterwards.
 #include <atomic>
 #include <cfenv>
+#include <thread>
 #include <vector>
 
+#include "calls.h"
 #include "dispatch.h"
-#include "engine.h"
 #include "random_case.h"
 #include "thread_pool.h"
 
@@ -29,8 +30,8 @@ struct Mode {
 #elif defined(__aarch64__)
         uint64_t fpcr;
         __asm__ volatile("mrs %0, fpcr" : "=r"(fpcr));
-        const uint64_t flush = uint64_t{1} << 24 | uint64_t{1} << 19;  // FZ, FZ16
-        fpcr = flushes ? fpcr | flush : fpcr & ~flush;
+        const uint64_t all = uint64_t{1} << 26 | uint64_t{1} << 24;  // AHP (halves without infinities), FZ
+        fpcr = flushes ? fpcr | all : fpcr & ~all;
         __asm__ volatile("msr fpcr, %0" : : "r"(fpcr));
 #endif
     }
@@ -67,7 +68,7 @@ struct Meeting {
         Meeting& self = *static_cast<Meeting*>(context);
         if (control_word() == kDefaultControl) ++self.in_default_mode;
         ++self.arrived;
-        while (self.arrived < 2) std::atomic_thread_fence(std::memory_order_seq_cst);
+        while (self.arrived < 2) std::this_thread::yield();
     }
 };
 
@@ -96,7 +97,7 @@ Results compute(const Kernels& kernels, DType dtype, const std::vector<unsigned 
     Results r = {std::vector<unsigned char>(x.size()), std::vector<unsigned char>((static_cast<size_t>(count) + 7) / 8),
                  std::vector<unsigned char>((static_cast<size_t>(count) + 7) / 8), 0};
     const Plan plan = make_plan(1, 2, 3, 0.1);
-    Job job = {&kernels, &plan, dtype, x.data(), r.y.data(), {}, r.bits.data(), 1 / 0.9, threads};
+    Job job = make_job(kernels, &plan, dtype, x.data(), r.y.data(), r.bits.data(), 1 / 0.9, threads);
     job.layout.add_axis(count, item, item);
     run(job);
     make_bits(kernels, plan, 77, static_cast<uint64_t>(count), r.more_bits.data(), threads);

@@ -1,6 +1,7 @@
 // Random calls of every entry point, each compared with the scalar kernels: test_fuzz [cases] [seed]
 #include <vector>
 
+#include "calls.h"
 #include "dispatch.h"
 #include "random_case.h"
 #include "strided_array.h"
@@ -81,7 +82,8 @@ void try_kernel(Random* random, const Kernels& kernels, bool drops) {
     if (!drops) random->fill(bits.data(), bits.size());
     std::vector<unsigned char> want(bytes + 1), want_bits(bits.data(), bits.data() + bits.size());
     want_bits.resize(bits.size() + 1);
-    Run run = {want.data(), x.data(), count, index, with_bits ? want_bits.data() : nullptr, random->scale(), false};
+    uint8_t* const reference_bits = with_bits ? want_bits.data() : nullptr;
+    Run run = make_run(want.data(), x.data(), count, index, reference_bits, random->scale());
     drops ? kScalarKernels.drop[code](plan, run) : kScalarKernels.apply[code](run);
 
     run.dst = in_place ? x.data() : y.data();
@@ -109,21 +111,14 @@ void try_run(Random* random, const Kernels& kernels, uint64_t most) {
     std::vector<unsigned char> want_bits(bits.data(), bits.data() + bits.size());
     want_bits.resize(bits.size() + 1);
     const double scale = random->scale();
-    const Run reference = {want.data(), elements.data(), count, 0, with_bits ? want_bits.data() : nullptr, scale,
-                           false};
+    uint8_t* const reference_bits = with_bits ? want_bits.data() : nullptr;
+    const Run reference = make_run(want.data(), elements.data(), count, 0, reference_bits, scale);
     const int code = static_cast<int>(dtype);
     drops ? kScalarKernels.drop[code](plan, reference) : kScalarKernels.apply[code](reference);
 
     StridedArray& out = in_place ? x : y;
-    Job job = {&kernels,
-               drops ? &plan : nullptr,
-               dtype,
-               x.origin(),
-               out.origin(),
-               {},
-               with_bits ? bits.data() : nullptr,
-               scale,
-               static_cast<int>(random->between(1, 8))};
+    Job job = make_job(kernels, drops ? &plan : nullptr, dtype, x.origin(), out.origin(),
+                       with_bits ? bits.data() : nullptr, scale, static_cast<int>(random->between(1, 8)));
     add_axes(&job.layout, shape, x, out);
     set_streaming_threshold(random->one_in(2) ? 0 : ~uint64_t{0});
     std::vector<unsigned char> around = out.all_but_elements();

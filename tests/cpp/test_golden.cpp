@@ -2,8 +2,8 @@
 // alignment and kind of store.
 #include <memory>
 
+#include "calls.h"
 #include "dispatch.h"
-#include "engine.h"
 #include "golden.h"
 
 using namespace bitdrop;
@@ -23,8 +23,7 @@ struct Expected {
         : c(golden), plan(c.plan()), x(c.bytes()), y(c.bytes()), bits(c.bits_bytes()) {
         golden_input(c, x.data());
         make_bits(kScalarKernels, plan, c.first, c.count, bits.data(), 1);
-        const Run run = {y.data(), x.data(), c.count, c.first, nullptr, c.scale, false};
-        kScalarKernels.drop[code()](plan, run);
+        kScalarKernels.drop[code()](plan, make_run(y.data(), x.data(), c.count, c.first, nullptr, c.scale));
         CHECK(Sha256::of(bits.data(), bits.size()) == c.bits, "bits of %s", text().c_str());
         CHECK(hash_elements(y.data(), c.item(), c.count) == c.output, "output of %s", text().c_str());
     }
@@ -51,7 +50,7 @@ void check_kernels(const Expected& e, const Kernels& kernels, size_t offset, boo
     const size_t src_offset = (5 * offset + 3) % 64;  // visits them all, too
     Guarded x(e.c.bytes(), src_offset), y(e.c.bytes(), offset), bits(e.bits.size(), offset);
     std::memcpy(x.data(), e.x.data(), e.x.size());
-    Run run = {y.data(), x.data(), e.c.count, e.c.first, nullptr, e.c.scale, streaming};
+    Run run = make_run(y.data(), x.data(), e.c.count, e.c.first, nullptr, e.c.scale, streaming);
     kernels.drop[e.code()](e.plan, run);
     check_same(y, e.y, e, kernels, "drop", offset);
 
@@ -83,7 +82,7 @@ void check_make_bits(const Expected& e, const Kernels& kernels, int threads, siz
 void check_engine(const Expected& e, const Kernels& kernels, int threads, size_t offset) {
     Guarded x(e.c.bytes(), offset), y(e.c.bytes(), offset), bits(e.bits.size(), offset);
     std::memcpy(x.data(), e.x.data(), e.x.size());
-    Job job = {&kernels, &e.plan, e.c.dtype, x.data(), y.data(), {}, bits.data(), e.c.scale, threads};
+    Job job = make_job(kernels, &e.plan, e.c.dtype, x.data(), y.data(), bits.data(), e.c.scale, threads);
     const int64_t step = static_cast<int64_t>(e.c.item());
     job.layout.add_axis(static_cast<int64_t>(e.c.count), step, step);
     run(job);

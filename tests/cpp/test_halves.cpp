@@ -4,6 +4,7 @@
 #include <limits>
 #include <vector>
 
+#include "calls.h"
 #include "dispatch.h"
 #include "half.h"
 #include "random_case.h"
@@ -56,7 +57,7 @@ bool same(const Format& format, uint16_t a, uint16_t b) {
 std::vector<uint16_t> multiply(const Kernels& kernels, DType dtype, const std::vector<uint16_t>& x, float scale) {
     std::vector<uint16_t> y(x.size());
     std::vector<uint8_t> bits((x.size() + 7) / 8, 0xFF);
-    kernels.apply[static_cast<int>(dtype)]({y.data(), x.data(), x.size(), 0, bits.data(), scale, false});
+    kernels.apply[static_cast<int>(dtype)](make_run(y.data(), x.data(), x.size(), 0, bits.data(), scale));
     return y;
 }
 
