@@ -23,7 +23,8 @@ def isa(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(params=DTYPES, ids=[dtype.name for dtype in DTYPES])
 def dtype(request: pytest.FixtureRequest) -> np.dtype[Any]:
     """Return a supported dtype; the test runs once with each."""
-    return np.dtype(request.param)
+    dtype: np.dtype[Any] = request.param
+    return dtype
 
 
 @pytest.fixture

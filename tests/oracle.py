@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Words = NDArray[np.uint64]
+Kept = NDArray[np.bool_]
 Key = tuple[int, int]
 
 GAMMA = 0x9E3779B97F4A7C15
@@ -49,11 +50,6 @@ def threshold(p: float) -> int:
     return round(Fraction(p) * _WORD)
 
 
-def levels(p: float) -> int:
-    """Return L, the number of draws of a row; T is neither 0 nor 2^64."""
-    return min(12, _significant_bits(threshold(p)))
-
-
 def _significant_bits(t: int) -> int:
     return 64 - ((t & -t).bit_length() - 1)
 
@@ -63,7 +59,7 @@ def level_bit(t: int, level: int) -> int:
     return t >> (64 - level) & 1
 
 
-def kept(key: Key, stream: int, p: float, start: int, stop: int) -> NDArray[np.bool_]:
+def kept(key: Key, stream: int, p: float, start: int, stop: int) -> Kept:
     """Return whether each element of start ... stop - 1 is kept."""
     t = threshold(p)
     if t in (0, _WORD):
@@ -80,7 +76,7 @@ def kept(key: Key, stream: int, p: float, start: int, stop: int) -> NDArray[np.b
     return keep[begin : begin + stop - start]
 
 
-def _rows(k0: int, k1: int, t: int, first_block: int, blocks: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _rows(k0: int, k1: int, t: int, first_block: int, blocks: int) -> tuple[Kept, Kept]:
     """Return keep bits before the tie rule, and which elements are undecided, of whole blocks."""
     lanes = np.arange(16 * blocks, dtype=np.uint64) + np.uint64((16 * first_block + 1) % _WORD)
     s0 = mix(np.uint64(k0) + np.uint64(G0) * lanes)
@@ -103,14 +99,15 @@ def _rows(k0: int, k1: int, t: int, first_block: int, blocks: int) -> tuple[NDAr
     return _unpacked(keep), _unpacked(undecided)
 
 
-def _unpacked(words: Words) -> NDArray[np.bool_]:
+def _unpacked(words: Words) -> Kept:
     return np.unpackbits(words.ravel().astype("<u8").view(np.uint8), bitorder="little").view(np.bool_)
 
 
-def _tie_keeps(t: int, hashes: Words) -> NDArray[np.bool_]:
+def _tie_keeps(t: int, hashes: Words) -> Kept:
     ones = np.cumprod(_unpacked(hashes).reshape(-1, 64), axis=1).sum(axis=1)  # trailing 1 bits
-    by_ones = np.array([ones + 13 > 64 or not level_bit(t, ones + 13) for ones in range(65)])
-    return by_ones[ones]
+    by_ones: Kept = np.array([ones + 13 > 64 or not level_bit(t, ones + 13) for ones in range(65)])
+    keeps: Kept = by_ones[ones]
+    return keeps
 
 
 def packed(key: Key, stream: int, p: float, start: int, stop: int) -> NDArray[np.uint8]:
@@ -118,9 +115,9 @@ def packed(key: Key, stream: int, p: float, start: int, stop: int) -> NDArray[np
     return np.packbits(kept(key, stream, p, start, stop), bitorder="little")
 
 
-def applied(x: NDArray[Any], keep: NDArray[np.bool_], scale: float) -> NDArray[Any]:
+def applied(x: NDArray[Any], keep: Kept, scale: float) -> NDArray[Any]:
     """Return scale * x where kept and +0.0 elsewhere; half types are multiplied in float32."""
-    arithmetic = np.float64 if x.dtype == np.float64 else np.float32
+    arithmetic = np.dtype(np.float64 if x.dtype == np.float64 else np.float32)
     with np.errstate(all="ignore"):
-        scaled = (x.astype(arithmetic) * arithmetic(scale)).astype(x.dtype)
+        scaled = (x.astype(arithmetic) * arithmetic.type(scale)).astype(x.dtype)
     return np.where(keep, scaled, np.zeros((), x.dtype))

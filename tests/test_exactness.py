@@ -1,4 +1,4 @@
-"""That p is exact: every outcome of the coin flips is put through every kernel and counted, none is sampled."""
+"""That p is exact: every outcome of the coin flips is put through every kernel and counted."""
 
 from fractions import Fraction
 
@@ -91,7 +91,9 @@ def test_every_lane_of_the_slicing_is_alone(isa: str) -> None:
         assert (int(keep[lane]), int(undecided[lane])) == (z, und)
 
 
-@pytest.mark.parametrize("threshold", [1, 2**51, 2**52 - 1, 0x5555555555555555, oracle.threshold(0.1), 2**64 - 1])
+@pytest.mark.parametrize(
+    "threshold", [1, 2**51, 2**52 - 1, 0x5555555555555555, oracle.threshold(0.1), 2**64 - 1]
+)
 def test_tie_rule_reads_the_level_of_the_hash_s_trailing_ones(threshold: int) -> None:
     for ones in range(65):
         level = 13 + ones
@@ -113,7 +115,7 @@ def many_probabilities() -> list[float]:
     powers = 2.0 ** -np.arange(1, 1075)
     edges = [0.0, 5e-324, 2.0**-1022, 1 - 2.0**-53, 1 - 2.0**-52, 2.0**-60, 2.0**-65, 2.0**-66]
     edges += [np.nextafter(2.0**-65, 0), np.nextafter(2.0**-65, 1), 2.0**-11, np.nextafter(2.0**-11, 0)]
-    return np.concatenate([uniform, small, halves, powers, edges]).tolist()
+    return [float(p) for p in np.concatenate([uniform, small, halves, powers, edges])]
 
 
 def test_threshold_is_p_rounded_to_nearest_ties_to_even() -> None:

@@ -19,7 +19,9 @@ LENGTHS = [*range(71), *(n + d for n in (128, 1024, 2048, 4096, 8192) for d in (
 pytestmark = pytest.mark.usefixtures("settings_restored")
 
 
-def drop(isa: str, x: Array, out: Array, p: float, scale: float, bits: NDArray[np.uint8] | None = None) -> Array:
+def drop(
+    isa: str, x: Array, out: Array, p: float, scale: float, bits: NDArray[np.uint8] | None = None
+) -> Array:
     _core.drop(x, out, bits, CODES[x.dtype], *KEY, STREAM, p, scale, isa=isa)
     return out
 
@@ -228,7 +230,9 @@ def test_output_with_gaps_is_written_only_where_its_elements_are(isa: str, dtype
     assert_identical(memory, expected)
 
 
-def test_caller_that_flushes_denormals_gets_the_same_and_keeps_the_mode(isa: str, dtype: np.dtype[Any]) -> None:
+def test_caller_that_flushes_denormals_gets_the_same_and_keeps_the_mode(
+    isa: str, dtype: np.dtype[Any]
+) -> None:
     x = np.concatenate([np.resize(special_values(dtype), 4099), any_bits(dtype, 5000)])
     keep = oracle.kept(KEY, STREAM, 0.2, 0, x.size)
     expected = oracle.applied(x, keep, 0.75)

@@ -96,7 +96,7 @@ def test_out_is_written_and_returned() -> None:
 def test_keep_prob_is_1_minus_p_in_double() -> None:
     assert bitdrop.Dropout(keep_prob=0.9).p == 1 - 0.9 != 0.1
     assert bitdrop.Dropout(keep_prob=0).p == 1.0
-    assert bitdrop.Dropout(keep_prob=np.float32(1)).p == 0.0
+    assert bitdrop.Dropout(keep_prob=np.float64(1)).p == 0.0
 
 
 @pytest.mark.parametrize("p", [0.5, 0.1])
@@ -215,7 +215,9 @@ def test_state_is_a_copy() -> None:
     assert layer.state == state
 
 
-@pytest.mark.parametrize("duplicate", [lambda layer: pickle.loads(pickle.dumps(layer)), copy.copy, copy.deepcopy])
+@pytest.mark.parametrize(
+    "duplicate", [lambda layer: pickle.loads(pickle.dumps(layer)), copy.copy, copy.deepcopy]
+)
 @pytest.mark.parametrize("rng", [None, 0])
 def test_copied_layer_goes_on_identically(duplicate: Any, rng: int | None) -> None:
     layer = bitdrop.Dropout(0.3, scaling="vanilla", recompute=True, rng=rng)

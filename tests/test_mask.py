@@ -14,7 +14,13 @@ KEY = (2**64 - 1, 17)
 
 
 def some_mask(**changes: Any) -> bitdrop.Mask:
-    parameters = {"shape": (5, 7, 11), "p": 0.3, "key": KEY, "stream": 4, "scale": 1.5} | changes
+    parameters: dict[str, Any] = {
+        "shape": (5, 7, 11),
+        "p": 0.3,
+        "key": KEY,
+        "stream": 4,
+        "scale": 1.5,
+    } | changes
     return bitdrop.Mask(parameters.pop("shape"), parameters.pop("p"), **parameters)
 
 

@@ -36,7 +36,8 @@ def views(draw: st.DrawFn, shape: tuple[int, ...], dtype: np.dtype[Any], writabl
     memory = np.zeros(size * dtype.itemsize + offset, np.uint8)
     base: Array = memory[offset:].view(dtype).reshape(lengths)
     base[...] = any_bits(dtype, size, draw(SEEDS)).reshape(lengths)
-    view = base.transpose(np.argsort(axes))[tuple(slice(None, None, step) for step in steps)]
+    index: Any = (..., *(slice(None, None, step) for step in steps))
+    view: Array = base.transpose(np.argsort(axes))[index]
     if shape and shape[0] and not writable and draw(st.integers(0, 4)) == 0:
         view = np.broadcast_to(view[:1], shape)
     assert view.shape == shape
@@ -56,9 +57,12 @@ def reference(x: Array, mask: bitdrop.Mask) -> Array:
 
 @settings(max_examples=300)
 @given(st.data(), arrays(), PROBABILITIES, st.sampled_from(["inverted", "vanilla"]), st.integers(0, 2**130))
-def test_dropout_is_that_of_the_oracle(data: st.DataObject, x: Array, p: float, scaling: Any, seed: int) -> None:
+def test_dropout_is_that_of_the_oracle(
+    data: st.DataObject, x: Array, p: float, scaling: Any, seed: int
+) -> None:
     before = x.copy()
-    key = tuple(map(int, np.random.default_rng(seed).integers(0, 2**64, 2, dtype=np.uint64)))
+    k0, k1 = np.random.default_rng(seed).integers(0, 2**64, 2, dtype=np.uint64).tolist()
+    key = (k0, k1)
     scale = 1.0 if scaling == "vanilla" else 0.0 if p == 1 else 1 / (1 - p)
     expected = reference(x, bitdrop.Mask(x.shape, p, key=key, scale=scale))
     y, mask = bitdrop.dropout(x, p, scaling=scaling, rng=seed)
@@ -97,7 +101,13 @@ def test_inference_multiplies_everything_by_the_kept_share_if_vanilla(x: Array, 
 
 
 @settings(max_examples=100)
-@given(array_shapes(max_side=30), st.floats(0, 0.99), st.sampled_from(["inverted", "vanilla"]), SEEDS, st.booleans())
+@given(
+    array_shapes(max_side=30),
+    st.floats(0, 0.99),
+    st.sampled_from(["inverted", "vanilla"]),
+    SEEDS,
+    st.booleans(),
+)
 def test_backward_is_the_derivative_of_forward(
     shape: tuple[int, ...], p: float, scaling: Any, seed: int, training: bool
 ) -> None:
@@ -124,7 +134,9 @@ def test_backward_is_linear(
     mask = bitdrop.Mask(shape, p, key=key)
     u, v = normal(FLOAT64, shape, seed), normal(FLOAT64, shape, seed + 1)
     together = mask.backward(a * u + b * v)
-    np.testing.assert_allclose(together, a * mask.backward(u) + b * mask.backward(v), rtol=1e-12, atol=1e-12 / (1 - p))
+    np.testing.assert_allclose(
+        together, a * mask.backward(u) + b * mask.backward(v), rtol=1e-12, atol=1e-12 / (1 - p)
+    )
     assert_identical(mask.backward(-u) + 0.0, -mask.backward(u) + 0.0)  # + 0.0 because -0.0 is not +0.0
     assert_identical(mask.backward(4 * u), 4 * mask.backward(u))
 
