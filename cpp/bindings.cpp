@@ -36,28 +36,47 @@ const Kernels& kernels_named(const std::optional<std::string>& isa) {
     throw py::value_error("no such instruction set on this machine: " + *isa);
 }
 
-Layout layout_of(const py::array& x, const py::array& out) {
+using Steps = std::optional<std::vector<int64_t>>;  // through the bits, for each axis; none: element i has bit i
+
+Layout layout_of(const py::array& x, const py::array& out, const Steps& bit_steps) {
     Layout layout;
     const py::ssize_t axes = x.ndim();
     if (axes != out.ndim() || axes > kMaxAxes) throw py::value_error("x and out have different shapes");
+    if (bit_steps && bit_steps->size() != static_cast<size_t>(axes)) throw py::value_error("one step for each axis");
     if (axes == 0) layout.add_axis(1, x.itemsize(), out.itemsize());
     for (py::ssize_t axis = 0; axis < axes; ++axis) {
-        if (x.shape(axis) != out.shape(axis)) throw py::value_error("x and out have different shapes");
-        layout.add_axis(x.shape(axis), x.strides(axis), out.strides(axis));
+        const py::ssize_t length = x.shape(axis), src = x.strides(axis), dst = out.strides(axis);
+        if (length != out.shape(axis)) throw py::value_error("x and out have different shapes");
+        if (bit_steps)
+            layout.add_axis(length, src, dst, (*bit_steps)[static_cast<size_t>(axis)]);
+        else
+            layout.add_axis(length, src, dst);
     }
     return layout;
 }
 
-uint8_t* bytes_of(const py::object& bits, py::ssize_t elements, bool writable) {
+// The number of bits that a layout reaches into.
+uint64_t bits_reached(const Layout& layout) {
+    if (layout.bits_follow || layout.size() == 0) return layout.size();
+    int64_t last = 0;
+    for (int a = 0; a < layout.axes; ++a) {
+        if (layout.axis[a].bit_step < 0) throw py::value_error("steps through the bits must not be negative");
+        last += (layout.axis[a].length - 1) * layout.axis[a].bit_step;
+    }
+    return static_cast<uint64_t>(last) + 1;
+}
+
+uint8_t* bytes_of(const py::object& bits, uint64_t count, bool writable) {
     const auto array = py::reinterpret_borrow<py::array>(bits);
-    if (!py::isinstance<py::array>(bits) || array.ndim() != 1 || array.itemsize() != 1 || array.strides(0) != 1 ||
-        array.shape(0) < (elements + 7) / 8)
+    if (!py::isinstance<py::array>(bits) || array.ndim() != 1 || array.itemsize() != 1 ||
+        (array.size() > 1 && array.strides(0) != 1) || static_cast<uint64_t>(array.size()) < (count + 7) / 8)
         throw py::value_error("bits must be a contiguous array of (size + 7) // 8 bytes");
     return static_cast<uint8_t*>(writable ? const_cast<py::array&>(array).mutable_data()
                                           : const_cast<void*>(array.data()));
 }
 
-Job job_of(const py::array& x, py::array& out, int dtype, double scale, const std::optional<std::string>& isa) {
+Job job_of(const py::array& x, py::array& out, int dtype, double scale, double shift, double dropped,
+           const Steps& bit_steps, const std::optional<std::string>& isa) {
     static constexpr py::ssize_t kSizes[kDTypes] = {2, 2, 4, 8};
     if (dtype < 0 || dtype >= kDTypes || x.itemsize() != kSizes[dtype] || out.itemsize() != kSizes[dtype])
         throw py::value_error("x and out must be of the dtype that their code says");
@@ -66,38 +85,29 @@ Job job_of(const py::array& x, py::array& out, int dtype, double scale, const st
     job.dtype = static_cast<DType>(dtype);
     job.src = x.data();
     job.dst = out.mutable_data();
-    job.layout = layout_of(x, out);
+    job.layout = layout_of(x, out, bit_steps);
     job.scale = scale;
+    job.shift = shift;
+    job.dropped = dropped;
     job.threads = num_threads();
     return job;
 }
 
 void drop(const py::array& x, py::array& out, const py::object& bits, int dtype, uint64_t key0, uint64_t key1,
-          uint64_t stream, double p, double scale, const std::optional<std::string>& isa) {
-    Job job = job_of(x, out, dtype, scale, isa);
+          uint64_t stream, double p, double scale, double shift, double dropped,
+          const std::optional<std::string>& isa) {
+    Job job = job_of(x, out, dtype, scale, shift, dropped, {}, isa);
     const Plan plan = make_plan(key0, key1, stream, p);
     job.plan = &plan;
-    if (!bits.is_none()) job.bits = bytes_of(bits, x.size(), true);
+    if (!bits.is_none()) job.bits = bytes_of(bits, static_cast<uint64_t>(x.size()), true);
     without_lock(x.size(), [&] { run(job); });
 }
 
-void apply(const py::array& x, py::array& out, const py::object& bits, int dtype, double scale,
-           const std::optional<std::string>& isa) {
-    Job job = job_of(x, out, dtype, scale, isa);
-    job.bits = bytes_of(bits, x.size(), false);
+void apply(const py::array& x, py::array& out, const py::object& bits, int dtype, double scale, double shift,
+           double dropped, const Steps& bit_steps, const std::optional<std::string>& isa) {
+    Job job = job_of(x, out, dtype, scale, shift, dropped, bit_steps, isa);
+    job.bits = bytes_of(bits, bits_reached(job.layout), false);
     without_lock(x.size(), [&] { run(job); });
-}
-
-py::array_t<uint8_t> bits(uint64_t key0, uint64_t key1, uint64_t stream, double p, uint64_t start, uint64_t stop,
-                          const std::optional<std::string>& isa) {
-    if (stop < start) throw py::value_error("stop must not be before start");
-    const Kernels& kernels = kernels_named(isa);
-    const Plan plan = make_plan(key0, key1, stream, p);
-    const auto count = static_cast<py::ssize_t>(stop - start);
-    py::array_t<uint8_t> packed((count + 7) / 8);
-    uint8_t* bytes = packed.mutable_data();
-    without_lock(count, [&] { make_bits(kernels, plan, start, stop - start, bytes, num_threads()); });
-    return packed;
 }
 
 // Memory that is kept for the next array when this one and all its views have died.
@@ -119,6 +129,34 @@ py::array empty_bits(py::ssize_t elements) {
     const py::ssize_t bytes = (elements + 7) / 8;
     if (bytes < static_cast<py::ssize_t>(kPooledBytes)) return py::array_t<uint8_t>(bytes);
     return pooled_array(py::dtype::of<uint8_t>(), {bytes}, {1}, bytes);
+}
+
+py::array bits(uint64_t key0, uint64_t key1, uint64_t stream, double p, uint64_t start, uint64_t stop,
+               const std::optional<std::string>& isa) {
+    if (stop < start) throw py::value_error("stop must not be before start");
+    const Kernels& kernels = kernels_named(isa);
+    const Plan plan = make_plan(key0, key1, stream, p);
+    const auto count = static_cast<py::ssize_t>(stop - start);
+    py::array packed = empty_bits(count);
+    auto* bytes = static_cast<uint8_t*>(packed.mutable_data());
+    without_lock(count, [&] { make_bits(kernels, plan, start, stop - start, bytes, num_threads()); });
+    return packed;
+}
+
+py::array part_bits(uint64_t key0, uint64_t key1, uint64_t stream, double p, uint64_t start,
+                    const std::vector<int64_t>& lengths, const std::vector<int64_t>& steps,
+                    const std::optional<std::string>& isa) {
+    if (lengths.size() != steps.size() || lengths.size() > kMaxAxes) throw py::value_error("one step for each axis");
+    const Kernels& kernels = kernels_named(isa);
+    const Plan plan = make_plan(key0, key1, stream, p);
+    Layout part;
+    part.add_axis(1, 0, 0, 1);  // for a part without axes
+    for (size_t axis = 0; axis < lengths.size(); ++axis) part.add_axis(lengths[axis], 0, 0, steps[axis]);
+    const auto count = static_cast<py::ssize_t>(part.size());
+    py::array packed = empty_bits(count);
+    auto* bytes = static_cast<uint8_t*>(packed.mutable_data());
+    without_lock(count, [&] { make_part_bits(kernels, plan, start, part, bytes, num_threads()); });
+    return packed;
 }
 
 // Where an array's elements lie: from the first byte to after the last.
@@ -204,10 +242,15 @@ PYBIND11_MODULE(_core, m) {
     m.attr("COMPILER") = BITDROP_COMPILER;
 
     m.def("drop", &drop, py::arg("x"), py::arg("out"), py::arg("bits"), py::arg("dtype"), py::arg("key0"),
-          py::arg("key1"), py::arg("stream"), py::arg("p"), py::arg("scale"), isa);
-    m.def("apply", &apply, py::arg("x"), py::arg("out"), py::arg("bits"), py::arg("dtype"), py::arg("scale"), isa);
+          py::arg("key1"), py::arg("stream"), py::arg("p"), py::arg("scale"), py::arg("shift") = 0.0,
+          py::arg("dropped") = 0.0, isa);
+    m.def("apply", &apply, py::arg("x"), py::arg("out"), py::arg("bits"), py::arg("dtype"), py::arg("scale"),
+          py::arg("shift") = 0.0, py::arg("dropped") = 0.0, py::arg("bit_steps") = py::none(), isa);
     m.def("bits", &bits, py::arg("key0"), py::arg("key1"), py::arg("stream"), py::arg("p"), py::arg("start"),
           py::arg("stop"), isa);
+
+    m.def("part_bits", &part_bits, py::arg("key0"), py::arg("key1"), py::arg("stream"), py::arg("p"), py::arg("start"),
+          py::arg("lengths"), py::arg("steps"), isa);
 
     m.attr("POOLED_BYTES") = kPooledBytes;
     m.def("empty_bits", &empty_bits, py::arg("elements"));

@@ -17,7 +17,9 @@ struct Run {
     uint64_t index;   // drop: index of the first element; apply: its bit in `bits`
     uint8_t* bits;    // drop: where to write the bits, or null; apply: the bits to read
     double scale;     // converted once to the type of the arithmetic
-    bool streaming;   // write past the caches; not with dst == src
+    bool streaming;   // write past the caches; not with dst == src; `fence` must follow
+    double shift = 0.0;    // kept elements become scale * src + shift, rounded after each operation
+    double dropped = 0.0;  // dropped elements become this: by default +0.0, whatever src holds
 };
 
 struct Kernels {
@@ -26,13 +28,19 @@ struct Kernels {
     // Writes `rows` whole rows of keep bits, beginning with row `first_row` of the mask.
     void (*make_rows)(const Plan& plan, uint64_t first_row, uint64_t rows, uint8_t* bits);
 
-    // Makes the bits and applies them: dst[i] = kept ? scale * src[i] : +0.0, by DType.
+    // Makes the bits and applies them: dst[i] = kept ? scale * src[i] + shift : dropped, by DType.
     // Where `bits` is given, `index` is a multiple of kRowElements and the bits are packed from bit 0,
     // with zeros after the last.
     void (*drop[kDTypes])(const Plan& plan, const Run& run);
 
     // Applies stored bits. `bits` is read only.
     void (*apply[kDTypes])(const Run& run);
+
+    // dst[i] = dropped. Nothing is read.
+    void (*fill[kDTypes])(const Run& run);
+
+    // Makes what was written with `streaming` visible to other threads in order.
+    void (*fence)();
 
     // The bit-slicing alone, for tests: `draws` holds plan.levels groups of kLanes words; writes the keep
     // words before the tie rule and the words of undecided elements.

@@ -86,17 +86,35 @@ void make_rows(const Plan& plan, uint64_t first_row, uint64_t rows, uint8_t* bit
     for (uint64_t row = 0; row < rows; ++row) maker.next(bits + row * kRowBytes);
 }
 
-float scaled(float x, double scale) { return x * static_cast<float>(scale); }
-double scaled(double x, double scale) { return x * scale; }
-Float16 scaled(Float16 x, double scale) { return narrow_float16(widen(x) * static_cast<float>(scale)); }
-BFloat16 scaled(BFloat16 x, double scale) { return narrow_bfloat16(widen(x) * static_cast<float>(scale)); }
+// Arithmetic on T's: in double for double, else in float.
+double widen(double x) { return x; }
+float widen(float x) { return x; }
+void narrow(double x, double* to) { *to = x; }
+void narrow(float x, float* to) { *to = x; }
+void narrow(float x, Float16* to) { *to = narrow_float16(x); }
+void narrow(float x, BFloat16* to) { *to = narrow_bfloat16(x); }
+
+template <class T> T kept_value(T x, const Run& run) {
+    using Number = decltype(widen(x));
+    Number y = widen(x) * static_cast<Number>(run.scale);
+    if (run.shift != 0.0) y = y + static_cast<Number>(run.shift);
+    T result;
+    narrow(y, &result);
+    return result;
+}
+
+template <class T> T dropped_value(const Run& run) {
+    T result = {};
+    if (run.dropped != 0.0) narrow(static_cast<decltype(widen(result))>(run.dropped), &result);
+    return result;
+}
 
 // memcpy, not pointers to T: the arrays need not be aligned.
 template <class T>
 void apply_element(const Run& run, uint64_t i, bool kept) {
     T value;
     std::memcpy(&value, static_cast<const char*>(run.src) + i * sizeof(T), sizeof(T));
-    value = kept ? scaled(value, run.scale) : T{};
+    value = kept ? kept_value(value, run) : dropped_value<T>(run);
     std::memcpy(static_cast<char*>(run.dst) + i * sizeof(T), &value, sizeof(T));
 }
 
@@ -104,6 +122,15 @@ template <class T>
 void apply(const Run& run) {
     for (uint64_t i = 0; i < run.count; ++i) apply_element<T>(run, i, packed_bit(run.bits, run.index + i));
 }
+
+template <class T>
+void fill(const Run& run) {
+    const T value = dropped_value<T>(run);
+    for (uint64_t i = 0; i < run.count; ++i)
+        std::memcpy(static_cast<char*>(run.dst) + i * sizeof(T), &value, sizeof(T));
+}
+
+void fence() {}
 
 template <class T>
 void drop(const Plan& plan, const Run& run) {
@@ -128,6 +155,8 @@ extern const Kernels kScalarKernels = {
     make_rows,
     {drop<Float16>, drop<BFloat16>, drop<float>, drop<double>},
     {apply<Float16>, apply<BFloat16>, apply<float>, apply<double>},
+    {fill<Float16>, fill<BFloat16>, fill<float>, fill<double>},
+    fence,
     slice,
 };
 

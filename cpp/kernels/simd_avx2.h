@@ -48,8 +48,10 @@ struct Vec {
         return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
     }
 
-    static Singles broadcast_scale(float a) { return _mm256_set1_ps(a); }
-    static Doubles broadcast_scale(double a) { return _mm256_set1_pd(a); }
+    static Singles broadcast_scalar(float a) { return _mm256_set1_ps(a); }
+    static Doubles broadcast_scalar(double a) { return _mm256_set1_pd(a); }
+    static Singles add(Singles a, Singles b) { return _mm256_add_ps(a, b); }
+    static Doubles add(Doubles a, Doubles b) { return _mm256_add_pd(a, b); }
     static Singles multiply(Singles a, Singles b) { return _mm256_mul_ps(a, b); }
     static Doubles multiply(Doubles a, Doubles b) { return _mm256_mul_pd(a, b); }
 
@@ -66,12 +68,17 @@ struct Vec {
     }
     static Bits broadcast_bits(uint32_t bits) { return _mm256_set1_epi32(static_cast<int>(bits)); }
     static Singles keep(Singles a, Bits bits, Selector selector) {
-        const __m256i kept = _mm256_cmpeq_epi32(_mm256_and_si256(bits, selector), selector);
-        return _mm256_and_ps(a, _mm256_castsi256_ps(kept));
+        return _mm256_and_ps(a, _mm256_castsi256_ps(kept_lanes(bits, selector)));
     }
     static Doubles keep(Doubles a, Bits bits, Selector selector) {
-        const __m256i kept = _mm256_cmpeq_epi32(_mm256_and_si256(bits, selector), selector);
-        return _mm256_and_pd(a, _mm256_castsi256_pd(kept));
+        return _mm256_and_pd(a, _mm256_castsi256_pd(kept_lanes(bits, selector)));
+    }
+    // The bits' choice: a where 1, b where 0.
+    static Singles choose(Singles a, Singles b, Bits bits, Selector selector) {
+        return _mm256_blendv_ps(b, a, _mm256_castsi256_ps(kept_lanes(bits, selector)));
+    }
+    static Doubles choose(Doubles a, Doubles b, Bits bits, Selector selector) {
+        return _mm256_blendv_pd(b, a, _mm256_castsi256_pd(kept_lanes(bits, selector)));
     }
 
     template <bool streaming> static void store(float* p, Singles a) {
@@ -98,6 +105,10 @@ struct Vec {
     static void fence() { _mm_sfence(); }
 
 private:
+    static __m256i kept_lanes(Bits bits, Selector selector) {
+        return _mm256_cmpeq_epi32(_mm256_and_si256(bits, selector), selector);
+    }
+
     template <bool streaming> static void store_halves(void* p, __m128i halves) {
         __m128i* to = static_cast<__m128i*>(p);
         streaming ? _mm_stream_si128(to, halves) : _mm_storeu_si128(to, halves);

@@ -48,8 +48,10 @@ struct Vec {
         return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
     }
 
-    static Singles broadcast_scale(float a) { return _mm512_set1_ps(a); }
-    static Doubles broadcast_scale(double a) { return _mm512_set1_pd(a); }
+    static Singles broadcast_scalar(float a) { return _mm512_set1_ps(a); }
+    static Doubles broadcast_scalar(double a) { return _mm512_set1_pd(a); }
+    static Singles add(Singles a, Singles b) { return _mm512_add_ps(a, b); }
+    static Doubles add(Doubles a, Doubles b) { return _mm512_add_pd(a, b); }
     static Singles multiply(Singles a, Singles b) { return _mm512_mul_ps(a, b); }
     static Doubles multiply(Doubles a, Doubles b) { return _mm512_mul_pd(a, b); }
 
@@ -72,6 +74,13 @@ struct Vec {
     }
     static Doubles keep(Doubles a, Bits bits, Selector selector) {
         return _mm512_maskz_mov_pd(_mm512_test_epi64_mask(bits, selector), a);
+    }
+    // The bits' choice: a where 1, b where 0.
+    static Singles choose(Singles a, Singles b, Bits bits, Selector selector) {
+        return _mm512_mask_mov_ps(b, _mm512_test_epi32_mask(bits, selector), a);
+    }
+    static Doubles choose(Doubles a, Doubles b, Bits bits, Selector selector) {
+        return _mm512_mask_mov_pd(b, _mm512_test_epi64_mask(bits, selector), a);
     }
 
     template <bool streaming> static void store(float* p, Singles a) {

@@ -42,13 +42,17 @@ struct Vec {
 
     template <bool> static Singles load(const float* p) { return vreinterpretq_f32_u8(load_bytes(p)); }
     template <bool> static Doubles load(const double* p) { return vreinterpretq_f64_u8(load_bytes(p)); }
-    template <bool> static Singles load(const Float16* p) { return vcvt_f32_f16(vreinterpret_f16_u8(load_half_bytes(p))); }
+    template <bool> static Singles load(const Float16* p) {
+        return vcvt_f32_f16(vreinterpret_f16_u8(load_half_bytes(p)));
+    }
     template <bool> static Singles load(const BFloat16* p) {
         return vreinterpretq_f32_u32(vshll_n_u16(vreinterpret_u16_u8(load_half_bytes(p)), 16));
     }
 
-    static Singles broadcast_scale(float a) { return vdupq_n_f32(a); }
-    static Doubles broadcast_scale(double a) { return vdupq_n_f64(a); }
+    static Singles broadcast_scalar(float a) { return vdupq_n_f32(a); }
+    static Doubles broadcast_scalar(double a) { return vdupq_n_f64(a); }
+    static Singles add(Singles a, Singles b) { return vaddq_f32(a, b); }
+    static Doubles add(Doubles a, Doubles b) { return vaddq_f64(a, b); }
     static Singles multiply(Singles a, Singles b) { return vmulq_f32(a, b); }
     static Doubles multiply(Doubles a, Doubles b) { return vmulq_f64(a, b); }
 
@@ -69,6 +73,13 @@ struct Vec {
     }
     static Doubles keep(Doubles a, Bits bits, Selector selector) {
         return vreinterpretq_f64_u32(vandq_u32(vreinterpretq_u32_f64(a), vtstq_u32(bits, selector)));
+    }
+    // The bits' choice: a where 1, b where 0.
+    static Singles choose(Singles a, Singles b, Bits bits, Selector selector) {
+        return vbslq_f32(vtstq_u32(bits, selector), a, b);
+    }
+    static Doubles choose(Doubles a, Doubles b, Bits bits, Selector selector) {
+        return vbslq_f64(vreinterpretq_u64_u32(vtstq_u32(bits, selector)), a, b);
     }
 
     template <bool> static void store(float* p, Singles a) { store_bytes(p, vreinterpretq_u8_f32(a)); }

@@ -50,8 +50,10 @@ struct Vec {
         return _mm_castsi128_ps(_mm_unpacklo_epi16(_mm_setzero_si128(), halves));
     }
 
-    static Singles broadcast_scale(float a) { return _mm_set1_ps(a); }
-    static Doubles broadcast_scale(double a) { return _mm_set1_pd(a); }
+    static Singles broadcast_scalar(float a) { return _mm_set1_ps(a); }
+    static Doubles broadcast_scalar(double a) { return _mm_set1_pd(a); }
+    static Singles add(Singles a, Singles b) { return _mm_add_ps(a, b); }
+    static Doubles add(Doubles a, Doubles b) { return _mm_add_pd(a, b); }
     static Singles multiply(Singles a, Singles b) { return _mm_mul_ps(a, b); }
     static Doubles multiply(Doubles a, Doubles b) { return _mm_mul_pd(a, b); }
 
@@ -66,12 +68,19 @@ struct Vec {
     }
     static Bits broadcast_bits(uint32_t bits) { return _mm_set1_epi32(static_cast<int>(bits)); }
     static Singles keep(Singles a, Bits bits, Selector selector) {
-        const __m128i kept = _mm_cmpeq_epi32(_mm_and_si128(bits, selector), selector);
-        return _mm_and_ps(a, _mm_castsi128_ps(kept));
+        return _mm_and_ps(a, _mm_castsi128_ps(kept_lanes(bits, selector)));
     }
     static Doubles keep(Doubles a, Bits bits, Selector selector) {
-        const __m128i kept = _mm_cmpeq_epi32(_mm_and_si128(bits, selector), selector);
-        return _mm_and_pd(a, _mm_castsi128_pd(kept));
+        return _mm_and_pd(a, _mm_castsi128_pd(kept_lanes(bits, selector)));
+    }
+    // The bits' choice: a where 1, b where 0.
+    static Singles choose(Singles a, Singles b, Bits bits, Selector selector) {
+        const __m128 kept = _mm_castsi128_ps(kept_lanes(bits, selector));
+        return _mm_or_ps(_mm_and_ps(kept, a), _mm_andnot_ps(kept, b));
+    }
+    static Doubles choose(Doubles a, Doubles b, Bits bits, Selector selector) {
+        const __m128d kept = _mm_castsi128_pd(kept_lanes(bits, selector));
+        return _mm_or_pd(_mm_and_pd(kept, a), _mm_andnot_pd(kept, b));
     }
 
     template <bool streaming> static void store(float* p, Singles a) {
@@ -101,6 +110,11 @@ struct Vec {
 
     static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
     static void fence() { _mm_sfence(); }
+
+private:
+    static __m128i kept_lanes(Bits bits, Selector selector) {
+        return _mm_cmpeq_epi32(_mm_and_si128(bits, selector), selector);
+    }
 };
 
 }  // namespace

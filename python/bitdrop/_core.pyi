@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any
 
@@ -26,6 +27,8 @@ def drop(
     stream: int,
     p: float,
     scale: float,
+    shift: float = 0.0,
+    dropped: float = 0.0,
     isa: str | None = None,
 ) -> None: ...
 def apply(
@@ -34,6 +37,9 @@ def apply(
     bits: NDArray[np.uint8],
     dtype: int,
     scale: float,
+    shift: float = 0.0,
+    dropped: float = 0.0,
+    bit_steps: Sequence[int] | None = None,
     isa: str | None = None,
 ) -> None: ...
 def bits(
@@ -45,6 +51,16 @@ def set_buffer_limit(nbytes: int) -> None: ...
 def held_buffer_bytes() -> int: ...
 def clear_buffers() -> None: ...
 def fit(x: NDArray[Any], out: NDArray[Any]) -> int: ...
+def part_bits(
+    key0: int,
+    key1: int,
+    stream: int,
+    p: float,
+    start: int,
+    lengths: Sequence[int],
+    steps: Sequence[int],
+    isa: str | None = None,
+) -> NDArray[np.uint8]: ...
 def empty_bits(elements: int) -> NDArray[np.uint8]: ...
 def isas() -> list[str]: ...
 def get_isa() -> str: ...
