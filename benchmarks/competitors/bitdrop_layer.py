@@ -1,0 +1,63 @@
+"""bitdrop through its public layer: into a given array, into new arrays, and without bits held."""
+
+from collections.abc import Callable, Mapping
+
+import bitdrop
+import numpy as np
+from bitdrop import _core
+from timing import Array
+
+from competitors.interface import Competitor, Steps, WrongAnswerError, inverted_scale
+
+_FLOAT32 = 2  # the dtype's code in `bitdrop._core`
+
+
+def _available() -> Mapping[str, str]:
+    return {"version": bitdrop.__version__, "instruction set": _core.get_isa()}
+
+
+def _maker(*, allocate: bool, recompute: bool) -> Callable[[Array, Array, float, int], Steps]:
+    def make(x: Array, out: Array, p: float, threads: int) -> Steps:
+        bitdrop.set_num_threads(threads)
+        layer = bitdrop.Dropout(p, recompute=recompute, rng=0)
+        if allocate:
+            return Steps(lambda: layer(x), lambda: layer.backward(x), inverted_scale(p))
+        return Steps(lambda: layer.forward(x, out=out), lambda: layer.backward(x, out=out), inverted_scale(p))
+
+    return make
+
+
+def check_scalar(x: Array, p: float) -> None:
+    """Raise `WrongAnswerError` unless the kernels in use agree with the scalar ones in every bit."""
+    y, mask = bitdrop.dropout(x, p, rng=1)
+    expected, bits = np.empty_like(x), np.empty_like(mask.bits)
+    k0, k1 = mask.key
+    _core.drop(x, expected, bits, _FLOAT32, k0, k1, mask.stream, p, mask.scale, "scalar")
+    if not (np.array_equal(mask.bits, bits) and np.array_equal(y.view(np.uint32), expected.view(np.uint32))):
+        raise WrongAnswerError("the result is not that of the scalar kernel")
+
+
+_ABOUT = "This package, through `bitdrop.Dropout`: "
+COMPETITORS = (
+    Competitor(
+        "bitdrop",
+        "bitdrop, out=",
+        _ABOUT + "forward and backward into a given array, one bit an element held between them.",
+        _available,
+        _maker(allocate=False, recompute=False),
+    ),
+    Competitor(
+        "bitdrop-alloc",
+        "bitdrop, new array",
+        _ABOUT + "`y = layer(x)` and `dx = layer.backward(dy)`, each result a new array.",
+        _available,
+        _maker(allocate=True, recompute=False),
+    ),
+    Competitor(
+        "bitdrop-recompute",
+        "bitdrop, recompute",
+        _ABOUT + "into a given array; with `recompute=True` backward makes the bits again.",
+        _available,
+        _maker(allocate=False, recompute=True),
+    ),
+)

@@ -1,0 +1,32 @@
+"""The plot of cost an element against size, logarithmic both ways."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from targets import size_name
+
+COPY = "np.copyto"
+
+
+def costs(path: Path, panels: Mapping[str, Mapping[str, Mapping[int, float]]], footnote: str) -> None:
+    """Write the plot: a panel for each title, in it nanoseconds an element by size for each label."""
+    figure = Figure(figsize=(5.5 * len(panels) + 2, 5), layout="constrained")
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axis, (title, lines) in zip(axes, panels.items(), strict=True):
+        for number, (label, by_size) in enumerate(lines.items()):
+            style = {"color": f"C{number % 10}", "linewidth": 2.5 if label.startswith("bitdrop") else 1.5}
+            if label == COPY:
+                style = {"color": "black", "linestyle": "--"}
+            axis.plot(*zip(*by_size.items(), strict=True), label=label, marker=".", **style)
+        axis.set(xscale="log", yscale="log", title=title, xlabel="elements (float32)")
+        axis.xaxis.set_major_locator(FixedLocator(sorted({size for line in lines.values() for size in line})))
+        axis.xaxis.set_minor_locator(NullLocator())
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda size, _: size_name(round(size))))
+        axis.yaxis.set_major_formatter(FuncFormatter(lambda cost, _: f"{cost:g}"))
+        axis.grid(alpha=0.3, axis="y")
+    axes[0].set_ylabel("nanoseconds an element")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", frameon=False)
+    figure.supxlabel(footnote, fontsize="small", color="gray")
+    figure.savefig(path, dpi=144)
