@@ -29,10 +29,11 @@ def dtype(request: pytest.FixtureRequest) -> np.dtype[Any]:
 
 @pytest.fixture
 def settings_restored() -> Iterator[None]:
-    """Restore instruction set, threads and streaming threshold after the test."""
+    """Restore instruction set, threads, streaming threshold and buffer limit after the test."""
     isa, threads = _core.get_isa(), _core.get_num_threads()
-    streaming = _core.get_streaming_threshold()
+    streaming, buffers = _core.get_streaming_threshold(), _core.get_buffer_limit()
     yield
     _core.set_isa(isa)
     _core.set_num_threads(threads)
     _core.set_streaming_threshold(streaming)
+    _core.set_buffer_limit(buffers)

@@ -34,7 +34,8 @@ def assert_identical(actual: Array, expected: Array, message: str = "") -> None:
     assert actual.shape == expected.shape, message
     if np.array_equal(bits_of(actual), bits_of(expected)):
         return
-    same = (bits_of(actual) == bits_of(expected)) | (np.isnan(actual) & np.isnan(expected))
+    with np.errstate(invalid="ignore"):  # signalling NaNs
+        same = (bits_of(actual) == bits_of(expected)) | (np.isnan(actual) & np.isnan(expected))
     wrong = np.flatnonzero(~same.ravel())
     assert wrong.size == 0, (
         f"{message}: {wrong.size} of {same.size} differ, first at {wrong[0]}: "

@@ -27,6 +27,7 @@ from bad_values import (
     overlapping,
     read_only,
 )
+from bitdrop import _core
 from support import assert_identical
 
 
@@ -224,6 +225,14 @@ def test_number_of_threads_that_cannot_be_is_an_error(n: Any, error: type[Except
     before = bitdrop.get_num_threads()
     fails(error, "^n must be", lambda: bitdrop.set_num_threads(n))
     assert bitdrop.get_num_threads() == before
+
+
+@pytest.mark.parametrize("bad", BAD_WORDS)
+def test_buffer_limit_that_cannot_be_is_an_error(bad: str) -> None:
+    nbytes, error = BAD_WORDS[bad]
+    before = _core.get_buffer_limit()
+    fails(error, "^nbytes must be", lambda: bitdrop.set_buffer_limit(nbytes))
+    assert _core.get_buffer_limit() == before
 
 
 @pytest.mark.parametrize("mode", ["dict", "", None, 1])

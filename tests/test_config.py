@@ -14,7 +14,7 @@ from support import run_python
 
 FACTS = {
     *("bitdrop", "mask_format", "instruction_set", "instruction_sets_available", "threads", "cpus"),
-    *("last_level_cache", "streaming_threshold", "compiler", "python", "numpy", "platform"),
+    *("last_level_cache", "streaming_threshold", "buffer_limit", "compiler", "python", "numpy", "platform"),
 }
 
 
@@ -73,6 +73,21 @@ def test_threads_that_cannot_be_are_an_error_at_import(threads: str) -> None:
     assert process.returncode == 1
     expected = f"ImportError: BITDROP_NUM_THREADS must be an integer from 1 to 1024, but it is {threads!r}."
     assert process.stderr.splitlines()[-1] == expected
+
+
+@pytest.mark.parametrize("limit", ["-1", "1e6", "64M", str(2**64)])
+def test_buffer_limit_that_cannot_be_is_an_error_at_import(limit: str) -> None:
+    process = run_python("-c", "import bitdrop", BITDROP_BUFFER_LIMIT=limit)
+    assert process.returncode == 1
+    error = process.stderr.splitlines()[-1]
+    assert error.startswith("ImportError: BITDROP_BUFFER_LIMIT must be an integer from 0 to ")
+    assert error.endswith(f", but it is {limit!r}.")
+
+
+def test_buffer_limit_is_what_the_environment_says() -> None:
+    code = "import bitdrop; print(bitdrop.show_config('dicts')['buffer_limit'])"
+    assert run_python("-c", code, BITDROP_BUFFER_LIMIT="12345").stdout.strip() == "12345"
+    assert run_python("-c", code, BITDROP_BUFFER_LIMIT="0").stdout.strip() == "0"
 
 
 @pytest.mark.parametrize("isa", ["neon", "avx1024", "AVX2", "scalar "])

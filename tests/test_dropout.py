@@ -334,6 +334,40 @@ def test_forked_children_draw_other_keys_where_the_user_gave_none() -> None:
     assert len(restored) == 1
 
 
+FORK_WHILE_LOCKS_ARE_HELD = """
+import os, signal, threading
+import numpy as np, bitdrop
+from bitdrop import _rng
+
+layer = bitdrop.Dropout()
+layer(np.ones(4))
+held, done = threading.Event(), threading.Event()
+
+def hold():
+    with layer._lock, _rng._lock:
+        held.set()
+        done.wait()
+
+holder = threading.Thread(target=hold)
+holder.start()
+held.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(20)
+    layer(np.ones(4))
+    bitdrop.dropout(np.ones(4))
+    os._exit(0)
+print(os.waitpid(child, 0)[1])
+done.set()
+holder.join()
+"""
+
+
+def test_forked_child_does_not_wait_for_locks_of_the_parent_s_threads() -> None:
+    process = run_python("-W", "ignore", "-c", FORK_WHILE_LOCKS_ARE_HELD)
+    assert process.stdout == "0\n", process.stderr
+
+
 @pytest.mark.parametrize("x", [np.ones(10), [1.0] * 10])
 def test_array_likes_give_the_same_as_the_array(x: ArrayLike) -> None:
     assert_identical(bitdrop.dropout(x, rng=3)[0], bitdrop.dropout(np.ones(10), rng=3)[0])
