@@ -92,14 +92,25 @@ void check_many_callers(const Work& work) {
     for (std::thread& caller : callers) caller.join();
 }
 
+// Both chunks must be under way at once, so this ends only where there is a worker.
+void check_worker_joins() {
+    std::atomic<int> arrived{0};
+    const auto meet = [](void* context, uint64_t) {
+        auto& count = *static_cast<std::atomic<int>*>(context);
+        for (++count; count < 2;) std::this_thread::yield();
+    };
+    run_chunks(2, 2, meet, &arrived);
+}
+
 #if !defined(_WIN32)
 void check_child(const Work& work, const char* where) {
     std::fflush(nullptr);
     const pid_t child = fork();
     CHECK(child >= 0, "no process");
     if (child == 0) {
-        alarm(60);  // a child that waits for threads it does not have ends by this signal
+        alarm(20);  // a child that waits for threads it does not have ends by this signal
         work.check(where);
+        check_worker_joins();
         _exit(0);
     }
     int status = 0;
@@ -129,6 +140,7 @@ void check_fork(const Work& work) {
 int main(int argc, char** argv) {
     const Work work;
     check_counts();
+    check_worker_joins();
     check_nested();
     check_many_callers(work);
 #if !defined(_WIN32)
