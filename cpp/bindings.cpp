@@ -38,21 +38,19 @@ const Kernels& kernels_named(const std::optional<std::string>& isa) {
 
 using Steps = std::optional<std::vector<int64_t>>;  // through the bits, for each axis; none: element i has bit i
 
-Layout layout_of(const py::array& x, const py::array& out, const Steps& bit_steps) {
-    Layout layout;
+void describe(Layout* layout, const py::array& x, const py::array& out, const Steps& bit_steps) {
     const py::ssize_t axes = x.ndim();
     if (axes != out.ndim() || axes > kMaxAxes) throw py::value_error("x and out have different shapes");
     if (bit_steps && bit_steps->size() != static_cast<size_t>(axes)) throw py::value_error("one step for each axis");
-    if (axes == 0) layout.add_axis(1, x.itemsize(), out.itemsize());
+    if (axes == 0) layout->add_axis(1, x.itemsize(), out.itemsize());
     for (py::ssize_t axis = 0; axis < axes; ++axis) {
         const py::ssize_t length = x.shape(axis), src = x.strides(axis), dst = out.strides(axis);
         if (length != out.shape(axis)) throw py::value_error("x and out have different shapes");
         if (bit_steps)
-            layout.add_axis(length, src, dst, (*bit_steps)[static_cast<size_t>(axis)]);
+            layout->add_axis(length, src, dst, (*bit_steps)[static_cast<size_t>(axis)]);
         else
-            layout.add_axis(length, src, dst);
+            layout->add_axis(length, src, dst);
     }
-    return layout;
 }
 
 // The number of bits that a layout reaches into.
@@ -80,12 +78,12 @@ Job job_of(const py::array& x, py::array& out, int dtype, double scale, double s
     static constexpr py::ssize_t kSizes[kDTypes] = {2, 2, 4, 8};
     if (dtype < 0 || dtype >= kDTypes || x.itemsize() != kSizes[dtype] || out.itemsize() != kSizes[dtype])
         throw py::value_error("x and out must be of the dtype that their code says");
-    Job job = {};
+    Job job;
     job.kernels = &kernels_named(isa);
     job.dtype = static_cast<DType>(dtype);
     job.src = x.data();
     job.dst = out.mutable_data();
-    job.layout = layout_of(x, out, bit_steps);
+    describe(&job.layout, x, out, bit_steps);
     job.scale = scale;
     job.shift = shift;
     job.dropped = dropped;
@@ -143,20 +141,19 @@ py::array bits(uint64_t key0, uint64_t key1, uint64_t stream, double p, uint64_t
     return packed;
 }
 
-py::array part_bits(uint64_t key0, uint64_t key1, uint64_t stream, double p, uint64_t start,
-                    const std::vector<int64_t>& lengths, const std::vector<int64_t>& steps,
-                    const std::optional<std::string>& isa) {
+// Into memory that exists: once a stream number is taken, nothing may fail.
+void make_part(const py::object& bits, uint64_t key0, uint64_t key1, uint64_t stream, double p, uint64_t start,
+               const std::vector<int64_t>& lengths, const std::vector<int64_t>& steps,
+               const std::optional<std::string>& isa) {
     if (lengths.size() != steps.size() || lengths.size() > kMaxAxes) throw py::value_error("one step for each axis");
     const Kernels& kernels = kernels_named(isa);
     const Plan plan = make_plan(key0, key1, stream, p);
     Layout part;
     part.add_axis(1, 0, 0, 1);  // for a part without axes
     for (size_t axis = 0; axis < lengths.size(); ++axis) part.add_axis(lengths[axis], 0, 0, steps[axis]);
-    const auto count = static_cast<py::ssize_t>(part.size());
-    py::array packed = empty_bits(count);
-    auto* bytes = static_cast<uint8_t*>(packed.mutable_data());
-    without_lock(count, [&] { make_part_bits(kernels, plan, start, part, bytes, num_threads()); });
-    return packed;
+    uint8_t* bytes = bytes_of(bits, part.size(), true);
+    without_lock(static_cast<py::ssize_t>(part.size()),
+                 [&] { make_part_bits(kernels, plan, start, part, bytes, num_threads()); });
 }
 
 // Where an array's elements lie: from the first byte to after the last.
@@ -249,8 +246,8 @@ PYBIND11_MODULE(_core, m) {
     m.def("bits", &bits, py::arg("key0"), py::arg("key1"), py::arg("stream"), py::arg("p"), py::arg("start"),
           py::arg("stop"), isa);
 
-    m.def("part_bits", &part_bits, py::arg("key0"), py::arg("key1"), py::arg("stream"), py::arg("p"), py::arg("start"),
-          py::arg("lengths"), py::arg("steps"), isa);
+    m.def("make_part", &make_part, py::arg("bits"), py::arg("key0"), py::arg("key1"), py::arg("stream"), py::arg("p"),
+          py::arg("start"), py::arg("lengths"), py::arg("steps"), isa);
 
     m.attr("POOLED_BYTES") = kPooledBytes;
     m.def("empty_bits", &empty_bits, py::arg("elements"));

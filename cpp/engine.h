@@ -10,16 +10,16 @@
 namespace bitdrop {
 
 struct Job {
-    const Kernels* kernels;
-    const Plan* plan;  // null: `bits` are applied; else bits are made (element i has bit i), and written to `bits`
-                       // if that is not null
-    DType dtype;
-    const void* src;
-    void* dst;  // is src, with the same steps, or does not overlap it
+    const Kernels* kernels = nullptr;
+    const Plan* plan = nullptr;  // null: `bits` are applied; else bits are made (element i has bit i), and written
+                                 // to `bits` if that is not null
+    DType dtype = DType::float32;
+    const void* src = nullptr;
+    void* dst = nullptr;  // is src, with the same steps, or does not overlap it
     Layout layout;
-    uint8_t* bits;  // packed
-    double scale;
-    int threads;  // at most so many
+    uint8_t* bits = nullptr;  // packed
+    double scale = 1.0;
+    int threads = 1;       // at most so many
     double shift = 0.0;    // kept elements become scale * x + shift
     double dropped = 0.0;  // dropped elements become this
 };

@@ -14,6 +14,7 @@ True
 from bitdrop._buffers import clear_buffers, set_buffer_limit
 from bitdrop._config import configure_from_environment, get_num_threads, set_num_threads, show_config
 from bitdrop._core import MASK_FORMAT
+from bitdrop._cut import Shard
 from bitdrop._version import __version__
 from bitdrop.functional import dropout
 from bitdrop.layers import Dropout
@@ -23,6 +24,7 @@ __all__ = [
     "MASK_FORMAT",
     "Dropout",
     "Mask",
+    "Shard",
     "__version__",
     "clear_buffers",
     "dropout",

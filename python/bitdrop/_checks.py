@@ -12,6 +12,7 @@ from bitdrop import _core
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
+NoiseShape = Sequence[int | None]
 
 _CODES: dict[np.dtype[Any], int] = {
     np.dtype(np.float16): 0,
@@ -28,8 +29,9 @@ def probability(p: Any, name: str = "p") -> float:
         if isinstance(p, (bool, np.bool_)) or not isinstance(p, Real):
             raise TypeError(f"{name} must be a number in [0, 1], but got {p!r} of type {_type_name(p)}.")
         p = float(p)
-    if 0.0 <= p <= 1.0:
-        return p
+    number: float = p
+    if 0.0 <= number <= 1.0:
+        return number
     raise ValueError(f"{name} must be in [0, 1], but got {p!r}.")
 
 
@@ -97,16 +99,55 @@ def key(value: Any) -> tuple[int, int]:
     return word(value[0], "key[0]"), word(value[1], "key[1]")
 
 
-def shape(value: Any) -> Shape:
+def shape(value: Any, name: str = "shape") -> Shape:
     """Return `value` as a tuple of lengths."""
     lengths = value if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else (value,)
     try:
         axes = tuple(operator.index(length) for length in lengths)
     except TypeError:
-        raise TypeError(f"shape must be a tuple of ints, but got {value!r}.") from None
+        raise TypeError(f"{name} must be a tuple of ints, but got {value!r}.") from None
     if any(length < 0 for length in axes):
-        raise ValueError(f"shape must not have negative lengths, but got {axes}.")
+        raise ValueError(f"{name} must not have negative entries, but got {axes}.")
     return axes
+
+
+def noise_entries(value: Any) -> tuple[int | None, ...]:
+    """Return a noise shape as a tuple of lengths and None, for arrays that are not known yet."""
+    if not isinstance(value, Sequence) or isinstance(value, (str, bytes)):
+        raise TypeError(f"noise_shape must be None or a tuple of ints and None, but got {value!r}.")
+    lengths = iter(shape(tuple(entry for entry in value if entry is not None), "noise_shape"))
+    return tuple(None if entry is None else next(lengths) for entry in value)
+
+
+def noise_shape(value: Any, whole: Shape) -> Shape:
+    """Return the shape of what is drawn for an array of shape `whole`: its lengths, or 1."""
+    if value is None:
+        return whole
+    entries = noise_entries(value)
+    if len(entries) != len(whole):
+        raise ValueError(f"noise_shape must have an entry for each axis of {whole}, but got {entries}.")
+    noise = tuple(length if entry is None else entry for entry, length in zip(entries, whole, strict=True))
+    if any(mine not in (1, length) for mine, length in zip(noise, whole, strict=True)):
+        raise ValueError(
+            f"noise_shape must be 1, None or x's length along each axis of {whole}, but got {entries}."
+        )
+    return noise
+
+
+def shard(value: Any, part: Shape) -> None:
+    """Check that an array of shape `part` lies within the whole where the shard says."""
+    # Not by isinstance: the class is made with this module.
+    if type(value).__name__ != "Shard":
+        raise TypeError(f"shard must be a bitdrop.Shard or None, but got {value!r}.")
+    if len(value.shape) != len(part):
+        raise ValueError(
+            f"shard must have as many axes as x, whose shape is {part}, but its shape is {value.shape}."
+        )
+    for start, length, whole in zip(value.start, part, value.shape, strict=True):
+        if start + length > whole:
+            raise ValueError(
+                f"x of shape {part} does not lie within {value.shape} where it starts at {value.start}."
+            )
 
 
 def array(x: Any, name: str = "x") -> tuple[Array, int]:
@@ -131,7 +172,9 @@ def _converted(x: Any, name: str) -> Array:
             return np.from_dlpack(x)
         return np.asarray(x)
     except Exception as error:
-        message = f"{name} must be an array of {_DTYPES}, but {_type_name(x)} does not convert to one: {error}."
+        message = (
+            f"{name} must be an array of {_DTYPES}, but {_type_name(x)} does not convert to one: {error}."
+        )
         raise TypeError(message) from error
 
 
@@ -164,7 +207,9 @@ def _does_not_fit(fit: int, out: Array, x: Array, name: str) -> None:
         case _core.Fit.READ_ONLY:
             raise ValueError("out is read-only: pass an array that may be written to.")
         case _core.Fit.OVERLAPS_ITSELF:
-            raise ValueError("out has elements that share memory with each other: pass an array without overlap.")
+            raise ValueError(
+                "out has elements that share memory with each other: pass an array without overlap."
+            )
         case _core.Fit.OVERLAPS if np.shares_memory(x, out):
             raise ValueError(f"out overlaps {name} in part: pass {name} itself, or an array apart from it.")
 
@@ -190,7 +235,9 @@ def mask_format(number: Any, what: str) -> None:
     """Check that `what` was made by the mask format of this version."""
     if number != _core.MASK_FORMAT:
         here = _core.MASK_FORMAT
-        raise ValueError(f"{what} is of mask format {number!r}, but this version of bitdrop makes format {here}.")
+        raise ValueError(
+            f"{what} is of mask format {number!r}, but this version of bitdrop makes format {here}."
+        )
 
 
 def state(value: Any) -> tuple[tuple[int, int], int]:

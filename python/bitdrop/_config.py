@@ -1,4 +1,4 @@
-"""Settings of the process: instruction set and threads, from the environment and by call; facts about both."""
+"""Settings of the process, from the environment and by call, and the facts that go with them."""
 
 import math
 import os
@@ -102,12 +102,14 @@ def _cgroup_cpus(root: Path = Path("/sys/fs/cgroup")) -> float:
 
 
 def configure_from_environment() -> None:
-    """Apply BITDROP_ISA, BITDROP_NUM_THREADS and BITDROP_BUFFER_LIMIT; what they may not be is an ImportError."""
+    """Apply BITDROP_ISA, BITDROP_NUM_THREADS and BITDROP_BUFFER_LIMIT, or raise an ImportError."""
     isa = os.environ.get("BITDROP_ISA")
     if isa:
         if isa not in _core.isas():
             possible = ", ".join(_core.isas())
-            raise ImportError(f"BITDROP_ISA is {isa!r}, but this machine can run: {possible}. Set it to one of them.")
+            raise ImportError(
+                f"BITDROP_ISA is {isa!r}, but this machine can run: {possible}. Set it to one of them."
+            )
         _core.set_isa(isa)
     threads = _integer_from_environment("BITDROP_NUM_THREADS", 1, _MOST_THREADS)
     _core.set_num_threads(min(usable_cpus(), _MOST_THREADS) if threads is None else threads)

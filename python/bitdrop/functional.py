@@ -8,9 +8,10 @@ from numpy.typing import ArrayLike
 
 from bitdrop import _checks, _core
 from bitdrop._buffers import empty_like
-from bitdrop._checks import Array
+from bitdrop._checks import Array, NoiseShape
+from bitdrop._cut import Shard, cut
 from bitdrop._rng import RNGLike, draw_key
-from bitdrop.mask import Mask, keep_scale
+from bitdrop.mask import Mask, keep_scale, make_bits
 
 Scaling = Literal["inverted", "vanilla"]
 SCALINGS = ("inverted", "vanilla")
@@ -24,6 +25,8 @@ def dropout(
     scaling: Scaling = "inverted",
     rng: RNGLike | None = None,
     out: Array | None = None,
+    noise_shape: NoiseShape | None = None,
+    shard: Shard | None = None,
 ) -> tuple[Array, Mask]:
     """Set each element to zero with probability `p`, and scale the rest so that the mean stays.
 
@@ -44,6 +47,12 @@ def dropout(
         training, also where p is 0. None uses entropy of the system.
     out : ndarray, optional
         Where to write the result: an array of x's shape and dtype with any strides, or x itself.
+    noise_shape : sequence of ints and None, optional
+        Shape of what is drawn: along each axis 1, where all elements share the draw, or x's length (or None,
+        which means the same). ``(None, None, 1, 1)`` drops whole channels of images.
+    shard : Shard, optional
+        Says that x is a part of a larger array, and where; the result is that part of what the whole would
+        give. Then noise_shape speaks of the whole.
 
     Returns
     -------
@@ -58,7 +67,8 @@ def dropout(
         If p is not a number; if x is of another dtype, of non-native byte order, masked or lazy; if out is
         not of x's dtype.
     ValueError
-        If p is not in [0, 1]; if out is of another shape, read-only, overlaps itself, or overlaps x in part.
+        If p is not in [0, 1]; if out is of another shape, read-only, overlaps itself, or overlaps x in part;
+        if noise_shape or shard does not go with x's shape.
 
     References
     ----------
@@ -78,7 +88,8 @@ def dropout(
     p = _checks.probability(p)
     _checks.choice(scaling, "scaling", SCALINGS)
     if _checks.flag(training, "training"):
-        return drop(x, p, training_scale(p, scaling), lambda: (draw_key(rng), 0), out)
+        scale = training_scale(p, scaling)
+        return drop(x, p, scale, lambda: (draw_key(rng), 0), out, noise_shape=noise_shape, shard=shard)
     return infer(x, inference_scale(p, scaling), out)
 
 
@@ -99,27 +110,41 @@ def drop(  # noqa: PLR0917
     take_key: Callable[[], tuple[tuple[int, int], int]],
     out: Array | None,
     store_bits: bool = True,
+    noise_shape: NoiseShape | None = None,
+    shard: Shard | None = None,
+    shift: float = 0.0,
+    dropped: float = 0.0,
 ) -> tuple[Array, Mask]:
-    """Drop elements of x, with p and scale that were checked.
+    """Make ``kept ? scale * x + shift : dropped``, with numbers that were checked.
 
     `take_key` gives key and stream number. It is called once nothing can fail any more, so that an error uses
     up neither a draw of the user's generator nor a stream number.
     """
     values, dtype = _checks.array(x)
+    shape = values.shape
+    place = cut(shape, noise_shape, shard)
     if out is None:
         out = empty_like(values)
     else:
         _checks.output(out, values)
-    bits = _core.empty_bits(values.size) if store_bits else None
-    key, stream = take_key()
-    _core.drop(values, out, bits, dtype, key[0], key[1], stream, p, scale)
-    return out, Mask._of(values.shape, p, key, stream, scale, bits)
+    if place is None:
+        bits = _core.empty_bits(values.size) if store_bits else None
+        key, stream = take_key()
+        _core.drop(values, out, bits, dtype, key[0], key[1], stream, p, scale, shift, dropped)
+        return out, Mask._of(shape, p, key, stream, scale, None, bits)
+    bits = _core.empty_bits(place.size)
+    mask = Mask._of(shape, p, *take_key(), scale, place, None)
+    make_bits(mask, bits)
+    _core.apply(values, out, bits, dtype, scale, shift, dropped, place.bit_steps)
+    if store_bits:
+        mask._bits = bits
+    return out, mask
 
 
 def infer(x: ArrayLike, scale: float, out: Array | None) -> tuple[Array, Mask]:
     """Keep all elements of x, and multiply them by scale."""
     values, _ = _checks.array(x)
-    mask = Mask._of(values.shape, 0.0, (0, 0), 0, scale, None)
+    mask = Mask._of(values.shape, 0.0, (0, 0), 0, scale, None, None)
     if scale != 1.0:
         return mask.apply(values, out=out), mask
     if out is None:

@@ -8,7 +8,8 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from bitdrop import _checks, _core
 from bitdrop._buffers import empty_like
-from bitdrop._checks import Array, Shape
+from bitdrop._checks import Array, NoiseShape, Shape
+from bitdrop._cut import Cut, Shard, cut
 
 
 def keep_scale(p: float) -> float:
@@ -19,7 +20,7 @@ def keep_scale(p: float) -> float:
 class Mask:
     """Which elements of an array are kept by dropout, and by what factor they are multiplied.
 
-    A mask is a value: its five parameters say everything about it. It is immutable, hashable and equal to
+    A mask is a value: its parameters say everything about it. It is immutable, hashable and equal to
     every mask of the same parameters, in any process on any machine. Its bits are computed whenever they are
     needed; those that `bitdrop.dropout` has made already are kept with the mask that it returns.
 
@@ -35,6 +36,12 @@ class Mask:
         Number of the call under that key, in [0, 2**64).
     scale : float, optional
         Factor of the kept elements. None means 1 / (1 - p), and 0 where p is 1.
+    noise_shape : sequence of ints and None, optional
+        Shape of what is drawn: along each axis 1, where all elements share a bit, or shape's length (or None,
+        which means the same).
+    shard : Shard, optional
+        The place of the arrays in a larger one, of which the mask is a part. Then noise_shape speaks of the
+        larger one.
 
     Raises
     ------
@@ -66,13 +73,14 @@ class Mask:
     True
     """
 
-    __slots__ = ("_bits", "_key", "_p", "_scale", "_shape", "_stream")
+    __slots__ = ("_bits", "_cut", "_key", "_p", "_scale", "_shape", "_stream")
 
     _shape: Shape
     _p: float
     _key: tuple[int, int]
     _stream: int
     _scale: float
+    _cut: Cut | None
     _bits: NDArray[np.uint8] | None
 
     def __init__(
@@ -83,12 +91,15 @@ class Mask:
         key: tuple[int, int],
         stream: int = 0,
         scale: float | None = None,
+        noise_shape: NoiseShape | None = None,
+        shard: Shard | None = None,
     ) -> None:
         self._shape = _checks.shape(shape)
         self._p = _checks.probability(p)
         self._key = _checks.key(key)
         self._stream = _checks.word(stream, "stream")
         self._scale = keep_scale(self._p) if scale is None else _checks.scale(scale)
+        self._cut = cut(self._shape, noise_shape, shard)
         self._bits = None
 
     @classmethod
@@ -99,6 +110,7 @@ class Mask:
         key: tuple[int, int],
         stream: int,
         scale: float,
+        cut: Cut | None,
         bits: NDArray[np.uint8] | None,
     ) -> "Mask":
         """Make a mask of parameters that were checked, with its bits if they were made already."""
@@ -108,6 +120,7 @@ class Mask:
         self._key = key
         self._stream = stream
         self._scale = scale
+        self._cut = cut
         self._bits = bits
         return self
 
@@ -137,24 +150,34 @@ class Mask:
         return self._scale
 
     @property
+    def noise_shape(self) -> Shape | None:
+        """Shape of what is drawn, 1 along axes that share bits; None where every element has its own."""
+        return None if self._cut is None else self._cut.noise_shape
+
+    @property
+    def shard(self) -> Shard | None:
+        """Place of the arrays in a larger one, if they are a part."""
+        return None if self._cut is None else self._cut.shard
+
+    @property
     def size(self) -> int:
-        """Number of elements."""
-        return prod(self._shape)
+        """Number of bits: of elements, where axes do not share them."""
+        return prod(self._shape) if self._cut is None else self._cut.size
 
     @property
     def bits(self) -> NDArray[np.uint8]:
         """Packed bits, 1 where kept: read-only, 1-D, ``(size + 7) // 8`` bytes.
 
         Element ``i`` in C order is bit ``i % 8`` of byte ``i // 8``, as
-        ``numpy.packbits(kept, bitorder="little")`` has it. Bits after the last element are 0.
+        ``numpy.packbits(kept, bitorder="little")`` has it. Bits after the last element are 0. Bits that
+        axes share are there once; a part of a larger mask is packed anew.
         """
-        bits = self._bits
-        if bits is None:
-            k0, k1 = self._key
-            bits = _core.bits(k0, k1, self._stream, self._p, 0, self.size)
-        view = bits.view()
+        view = self._made_bits().view()
         view.flags.writeable = False
         return view
+
+    def _made_bits(self) -> NDArray[np.uint8]:
+        return make_bits(self, _core.empty_bits(self.size)) if self._bits is None else self._bits
 
     @property
     def nbytes(self) -> int:
@@ -165,9 +188,13 @@ class Mask:
         """Return a bool array of the mask's shape, True where kept: read-only unless `copy` is True."""
         if copy is False:
             raise ValueError("A mask keeps packed bits or none, so a bool array of it is always a copy.")
-        kept = np.unpackbits(self.bits, count=self.size, bitorder="little").view(np.bool_).reshape(self._shape)
-        if dtype is not None and np.dtype(dtype) != np.bool_:
-            kept = kept.astype(dtype)
+        kept = np.unpackbits(self.bits, count=self.size, bitorder="little").view(np.bool_)
+        if self._cut is None:
+            kept = kept.reshape(self._shape)
+        else:
+            kept = np.broadcast_to(kept.reshape(self._cut.lengths), self._shape)
+        if copy or (dtype is not None and np.dtype(dtype) != np.bool_):
+            kept = kept.astype(np.bool_ if dtype is None else dtype)
         kept.flags.writeable = copy is True
         return kept
 
@@ -241,23 +268,25 @@ class Mask:
             out = empty_like(values)
         else:
             _checks.output(out, values, name)
-        if self._bits is not None:
-            _core.apply(values, out, self._bits, dtype, self._scale)
-        else:
+        if self._bits is None and self._cut is None:
             k0, k1 = self._key
             _core.drop(values, out, None, dtype, k0, k1, self._stream, self._p, self._scale)
+        else:
+            steps = None if self._cut is None else self._cut.bit_steps
+            # By position: a keyword costs pybind11 more than the smallest masks do.
+            _core.apply(values, out, self._made_bits(), dtype, self._scale, 0.0, 0.0, steps)
         return out
 
     def __eq__(self, other: object) -> bool:
-        """Compare the five parameters."""
+        """Compare the parameters."""
         return self._parameters() == other._parameters() if isinstance(other, Mask) else NotImplemented
 
     def __hash__(self) -> int:
-        """Hash the five parameters."""
+        """Hash the parameters."""
         return hash(self._parameters())
 
-    def _parameters(self) -> tuple[Shape, float, tuple[int, int], int, float]:
-        return self._shape, self._p, self._key, self._stream, self._scale
+    def _parameters(self) -> tuple[Shape, float, tuple[int, int], int, float, Shape | None, Shard | None]:
+        return self._shape, self._p, self._key, self._stream, self._scale, self.noise_shape, self.shard
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the parameters and the number of the mask format, not the bits."""
@@ -265,12 +294,21 @@ class Mask:
 
     def __repr__(self) -> str:
         """Return the expression that makes the mask."""
-        shape, p, key, stream, scale = self._parameters()
-        return f"Mask({shape}, {p!r}, key={key}, stream={stream}, scale={scale!r})"
+        shape, p, key, stream, scale, noise_shape, shard = self._parameters()
+        where = "" if noise_shape is None else f", noise_shape={noise_shape}"
+        where += "" if shard is None else f", shard={shard}"
+        return f"Mask({shape}, {p!r}, key={key}, stream={stream}, scale={scale!r}{where})"
 
 
-def _unpickled(  # noqa: PLR0917
-    mask_format: int, shape: Shape, p: float, key: tuple[int, int], stream: int, scale: float
-) -> Mask:
+def make_bits(mask: Mask, bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Write the bits of a mask into memory for them, and return it."""
+    (k0, k1), cut_ = mask._key, mask._cut
+    place = (0, (mask.size,), (1,)) if cut_ is None else (cut_.first, cut_.lengths, cut_.steps)
+    _core.make_part(bits, k0, k1, mask._stream, mask._p, *place)
+    return bits
+
+
+def _unpickled(mask_format: int, shape: Shape, p: float, key: tuple[int, int], *rest: Any) -> Mask:
     _checks.mask_format(mask_format, "The pickled mask")
-    return Mask(shape, p, key=key, stream=stream, scale=scale)
+    stream, scale, noise_shape, shard = rest
+    return Mask(shape, p, key=key, stream=stream, scale=scale, noise_shape=noise_shape, shard=shard)
