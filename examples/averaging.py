@@ -35,7 +35,8 @@ class SmallNetwork:
     def __call__(self, x: Vectors) -> Vectors:
         """Return the outputs for each row of x."""
         hidden = x @ self.first
-        return (np.maximum(hidden, 0) if self.relu else hidden) @ self.second
+        outputs: Vectors = (np.maximum(hidden, 0) if self.relu else hidden) @ self.second
+        return outputs
 
 
 def every_mask(units: int) -> Vectors:
