@@ -19,8 +19,9 @@ from numpy.typing import DTypeLike, NDArray
 Array = NDArray[Any]
 Step = Callable[[], Any]
 
-# One sample lasts at least this long, so that the clock and the loop do not count.
-SAMPLE_SECONDS = 4e-3
+# One sample lasts about this long: enough that the clock and the loop do not count, and less than the slices of
+# time that a scheduler gives to other work, so that most samples are undisturbed.
+SAMPLE_SECONDS = 1e-3
 _PAGE = 4096
 # Bytes from the start of a page to input and output. Two buffers at equal distances stall loads on stores (4K
 # aliasing). The first pair is what NumPy's own large arrays have, the others are spread over the page.
@@ -101,7 +102,7 @@ def alternate(
 
 def _calls(timer: Timer) -> int:
     timer.timeit(1)
-    return max(1, math.ceil(SAMPLE_SECONDS / max(timer.timeit(1), 1e-9)))
+    return max(1, math.ceil(SAMPLE_SECONDS / max(min(timer.repeat(2, 1)), 1e-9)))
 
 
 def _summary(samples: Sequence[Mapping[str, float]], name: str, reference: str, places: int) -> Timing:

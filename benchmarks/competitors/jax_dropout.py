@@ -15,8 +15,8 @@ from competitors.interface import Competitor, Steps, UnavailableError, inverted_
 def _available() -> Mapping[str, str]:
     try:
         jax = importlib.import_module("jax")
-    except ImportError:
-        raise UnavailableError("jax is not installed") from None
+    except ImportError as error:
+        raise UnavailableError(str(error)) from None
     return {"version": jax.__version__, "generator": jax.config.jax_default_prng_impl}
 
 

@@ -18,8 +18,8 @@ from competitors.interface import Competitor, Steps, UnavailableError, inverted_
 def _available() -> Mapping[str, str]:
     try:
         return {"version": importlib.import_module("numba").__version__}
-    except ImportError:
-        raise UnavailableError("numba is not installed") from None
+    except ImportError as error:
+        raise UnavailableError(str(error)) from None
 
 
 @cache

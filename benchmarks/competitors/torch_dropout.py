@@ -13,8 +13,8 @@ from competitors.interface import Competitor, Steps, UnavailableError, inverted_
 def _available() -> Mapping[str, str]:
     try:
         torch = importlib.import_module("torch")
-    except ImportError:
-        raise UnavailableError("torch is not installed: pip install '.[torch]'") from None
+    except ImportError as error:
+        raise UnavailableError(f"{error}; it is an extra of its own: pip install '.[torch]'") from None
     return {
         "version": torch.__version__,
         "MKL": "yes" if torch.backends.mkl.is_available() else "no",
