@@ -44,7 +44,10 @@ def test_config_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert printed["instruction_sets_available"] == ", ".join(_core.isas())
 
 
-def test_module_prints_the_config(capsys: pytest.CaptureFixture[str]) -> None:
+def test_module_prints_the_config(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["bitdrop"])
     runpy.run_module("bitdrop", run_name="__main__")
     shown = capsys.readouterr().out
     process = run_python("-m", "bitdrop")

@@ -105,12 +105,16 @@ def test_p_and_keep_prob_exclude_each_other(p: float) -> None:
         bitdrop.Dropout(p, keep_prob=0.5)
 
 
-def test_signature_is_as_documented() -> None:
-    names = list(inspect.signature(bitdrop.Dropout).parameters)
-    assert names[:6] == ["p", "keep_prob", "scaling", "inplace", "recompute", "rng"]
+def test_all_but_p_and_x_are_given_by_name() -> None:
+    for function, by_place, by_name in [
+        (bitdrop.Dropout, ["p"], {"keep_prob", "scaling", "inplace", "recompute", "rng"}),
+        (bitdrop.dropout, ["x", "p"], {"training", "scaling", "rng", "out"}),
+        (bitdrop.Mask, ["shape", "p"], {"key", "stream", "scale"}),
+    ]:
+        parameters = inspect.signature(function).parameters.values()
+        assert [each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD] == by_place
+        assert {each.name for each in parameters if each.kind is each.KEYWORD_ONLY} >= by_name
     assert float(inspect.signature(bitdrop.Dropout).parameters["p"].default) == 0.5
-    names = list(inspect.signature(bitdrop.dropout).parameters)
-    assert names[:6] == ["x", "p", "training", "scaling", "rng", "out"]
 
 
 def test_inplace_layer_writes_into_x_in_forward_alone() -> None:
@@ -294,8 +298,8 @@ def test_repr_says_how_the_layer_was_made() -> None:
 
 def test_layer_can_be_subclassed() -> None:
     class Noisy(bitdrop.Dropout):
-        def forward(self, x: Any, training: bool | None = None, *, out: Array | None = None) -> Array:
-            return super().forward(x, True, out=out)
+        def forward(self, x: Any, training: bool | None = None, **options: Any) -> Array:
+            return super().forward(x, True, **options)
 
     layer = Noisy(0.3, rng=0).eval()
     assert_identical(layer(X), bitdrop.Dropout(0.3, rng=0)(X))
