@@ -106,11 +106,12 @@ def test_p_and_keep_prob_exclude_each_other(p: float) -> None:
 
 
 def test_all_but_p_and_x_are_given_by_name() -> None:
-    for function, by_place, by_name in [
+    expected: list[tuple[Any, list[str], set[str]]] = [
         (bitdrop.Dropout, ["p"], {"keep_prob", "scaling", "inplace", "recompute", "rng"}),
         (bitdrop.dropout, ["x", "p"], {"training", "scaling", "rng", "out"}),
         (bitdrop.Mask, ["shape", "p"], {"key", "stream", "scale"}),
-    ]:
+    ]
+    for function, by_place, by_name in expected:
         parameters = inspect.signature(function).parameters.values()
         assert [each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD] == by_place
         assert {each.name for each in parameters if each.kind is each.KEYWORD_ONLY} >= by_name

@@ -74,6 +74,12 @@ def test_bits_are_packed_and_read_only() -> None:
             mask.bits[0] = 0
 
 
+def test_stored_bits_cannot_be_made_writable() -> None:
+    _, mask = bitdrop.dropout(np.ones(8), rng=0)
+    with pytest.raises(ValueError, match="WRITEABLE"):
+        mask.bits.flags.writeable = True
+
+
 def test_nbytes_are_those_of_bits_held() -> None:
     mask = some_mask()
     assert mask.nbytes == 0
