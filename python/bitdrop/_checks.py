@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Sequence
+from math import prod
 from numbers import Real
 from typing import Any, NoReturn
 
@@ -20,18 +21,18 @@ _CODES: dict[np.dtype[Any], int] = {
     np.dtype(np.float64): 3,
 }
 _BFLOAT16 = 1
+_MOST_AXES = 64  # as in NumPy
+_MOST_ELEMENTS = 2**63 - 1
+_LARGEST = np.finfo(np.float64).max.item()
 _DTYPES = "float16, bfloat16 (ml_dtypes), float32 or float64"
 
 
 def probability(p: Any, name: str = "p") -> float:
     """Return `p` as a float in [0, 1]."""
-    if type(p) is not float:
-        if isinstance(p, (bool, np.bool_)) or not isinstance(p, Real):
-            raise TypeError(f"{name} must be a number in [0, 1], but got {p!r} of type {_type_name(p)}.")
-        p = float(p)
-    number: float = p
-    if 0.0 <= number <= 1.0:
-        return number
+    if type(p) is not float and not _is_number(p):
+        raise TypeError(f"{name} must be a number in [0, 1], but got {p!r} of type {_type_name(p)}.")
+    if 0.0 <= p <= 1.0:
+        return float(p)
     raise ValueError(f"{name} must be in [0, 1], but got {p!r}.")
 
 
@@ -71,12 +72,11 @@ def count(value: Any, name: str, most: int) -> int:
 
 def scale(value: Any) -> float:
     """Return `value` as a finite float."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
+    if not _is_number(value):
         raise TypeError(f"scale must be a number or None, but got {value!r}.")
-    number = float(value)
-    if not np.isfinite(number):
-        raise ValueError(f"scale must be finite, but got {number!r}.")
-    return number
+    if abs(value) <= _LARGEST:
+        return float(value)
+    raise ValueError(f"scale must be finite, but got {value!r}.")
 
 
 def word(value: Any, name: str) -> int:
@@ -94,9 +94,10 @@ def word(value: Any, name: str) -> int:
 
 def key(value: Any) -> tuple[int, int]:
     """Return `value` as two ints in [0, 2**64)."""
-    if not isinstance(value, (Sequence, np.ndarray)) or isinstance(value, (str, bytes)) or len(value) != 2:
+    words = value.tolist() if isinstance(value, np.ndarray) else value
+    if not isinstance(words, Sequence) or isinstance(words, (str, bytes)) or len(words) != 2:
         raise TypeError(f"key must be two ints in [0, 2**64), but got {value!r}.")
-    return word(value[0], "key[0]"), word(value[1], "key[1]")
+    return word(words[0], "key[0]"), word(words[1], "key[1]")
 
 
 def shape(value: Any, name: str = "shape") -> Shape:
@@ -108,6 +109,8 @@ def shape(value: Any, name: str = "shape") -> Shape:
         raise TypeError(f"{name} must be a tuple of ints, but got {value!r}.") from None
     if any(length < 0 for length in axes):
         raise ValueError(f"{name} must not have negative entries, but got {axes}.")
+    if len(axes) > _MOST_AXES or prod(axes) > _MOST_ELEMENTS:
+        raise ValueError(f"{name} must be one that an array can have, but got {axes}.")
     return axes
 
 
@@ -257,6 +260,10 @@ def no_streams_left() -> NoReturn:
 def no_forward_yet() -> NoReturn:
     """Say that there is no mask to go back through."""
     raise RuntimeError("backward needs the mask of a forward pass: call the layer on an input first.")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
 
 
 def _type_name(value: object) -> str:

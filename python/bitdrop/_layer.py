@@ -83,16 +83,9 @@ class Layer:
         """Mask of the last forward pass, or None before the first."""
         return self._mask
 
-    def __call__(
-        self,
-        x: ArrayLike,
-        training: bool | None = None,
-        *,
-        out: Array | None = None,
-        shard: Shard | None = None,
-    ) -> Array:
+    def __call__(self, x: ArrayLike, training: bool | None = None, **options: Any) -> Array:
         """Do a forward pass: the same as `forward`."""
-        return self.forward(x, training, out=out, shard=shard)
+        return self.forward(x, training, **options)
 
     def forward(
         self,
