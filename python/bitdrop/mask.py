@@ -172,9 +172,9 @@ class Mask:
         ``numpy.packbits(kept, bitorder="little")`` has it. Bits after the last element are 0. Bits that
         axes share are there once; a part of a larger mask is packed anew.
         """
-        view = self._made_bits().view()
-        view.flags.writeable = False
-        return view
+        bits = self._made_bits()
+        bits.flags.writeable = False
+        return bits.view()  # of a read-only array, so that it cannot be made writable again
 
     def _made_bits(self) -> NDArray[np.uint8]:
         return make_bits(self, _core.empty_bits(self.size)) if self._bits is None else self._bits
