@@ -1,0 +1,140 @@
+"""``python -m bitdrop stream``: raw mask bits on standard output, for batteries of random number tests."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitdrop import _checks, _core
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+_INDICES = 2**64
+_CHUNK_BYTES = 2**19
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which bits are written: runs of `run` elements, each `step` elements, or one stream, after the last."""
+
+    run: int
+    step: int  # 0: the same elements of the next stream
+    meaning: str
+
+    def bits(self, key: tuple[int, int], stream: int, p: float, start: int) -> Iterator[NDArray[np.uint8]]:
+        """Yield packed bits, until elements or streams end. What was yielded before is overwritten.
+
+        Parameters
+        ----------
+        key, stream, p
+            As in `bitdrop.Mask`.
+        start : int
+            Index of the first element.
+        """
+        at_once = _CHUNK_BYTES * 8 // self.run
+        buffer = np.empty(at_once * self.run // 8, np.uint8)
+        first, step = (start, self.step) if self.step else (stream, 1)
+        for number in range(0, (_INDICES - first) // step, at_once):
+            runs = min(at_once, (_INDICES - first) // step - number)
+            bits = buffer[: runs * self.run // 8]
+            position = first + number * step
+            if self.step:
+                _core.make_part(bits, *key, stream, p, position, (runs, self.run), (step, 1))
+            else:
+                for row, one in enumerate(bits.reshape(runs, -1)):
+                    _core.make_part(one, *key, position + row, p, start, (self.run,), (1,))
+            yield bits
+
+
+CHOICES = {
+    "bits": Choice(8, 8, "all bits in order"),
+    "rows": Choice(1024, 4096, "one row of every block: 1024 bits of every 4096"),
+    "lane": Choice(64, 1024, "one lane: 64 bits of every 1024"),
+    "streams": Choice(1024, 0, "one row of each successive stream: its 1024 bits from --start on"),
+}
+
+
+def add_command(commands: "Commands") -> None:
+    """Add the subcommand to a parser of arguments."""
+    parser = commands.add_parser(
+        "stream",
+        help="write raw mask bits to standard output",
+        description="Write raw mask bits to standard output, 1 where an element is kept, packed as "
+        "Mask.bits are, for batteries of random number tests. These expect fair bits: p = 0.5.",
+    )
+    meanings = "; ".join(f"{name}: {choice.meaning}" for name, choice in CHOICES.items())
+    parser.add_argument(
+        "choice", nargs="?", choices=CHOICES, default="bits", help=f"{meanings} (default: bits)"
+    )
+    parser.add_argument("-p", type=_checked(float, _checks.probability), default=0.5, help="default: 0.5")
+    word = _checked(_integer, lambda number: _checks.word(number, "number"))
+    key = parser.add_argument("--key", type=word, nargs=2, default=(1, 2), help="default: 1 2")
+    key.metavar = ("K0", "K1")
+    parser.add_argument(
+        "--stream", type=word, default=0, metavar="N", help="stream number, or the first (default: 0)"
+    )
+    parser.add_argument(
+        "--start",
+        type=word,
+        default=0,
+        metavar="INDEX",
+        help="first element: a multiple of 8, of 64 for lane, of 1024 for rows and streams, default: 0",
+    )
+    parser.add_argument("--bytes", type=word, metavar="N", help="how many bytes to write, default: no end")
+    parser.set_defaults(run=lambda arguments: _run(parser, arguments))
+
+
+def _integer(text: str) -> int:
+    return int(text, 0)
+
+
+def _checked(convert: Callable[[str], Any], check: Callable[[Any], Any]) -> Callable[[str], Any]:
+    def value(text: str) -> Any:
+        try:
+            number = convert(text)
+        except ValueError:
+            kind = "an integer" if convert is _integer else "a number"
+            raise argparse.ArgumentTypeError(f"must be {kind}, but got {text!r}.") from None
+        try:
+            return check(number)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return value
+
+
+def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    choice = CHOICES[arguments.choice]
+    if arguments.start % choice.run:
+        parser.error(f"--start must be a multiple of {choice.run}, but got {arguments.start}.")
+    if sys.stdout.isatty():
+        parser.error("standard output is a terminal: send the bits to a file or to another program.")
+    bits = choice.bits(tuple(arguments.key), arguments.stream, arguments.p, arguments.start)
+    try:
+        _write(bits, arguments.bytes)
+    except BrokenPipeError:
+        # The reader has had enough. Python would flush what is left at exit, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except OSError as error:
+        sys.exit(f"The bits cannot be written: {error.strerror}.")
+
+
+def _write(chunks: Iterator[NDArray[np.uint8]], nbytes: int | None) -> None:
+    output = sys.stdout.buffer
+    left = nbytes
+    while left != 0:
+        bits = next(chunks, None)
+        if bits is None:
+            break
+        part = bits if left is None else bits[:left]
+        output.write(part.data)
+        left = None if left is None else left - part.size
+    output.flush()
