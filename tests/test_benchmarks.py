@@ -16,6 +16,7 @@ from bitdrop import Dropout
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.append(str(BENCHMARKS))
 timing = importlib.import_module("timing")
+competitors = importlib.import_module("competitors")
 interface = importlib.import_module("competitors.interface")
 targets = importlib.import_module("targets")
 
@@ -116,6 +117,17 @@ def test_what_is_not_dropout_is_refused(fault: dict[str, Any], message: str) -> 
     steps, x = steps_of(**fault)
     with pytest.raises(interface.WrongAnswerError, match=message):
         interface.check(steps, x, 0.5)
+
+
+@pytest.mark.usefixtures("settings_restored")
+@pytest.mark.parametrize(
+    "name", ["bitdrop", "bitdrop-alloc", "bitdrop-recompute", "numpy-textbook", "numpy-tuned"]
+)
+@pytest.mark.parametrize("p", [0.1, 0.9])
+def test_competitors_that_need_numpy_only_pass_the_check(name: str, p: float) -> None:
+    x, out = timing.buffers(10_000)[1]
+    steps = competitors.COMPETITORS[name].make(x, out, p, 1)
+    interface.check(steps, x, p)
 
 
 def result_of(ratio: float, streaming: float | None = None) -> Any:

@@ -1,6 +1,5 @@
 """The copy itself: what everything is measured by, and the least that reading and writing an array costs."""
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 
@@ -30,10 +29,10 @@ def copy(x: Array, out: Array, threads: int = 1) -> Step:
     return copy_parts
 
 
-def streaming_copy() -> Callable[[Array, Array], None] | None:
-    """Return a copy ``(out, x)`` with stores that bypass the cache, or None where the engine has none."""
-    streaming = getattr(_core, "copy", None)
-    return None if streaming is None else partial(streaming, streaming=True)
+def streaming_copy(x: Array, out: Array) -> Step | None:
+    """Return a copy with stores that bypass the cache, or None where the engine has none."""
+    engine_copy = getattr(_core, "copy", None)
+    return None if engine_copy is None else partial(engine_copy, out, x, True)
 
 
 @cache
