@@ -47,7 +47,12 @@ public:
         // A worker counts itself busy before it looks whether the job is open, and the job is closed here
         // before the busy are counted: none can begin after the loop has ended.
         open_.store(false);
-        while (busy_.load() != 0) pause();
+        const auto deadline = std::chrono::steady_clock::now() + kSpin;
+        while (busy_.load() != 0) {
+            pause();
+            // A worker that still has a chunk after this long has lost its CPU: perhaps to this loop.
+            if (std::chrono::steady_clock::now() > deadline) std::this_thread::yield();
+        }
         return true;
     }
 

@@ -14,6 +14,7 @@ from bitdrop import _core
 Array = NDArray[Any]
 Shape = tuple[int, ...]
 NoiseShape = Sequence[int | None]
+Number = float | np.floating[Any] | np.integer[Any]
 
 _CODES: dict[np.dtype[Any], int] = {
     np.dtype(np.float16): 0,
@@ -79,17 +80,17 @@ def scale(value: Any) -> float:
     raise ValueError(f"scale must be finite, but got {value!r}.")
 
 
-def word(value: Any, name: str) -> int:
-    """Return `value` as an int in [0, 2**64)."""
+def word(value: Any, name: str, most: int = 2**64 - 1) -> int:
+    """Return `value` as an int from 0 to `most`."""
     if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be an int, but got {value!r}.")
     try:
         number = operator.index(value)
     except TypeError:
         raise TypeError(f"{name} must be an int, but got {value!r}.") from None
-    if 0 <= number < 2**64:
+    if 0 <= number <= most:
         return number
-    raise ValueError(f"{name} must be in [0, 2**64), but got {number}.")
+    raise ValueError(f"{name} must be from 0 to {most}, but got {number}.")
 
 
 def key(value: Any) -> tuple[int, int]:
@@ -236,7 +237,7 @@ def inplace_target(x: Any, out: Any) -> Array:
 
 def mask_format(number: Any, what: str) -> None:
     """Check that `what` was made by the mask format of this version."""
-    if number != _core.MASK_FORMAT:
+    if type(number) is not int or number != _core.MASK_FORMAT:
         here = _core.MASK_FORMAT
         raise ValueError(
             f"{what} is of mask format {number!r}, but this version of bitdrop makes format {here}."
@@ -249,7 +250,7 @@ def state(value: Any) -> tuple[tuple[int, int], int]:
     if not isinstance(value, dict) or set(value) != names:
         raise TypeError(f"state must be a dict of {sorted(names)}, but got {value!r}.")
     mask_format(value["format"], "The state")
-    return key(value["key"]), word(value["position"], "position")
+    return key(value["key"]), word(value["position"], "position", 2**64)  # 2**64: used up
 
 
 def no_streams_left() -> NoReturn:

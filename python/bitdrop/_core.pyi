@@ -1,6 +1,6 @@
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ COMPILER: str
 POOLED_BYTES: int
 
 class Fit(IntEnum):
+    __pybind11_native_enum__: ClassVar[Any]
     FITS = ...
     OTHER_DTYPE = ...
     OTHER_SHAPE = ...

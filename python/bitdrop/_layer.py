@@ -8,7 +8,7 @@ from weakref import WeakSet
 from numpy.typing import ArrayLike
 
 from bitdrop import _checks, _core, _rng
-from bitdrop._checks import Array, NoiseShape
+from bitdrop._checks import Array, NoiseShape, Number
 from bitdrop._cut import Shard
 from bitdrop._rng import RNGLike
 from bitdrop.functional import drop, infer
@@ -48,7 +48,7 @@ class Layer:
     _dropped = 0.0
     _inference_scale = 1.0
 
-    def __init__(self, p: float, inplace: bool, recompute: bool, rng: RNGLike | None) -> None:
+    def __init__(self, p: Number, inplace: bool, recompute: bool, rng: RNGLike | None) -> None:
         self.p = p
         self._inplace = _checks.flag(inplace, "inplace")
         self._recompute = _checks.flag(recompute, "recompute")
@@ -74,7 +74,7 @@ class Layer:
         return self._p
 
     @p.setter
-    def p(self, p: float) -> None:
+    def p(self, p: Number) -> None:
         self._p = _checks.probability(p)
         self._set_numbers(self._p)
 

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from bitdrop import _checks, _core
 from bitdrop._buffers import empty_like
-from bitdrop._checks import Array, NoiseShape
+from bitdrop._checks import Array, NoiseShape, Number
 from bitdrop._cut import Shard, cut
 from bitdrop._rng import RNGLike, draw_key
 from bitdrop.mask import Mask, keep_scale, make_bits
@@ -19,7 +19,7 @@ SCALINGS = ("inverted", "vanilla")
 
 def dropout(
     x: ArrayLike,
-    p: float = 0.5,
+    p: Number = 0.5,
     *,
     training: bool = True,
     scaling: Scaling = "inverted",
@@ -85,12 +85,12 @@ def dropout(
     >>> mask.backward(np.ones(8, dtype=np.float32))
     array([0., 0., 2., 2., 0., 0., 2., 0.], dtype=float32)
     """
-    p = _checks.probability(p)
+    probability = _checks.probability(p)
     _checks.choice(scaling, "scaling", SCALINGS)
-    if _checks.flag(training, "training"):
-        scale = training_scale(p, scaling)
-        return drop(x, p, scale, lambda: (draw_key(rng), 0), out, noise_shape=noise_shape, shard=shard)
-    return infer(x, inference_scale(p, scaling), out)
+    if not _checks.flag(training, "training"):
+        return infer(x, inference_scale(probability, scaling), out)
+    scale = training_scale(probability, scaling)
+    return drop(x, probability, scale, lambda: (draw_key(rng), 0), out, noise_shape=noise_shape, shard=shard)
 
 
 def training_scale(p: float, scaling: Scaling) -> float:

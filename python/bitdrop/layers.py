@@ -3,7 +3,7 @@
 from numpy.typing import ArrayLike
 
 from bitdrop import _checks
-from bitdrop._checks import NoiseShape
+from bitdrop._checks import NoiseShape, Number
 from bitdrop._layer import Layer
 from bitdrop._rng import RNGLike
 from bitdrop.functional import SCALINGS, Scaling, inference_scale, training_scale
@@ -65,9 +65,9 @@ class Dropout(Layer):
 
     def __init__(
         self,
-        p: float = _DEFAULT_P,
+        p: Number = _DEFAULT_P,
         *,
-        keep_prob: float | None = None,
+        keep_prob: Number | None = None,
         scaling: Scaling = "inverted",
         inplace: bool = False,
         recompute: bool = False,

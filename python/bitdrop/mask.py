@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from bitdrop import _checks, _core
 from bitdrop._buffers import empty_like
-from bitdrop._checks import Array, NoiseShape, Shape
+from bitdrop._checks import Array, NoiseShape, Number, Shape
 from bitdrop._cut import Cut, Shard, cut
 
 
@@ -86,11 +86,11 @@ class Mask:
     def __init__(
         self,
         shape: int | Shape,
-        p: float,
+        p: Number,
         *,
         key: tuple[int, int],
         stream: int = 0,
-        scale: float | None = None,
+        scale: Number | None = None,
         noise_shape: NoiseShape | None = None,
         shard: Shard | None = None,
     ) -> None:
