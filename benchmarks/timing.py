@@ -19,8 +19,8 @@ from numpy.typing import DTypeLike, NDArray
 Array = NDArray[Any]
 Step = Callable[[], Any]
 
-# One sample lasts about this long: enough that clock and loop do not count, and less than the slices of time that
-# a scheduler gives to other work, so that most samples are undisturbed.
+# One sample lasts about this long: enough that clock and loop do not count, and less than the slices of time
+# that a scheduler gives to other work, so that most samples are undisturbed.
 SAMPLE_SECONDS = 1e-3
 _PAGE = 4096
 # Bytes from the start of a page to input and output. Two buffers at equal distances stall loads on stores (4K
