@@ -80,17 +80,17 @@ def scale(value: Any) -> float:
     raise ValueError(f"scale must be finite, but got {value!r}.")
 
 
-def word(value: Any, name: str, most: int = 2**64 - 1) -> int:
-    """Return `value` as an int from 0 to `most`."""
+def word(value: Any, name: str) -> int:
+    """Return `value` as an int in [0, 2**64)."""
     if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be an int, but got {value!r}.")
     try:
         number = operator.index(value)
     except TypeError:
         raise TypeError(f"{name} must be an int, but got {value!r}.") from None
-    if 0 <= number <= most:
+    if 0 <= number < 2**64:
         return number
-    raise ValueError(f"{name} must be from 0 to {most}, but got {number}.")
+    raise ValueError(f"{name} must be in [0, 2**64), but got {number}.")
 
 
 def key(value: Any) -> tuple[int, int]:
@@ -250,7 +250,9 @@ def state(value: Any) -> tuple[tuple[int, int], int]:
     if not isinstance(value, dict) or set(value) != names:
         raise TypeError(f"state must be a dict of {sorted(names)}, but got {value!r}.")
     mask_format(value["format"], "The state")
-    return key(value["key"]), word(value["position"], "position", 2**64)  # 2**64: used up
+    position = value["position"]
+    used_up = type(position) is int and position == 2**64
+    return key(value["key"]), position if used_up else word(position, "position")
 
 
 def no_streams_left() -> NoReturn:
