@@ -162,7 +162,8 @@ def test_word_that_is_none_is_an_error(bad: str, watched: Watched) -> None:
     fails(error, r"^key\[0\] must be", lambda: bitdrop.Mask(3, 0.5, key=(word, 2)))
     fails(error, r"^key\[1\] must be", lambda: bitdrop.Mask(3, 0.5, key=(1, word)))
     fails(error, r"^key\[1\] must be", lambda: setattr(watched.layer, "state", state | {"key": [1, word]}))
-    fails(error, "^position must be", lambda: setattr(watched.layer, "state", state | {"position": word}))
+    position = 2**64 + 1 if word == 2**64 else word  # 2**64 is the position of a layer that is used up
+    fails(error, "^position must be", lambda: setattr(watched.layer, "state", state | {"position": position}))
     assert watched.unchanged()
 
 

@@ -254,6 +254,9 @@ def test_stream_numbers_end_with_an_error() -> None:
     layer.state = layer.state | {"position": 2**64 - 1}
     layer(X)
     assert mask_of(layer).stream == 2**64 - 1
+    restored = bitdrop.Dropout(rng=1)
+    restored.state = layer.state  # a layer that is used up can be restored too
+    assert restored.state == layer.state
     used_up = layer.state
     with pytest.raises(RuntimeError, match="all 2\\*\\*64 stream numbers"):
         layer(X)
