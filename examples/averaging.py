@@ -97,6 +97,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of weights, input and masks")
     parser.add_argument("--output", type=Path, default=Path("averaging.png"), help="the plot to write")
     arguments = parser.parse_args()
+    if not 0 <= arguments.p < 1 or arguments.samples < 1:
+        parser.error("p must be in [0, 1), and samples 1 or more")
 
     table = Table(title=f"p = {arguments.p:g}: relative distance to the network in which nothing is dropped")
     table.add_column("network")
