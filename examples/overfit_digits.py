@@ -29,7 +29,6 @@ HIDDEN_UNITS = 256
 INPUT_P = 0.1  # a lost pixel cannot be made up for by another unit, so few are dropped
 HIDDEN_P = 0.5
 BATCH = 50
-LEARNING_RATE = 0.01
 MEASURE_EVERY = 5  # epochs
 
 COLOURS = {"without dropout": "#D55E00", "with dropout": "#0072B2"}  # told apart by colour-blind readers too
@@ -94,7 +93,7 @@ def measured_epochs(epochs: int) -> list[int]:
     return [*range(0, epochs, MEASURE_EVERY), epochs]
 
 
-def train(dropout: bool, seeds: int, epochs: int, progress: Progress) -> Curves:
+def train(dropout: bool, seeds: int, epochs: int, learning_rate: float, progress: Progress) -> Curves:
     """Train a network for each seed, and return the accuracies of all."""
     name = "with dropout" if dropout else "without dropout"
     task = progress.add_task(f"Training {name}", total=seeds * epochs)
@@ -104,7 +103,7 @@ def train(dropout: bool, seeds: int, epochs: int, progress: Progress) -> Curves:
         split_rng, weights_rng, batch_rng, mask_rng = np.random.default_rng(seed).spawn(4)
         data = split_digits(split_rng)
         network = build_network(dropout, weights_rng, mask_rng)
-        optimiser = Momentum(network, LEARNING_RATE)
+        optimiser = Momentum(network, learning_rate)
         for epoch in range(epochs + 1):
             if epoch > 0:
                 train_epoch(network, optimiser, data, batch_rng)
@@ -177,6 +176,7 @@ def main() -> None:
     )
     parser.add_argument("--epochs", type=positive, default=200, help="how often each network sees all images")
     parser.add_argument("--seeds", type=positive, default=5, help="networks of each kind, to average over")
+    parser.add_argument("--learning-rate", type=float, default=0.01, help="of gradient descent with momentum")
     parser.add_argument("--output", type=Path, default=Path("overfit_digits.png"), help="the plot to write")
     arguments = parser.parse_args()
 
@@ -186,7 +186,9 @@ def main() -> None:
     with threadpool_limits(1, user_api="blas"), Progress(*columns, console=console) as progress:
         results = {}
         for name, dropout in (("without dropout", False), ("with dropout", True)):
-            results[name] = train(dropout, arguments.seeds, arguments.epochs, progress)
+            results[name] = train(
+                dropout, arguments.seeds, arguments.epochs, arguments.learning_rate, progress
+            )
     report(results, console)
     plot(results, arguments.output)
     console.print(f"Plot: {arguments.output}")
