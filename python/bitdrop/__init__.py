@@ -16,13 +16,20 @@ from bitdrop._config import configure_from_environment, get_num_threads, set_num
 from bitdrop._core import MASK_FORMAT
 from bitdrop._cut import Shard
 from bitdrop._version import __version__
+from bitdrop.alpha import AlphaDropout, FeatureAlphaDropout
 from bitdrop.functional import dropout
-from bitdrop.layers import Dropout
+from bitdrop.layers import Dropout, Dropout1d, Dropout2d, Dropout3d, DropPath
 from bitdrop.mask import Mask
 
 __all__ = [
     "MASK_FORMAT",
+    "AlphaDropout",
+    "DropPath",
     "Dropout",
+    "Dropout1d",
+    "Dropout2d",
+    "Dropout3d",
+    "FeatureAlphaDropout",
     "Mask",
     "Shard",
     "__version__",

@@ -8,7 +8,7 @@ from weakref import WeakSet
 from numpy.typing import ArrayLike
 
 from bitdrop import _checks, _core, _rng
-from bitdrop._checks import Array, NoiseShape, Number
+from bitdrop._checks import Array, NoiseShape, Number, Shape
 from bitdrop._cut import Shard
 from bitdrop._rng import RNGLike
 from bitdrop.functional import drop, infer
@@ -48,7 +48,14 @@ class Layer:
     _dropped = 0.0
     _inference_scale = 1.0
 
-    def __init__(self, p: Number, inplace: bool, recompute: bool, rng: RNGLike | None) -> None:
+    def __init__(
+        self,
+        p: Number = 0.5,
+        *,
+        inplace: bool = False,
+        recompute: bool = False,
+        rng: RNGLike | None = None,
+    ) -> None:
         self.p = p
         self._inplace = _checks.flag(inplace, "inplace")
         self._recompute = _checks.flag(recompute, "recompute")
@@ -65,7 +72,7 @@ class Layer:
         self._scale = keep_scale(p)
 
     def _noise_shape_of(self, x: ArrayLike) -> NoiseShape | None:
-        """Return the shape of what is drawn for x, or None if each element is."""
+        """Return the shape of what is drawn for x, or None if each element is. Refuse x of other axes."""
         return None
 
     @property
@@ -122,8 +129,8 @@ class Layer:
         training = self.training if training is None else _checks.flag(training, "training")
         if self._inplace:
             out = _checks.inplace_target(x, out)
+        noise_shape = self._noise_shape_of(x)
         if training:
-            noise_shape = self._noise_shape_of(x)
             y, mask = drop(
                 x,
                 self._p,
@@ -218,4 +225,12 @@ class Layer:
         return f"{type(self).__name__}({self._arguments()})"
 
     def _arguments(self) -> str:
-        return f"p={self._p!r}, inplace={self._inplace}, recompute={self._recompute}"
+        return f"p={self._p!r}, {self._switches()}"
+
+    def _switches(self) -> str:
+        return f"inplace={self._inplace}, recompute={self._recompute}"
+
+
+def shared_after(axes: int, shape: Shape) -> NoiseShape:
+    """Return the noise shape of one draw for each index of the first `axes` axes."""
+    return (None,) * axes + (1,) * (len(shape) - axes)
