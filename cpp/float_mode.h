@@ -3,6 +3,8 @@
 
 #if defined(BITDROP_X86)
 #include <xmmintrin.h>
+#elif defined(__aarch64__)
+#include <cstdint>
 #else
 #include <cfenv>
 #endif
@@ -22,6 +24,20 @@ public:
 
 private:
     unsigned saved_;
+#elif defined(__aarch64__)
+    // The registers themselves: fesetenv(FE_DFL_ENV) leaves the alternative half-precision format as it was.
+    DefaultFloatMode() {
+        __asm__ volatile("mrs %0, fpcr" : "=r"(control_));
+        __asm__ volatile("mrs %0, fpsr" : "=r"(status_));
+        __asm__ volatile("msr fpcr, %0" : : "r"(uint64_t{0}));
+    }
+    ~DefaultFloatMode() {
+        __asm__ volatile("msr fpcr, %0" : : "r"(control_));
+        __asm__ volatile("msr fpsr, %0" : : "r"(status_));
+    }
+
+private:
+    uint64_t control_, status_;
 #else
     DefaultFloatMode() {
         std::fegetenv(&saved_);

@@ -33,8 +33,7 @@ class ThreadPool {
 public:
     // False where the pool serves another caller.
     bool run(uint64_t chunks, int threads, void (*task)(void*, uint64_t), void* context) {
-        std::unique_lock<std::mutex> only_caller(caller_mutex_, std::try_to_lock);
-        if (!only_caller.owns_lock()) return false;
+        if (taken_.exchange(true)) return false;
         grow(threads - 1);
         task_ = task;
         context_ = context;
@@ -53,6 +52,7 @@ public:
             // A worker that still has a chunk after this long has lost its CPU: perhaps to this loop.
             if (std::chrono::steady_clock::now() > deadline) std::this_thread::yield();
         }
+        taken_.store(false);
         return true;
     }
 
@@ -103,7 +103,7 @@ private:
         *seen = jobs_.load();
     }
 
-    std::mutex caller_mutex_;  // held by the caller whose job this is
+    std::atomic<bool> taken_{false};  // by the caller whose job this is; not a mutex, for a task may call again
     int workers_ = 0;
 
     void (*task_)(void*, uint64_t) = nullptr;

@@ -217,15 +217,24 @@ private:
 
 // ---- Applying bits: nothing here knows of random numbers. ----
 
+// What a T is worked on as, and what of it a store takes.
 template <class T> struct Arithmetic {
     using Scalar = float;
     using Vector = Vec::Singles;
     static constexpr int kVector = Vec::kSingles;
+    static Vector stored(Vec::Singles a) { return a; }
 };
 template <> struct Arithmetic<double> {
     using Scalar = double;
     using Vector = Vec::Doubles;
     static constexpr int kVector = Vec::kDoubles;
+    static Vector stored(Vec::Doubles a) { return a; }
+};
+template <> struct Arithmetic<BFloat16> {
+    using Scalar = float;
+    using Vector = Vec::Pairs;
+    static constexpr int kVector = 2 * Vec::kSingles;
+    static Vec::Halves stored(Vec::Singles a) { return Vec::narrow({a, a}); }
 };
 
 constexpr size_t kPrefetchDistance = 8192;  // bytes; measured flat from 4 to 32 KiB
@@ -240,7 +249,7 @@ template <class T, bool affine> struct Applier {
     static constexpr int kVector = Arithmetic<T>::kVector;
     static constexpr int kVectors = kUnit<T> / kVector;
 
-    Vector scale, shift, dropped;
+    decltype(Vec::broadcast_scalar(Scalar{})) scale, shift, dropped;
     Vec::Selector selectors[kVectors];
 
     explicit Applier(const Run& run)
@@ -251,17 +260,15 @@ template <class T, bool affine> struct Applier {
     // The first element's bit is bit `first_bit` (0 to 7) of the byte that unit() is given.
     void select_from(unsigned first_bit) {
         for (int v = 0; v < kVectors; ++v)
-            selectors[v] = Vec::selector(scale, first_bit + static_cast<unsigned>(v * kVector));
+            selectors[v] = Vec::selector(Vector{}, first_bit + static_cast<unsigned>(v * kVector));
     }
 
     template <bool streaming> void unit(T* dst, const T* src, const uint8_t* bytes) const {
-        uint32_t word;
-        std::memcpy(&word, bytes, sizeof word);
-        const Vec::Bits bits = Vec::broadcast_bits(word);
+        const Vec::Bits bits = Vec::load_bits(Vector{}, bytes);
         for (int v = 0; v < kVectors; ++v) {
             const Vector scaled = Vec::multiply(Vec::template load<streaming>(src + v * kVector), scale);
-            const Vector result = affine ? Vec::choose(Vec::add(scaled, shift), dropped, bits, selectors[v])
-                                         : Vec::keep(scaled, bits, selectors[v]);
+            const auto result = affine ? Vec::choose(Vec::add(scaled, shift), dropped, bits, selectors[v])
+                                       : Vec::keep(scaled, bits, selectors[v]);
             Vec::template store<streaming>(dst + v * kVector, result);
         }
     }
@@ -375,7 +382,8 @@ template <class T> void apply(const Run& run) {
 
 template <class T, bool streaming> void fill_vectors(const Run& run) {
     constexpr uint64_t kVector = Arithmetic<T>::kVector;
-    const auto value = Vec::broadcast_scalar(static_cast<typename Arithmetic<T>::Scalar>(run.dropped));
+    const auto dropped = Vec::broadcast_scalar(static_cast<typename Arithmetic<T>::Scalar>(run.dropped));
+    const auto value = Arithmetic<T>::stored(dropped);
     alignas(64) T values[kVector];
     Vec::template store<false>(values, value);
     T* dst = static_cast<T*>(run.dst);

@@ -43,10 +43,6 @@ struct Vec {
     template <bool> static Singles load(const Float16* p) {
         return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
     }
-    template <bool> static Singles load(const BFloat16* p) {
-        const __m128i halves = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-        return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
-    }
 
     static Singles broadcast_scalar(float a) { return _mm256_set1_ps(a); }
     static Doubles broadcast_scalar(double a) { return _mm256_set1_pd(a); }
@@ -66,7 +62,8 @@ struct Vec {
         const __m256i lanes = _mm256_setr_epi32(1, 1, 2, 2, 4, 4, 8, 8);
         return _mm256_sll_epi32(lanes, _mm_cvtsi32_si128(static_cast<int>(first_bit)));
     }
-    static Bits broadcast_bits(uint32_t bits) { return _mm256_set1_epi32(static_cast<int>(bits)); }
+    static Bits load_bits(Singles, const uint8_t* bytes) { return broadcast_bits(bytes); }
+    static Bits load_bits(Doubles, const uint8_t* bytes) { return broadcast_bits(bytes); }
     static Singles keep(Singles a, Bits bits, Selector selector) {
         return _mm256_and_ps(a, _mm256_castsi256_ps(kept_lanes(bits, selector)));
     }
@@ -90,21 +87,64 @@ struct Vec {
     template <bool streaming> static void store(Float16* p, Singles a) {
         store_halves<streaming>(p, _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));
     }
-    template <bool streaming> static void store(BFloat16* p, Singles a) {
-        const __m256i bits = _mm256_castps_si256(a);
-        const __m256i last_bit = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
-        const __m256i rounded = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7FFF)), last_bit);
-        const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(a, a, _CMP_UNORD_Q));
-        const __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
-        const __m256i wide = _mm256_srli_epi32(_mm256_blendv_epi8(rounded, quiet, nan), 16);
-        const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(wide, wide), 0x08);
-        store_halves<streaming>(p, _mm256_castsi256_si128(packed));
+
+    // BFloat16: a 32-bit lane holds two, of which the even one is widened by a shift and the odd one by a mask.
+    struct Pairs {
+        Singles even, odd;
+    };
+    using Halves = __m256i;
+
+    template <bool> static Pairs load(const BFloat16* p) {
+        const __m256i both = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+        const __m256i odd = _mm256_and_si256(both, _mm256_set1_epi32(static_cast<int>(0xFFFF0000)));
+        return {_mm256_castsi256_ps(_mm256_slli_epi32(both, 16)), _mm256_castsi256_ps(odd)};
+    }
+    static Pairs multiply(Pairs a, Singles b) { return {multiply(a.even, b), multiply(a.odd, b)}; }
+    static Pairs add(Pairs a, Singles b) { return {add(a.even, b), add(a.odd, b)}; }
+    // To nearest even. (low + 0x7FFF + the last bit of high) carries into high; the average of 16-bit lanes is that
+    // sum's upper half. A NaN that arithmetic gives is quiet, and its low half is 0, because it began as a half.
+    static Halves narrow(Pairs a) {
+        const __m256i even = _mm256_castps_si256(a.even), odd = _mm256_castps_si256(a.odd);
+        const __m256i high = _mm256_blend_epi16(_mm256_srli_epi32(even, 16), odd, 0xAA);
+        const __m256i low = _mm256_blend_epi16(even, _mm256_slli_epi32(odd, 16), 0xAA);
+        const __m256i last_bit = _mm256_and_si256(high, _mm256_set1_epi16(1));
+        const __m256i sum = _mm256_avg_epu16(low, _mm256_or_si256(last_bit, _mm256_set1_epi16(0x7FFE)));
+        return _mm256_add_epi16(high, _mm256_srli_epi16(sum, 15));
+    }
+    static Selector selector(Pairs, unsigned first_bit) {
+        const __m128i lanes = _mm_setr_epi16(1, 2, 4, 8, 16, 32, 64, 128);
+        return _mm256_sll_epi16(_mm256_broadcastsi128_si256(lanes), _mm_cvtsi32_si128(static_cast<int>(first_bit)));
+    }
+    static Bits load_bits(Pairs, const uint8_t* bytes) {  // for each eight lanes the two bytes that hold their bits
+        const __m256i pairs = _mm256_setr_epi16(0x100, 0x100, 0x100, 0x100, 0x100, 0x100, 0x100, 0x100, 0x201, 0x201,
+                                                0x201, 0x201, 0x201, 0x201, 0x201, 0x201);
+        return _mm256_shuffle_epi8(broadcast_bits(bytes), pairs);
+    }
+    static Halves keep(Pairs a, Bits bits, Selector selector) {
+        return _mm256_and_si256(narrow(a), kept_halves(bits, selector));
+    }
+    static Halves choose(Pairs a, Singles b, Bits bits, Selector selector) {
+        return _mm256_blendv_epi8(narrow({b, b}), narrow(a), kept_halves(bits, selector));
+    }
+    template <bool streaming> static void store(BFloat16* p, Halves a) {
+        __m256i* to = reinterpret_cast<__m256i*>(p);
+        streaming ? _mm256_stream_si256(to, a) : _mm256_storeu_si256(to, a);
     }
 
     static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
     static void fence() { _mm_sfence(); }
 
 private:
+    static Bits broadcast_bits(const uint8_t* bytes) {
+        int bits;
+        std::memcpy(&bits, bytes, sizeof bits);
+        return _mm256_set1_epi32(bits);
+    }
+
+    static __m256i kept_halves(Bits bits, Selector selector) {
+        return _mm256_cmpeq_epi16(_mm256_and_si256(bits, selector), selector);
+    }
+
     static __m256i kept_lanes(Bits bits, Selector selector) {
         return _mm256_cmpeq_epi32(_mm256_and_si256(bits, selector), selector);
     }

@@ -43,10 +43,6 @@ struct Vec {
     template <bool> static Singles load(const Float16* p) {
         return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
     }
-    template <bool> static Singles load(const BFloat16* p) {
-        const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-        return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
-    }
 
     static Singles broadcast_scalar(float a) { return _mm512_set1_ps(a); }
     static Doubles broadcast_scalar(double a) { return _mm512_set1_pd(a); }
@@ -68,7 +64,8 @@ struct Vec {
         return _mm512_sll_epi64(_mm512_sllv_epi64(_mm512_set1_epi64(1), lanes),
                                 _mm_cvtsi32_si128(static_cast<int>(first_bit)));
     }
-    static Bits broadcast_bits(uint32_t bits) { return _mm512_set1_epi32(static_cast<int>(bits)); }
+    static Bits load_bits(Singles, const uint8_t* bytes) { return _mm512_set1_epi32(read<int>(bytes)); }
+    static Bits load_bits(Doubles, const uint8_t* bytes) { return _mm512_set1_epi32(read<int>(bytes)); }
     static Singles keep(Singles a, Bits bits, Selector selector) {
         return _mm512_maskz_mov_ps(_mm512_test_epi32_mask(bits, selector), a);
     }
@@ -92,19 +89,62 @@ struct Vec {
     template <bool streaming> static void store(Float16* p, Singles a) {
         store_halves<streaming>(p, _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
     }
-    template <bool streaming> static void store(BFloat16* p, Singles a) {
-        const __m512i bits = _mm512_castps_si512(a);
-        const __m512i last_bit = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-        const __m512i rounded = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7FFF)), last_bit);
-        const __mmask16 nan = _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q);
-        const __m512i quiet = _mm512_mask_or_epi32(rounded, nan, bits, _mm512_set1_epi32(0x400000));
-        store_halves<streaming>(p, _mm512_cvtepi32_epi16(_mm512_srli_epi32(quiet, 16)));
+
+    // BFloat16: a 32-bit lane holds two, of which the even one is widened by a shift and the odd one by a mask.
+    struct Pairs {
+        Singles even, odd;
+    };
+    using Halves = __m512i;
+
+    template <bool> static Pairs load(const BFloat16* p) {
+        const __m512i both = _mm512_loadu_si512(p);
+        const __m512i odd = _mm512_and_si512(both, _mm512_set1_epi32(static_cast<int>(0xFFFF0000)));
+        return {_mm512_castsi512_ps(_mm512_slli_epi32(both, 16)), _mm512_castsi512_ps(odd)};
+    }
+    static Pairs multiply(Pairs a, Singles b) { return {multiply(a.even, b), multiply(a.odd, b)}; }
+    static Pairs add(Pairs a, Singles b) { return {add(a.even, b), add(a.odd, b)}; }
+    // To nearest even. (low + 0x7FFF + the last bit of high) carries into high; the average of 16-bit lanes is that
+    // sum's upper half. A NaN that arithmetic gives is quiet, and its low half is 0, because it began as a half.
+    static Halves narrow(Pairs a) {
+        const __m512i even = _mm512_castps_si512(a.even), odd = _mm512_castps_si512(a.odd);
+        const __m512i upper = _mm512_set1_epi32(static_cast<int>(0xFFFF0000));
+        const __m512i high = _mm512_ternarylogic_epi32(upper, odd, _mm512_srli_epi32(even, 16), 0xCA);
+        const __m512i low = _mm512_ternarylogic_epi32(upper, _mm512_slli_epi32(odd, 16), even, 0xCA);
+        const __m512i half = _mm512_ternarylogic_epi32(high, _mm512_set1_epi16(1), _mm512_set1_epi16(0x7FFE), 0xEA);
+        return _mm512_add_epi16(high, _mm512_srli_epi16(_mm512_avg_epu16(low, half), 15));
+    }
+    static Selector selector(Pairs, unsigned first_bit) {
+        const __m512i lanes = _mm512_set1_epi64(0x0008000400020001);
+        const __m512i eight = _mm512_mask_slli_epi64(lanes, 0xAA, lanes, 4);
+        return _mm512_sll_epi16(eight, _mm_cvtsi32_si128(static_cast<int>(first_bit)));
+    }
+    static Bits load_bits(Pairs, const uint8_t* bytes) {  // for each eight lanes the two bytes that hold their bits
+        const __m512i pairs =
+            _mm512_set_epi64(0x0403040304030403, 0x0403040304030403, 0x0302030203020302, 0x0302030203020302,
+                             0x0201020102010201, 0x0201020102010201, 0x0100010001000100, 0x0100010001000100);
+        return _mm512_shuffle_epi8(_mm512_set1_epi64(read<long long>(bytes)), pairs);
+    }
+    static Halves keep(Pairs a, Bits bits, Selector selector) {
+        return _mm512_maskz_mov_epi16(_mm512_test_epi16_mask(bits, selector), narrow(a));
+    }
+    static Halves choose(Pairs a, Singles b, Bits bits, Selector selector) {
+        return _mm512_mask_mov_epi16(narrow({b, b}), _mm512_test_epi16_mask(bits, selector), narrow(a));
+    }
+    template <bool streaming> static void store(BFloat16* p, Halves a) {
+        __m512i* to = reinterpret_cast<__m512i*>(p);
+        streaming ? _mm512_stream_si512(to, a) : _mm512_storeu_si512(to, a);
     }
 
     static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
     static void fence() { _mm_sfence(); }
 
 private:
+    template <class T> static T read(const uint8_t* bytes) {
+        T value;
+        std::memcpy(&value, bytes, sizeof value);
+        return value;
+    }
+
     // Keeps the compiler from folding a load into the masked multiplication that follows. A load under a mask
     // does not train Zen 5's prefetcher: in cache that is slower, but beside software prefetching, as streaming
     // does it, 8 % faster.

@@ -45,9 +45,6 @@ struct Vec {
     template <bool> static Singles load(const Float16* p) {
         return vcvt_f32_f16(vreinterpret_f16_u8(load_half_bytes(p)));
     }
-    template <bool> static Singles load(const BFloat16* p) {
-        return vreinterpretq_f32_u32(vshll_n_u16(vreinterpret_u16_u8(load_half_bytes(p)), 16));
-    }
 
     static Singles broadcast_scalar(float a) { return vdupq_n_f32(a); }
     static Doubles broadcast_scalar(double a) { return vdupq_n_f64(a); }
@@ -67,7 +64,8 @@ struct Vec {
         const uint32_t lanes[4] = {1, 1, 2, 2};
         return vshlq_u32(vld1q_u32(lanes), vdupq_n_s32(static_cast<int32_t>(first_bit)));
     }
-    static Bits broadcast_bits(uint32_t bits) { return vdupq_n_u32(bits); }
+    static Bits load_bits(Singles, const uint8_t* bytes) { return vdupq_n_u32(read<uint32_t>(bytes)); }
+    static Bits load_bits(Doubles, const uint8_t* bytes) { return vdupq_n_u32(read<uint32_t>(bytes)); }
     static Singles keep(Singles a, Bits bits, Selector selector) {
         return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(a), vtstq_u32(bits, selector)));
     }
@@ -87,20 +85,59 @@ struct Vec {
     template <bool> static void store(Float16* p, Singles a) {
         vst1_u8(reinterpret_cast<uint8_t*>(p), vreinterpret_u8_f16(vcvt_f16_f32(a)));
     }
-    template <bool> static void store(BFloat16* p, Singles a) {
-        const uint32x4_t bits = vreinterpretq_u32_f32(a);
-        const uint32x4_t last_bit = vandq_u32(vshrq_n_u32(bits, 16), vdupq_n_u32(1));
-        const uint32x4_t rounded = vaddq_u32(vaddq_u32(bits, vdupq_n_u32(0x7FFF)), last_bit);
-        const uint32x4_t number = vceqq_f32(a, a);
-        const uint32x4_t quiet = vorrq_u32(bits, vdupq_n_u32(0x400000));
-        const uint16x4_t halves = vshrn_n_u32(vbslq_u32(number, rounded, quiet), 16);
-        vst1_u8(reinterpret_cast<uint8_t*>(p), vreinterpret_u8_u16(halves));
+
+    // BFloat16: a 32-bit lane holds two, of which the even one is widened by a shift and the odd one by a mask.
+    struct Pairs {
+        Singles even, odd;
+    };
+    using Halves = uint16x8_t;
+
+    template <bool> static Pairs load(const BFloat16* p) {
+        const uint32x4_t both = vreinterpretq_u32_u8(load_bytes(p));
+        const uint32x4_t odd = vandq_u32(both, vdupq_n_u32(0xFFFF0000));
+        return {vreinterpretq_f32_u32(vshlq_n_u32(both, 16)), vreinterpretq_f32_u32(odd)};
     }
+    static Pairs multiply(Pairs a, Singles b) { return {multiply(a.even, b), multiply(a.odd, b)}; }
+    static Pairs add(Pairs a, Singles b) { return {add(a.even, b), add(a.odd, b)}; }
+    // To nearest even. (low + 0x7FFF + the last bit of high) carries into high; the average of 16-bit lanes is that
+    // sum's upper half. A NaN that arithmetic gives is quiet, and its low half is 0, because it began as a half.
+    static Halves narrow(Pairs a) {
+        const uint32x4_t even = vreinterpretq_u32_f32(a.even), odd = vreinterpretq_u32_f32(a.odd);
+        const uint16x8_t high = vreinterpretq_u16_u32(vsriq_n_u32(odd, even, 16));
+        const uint16x8_t low = vreinterpretq_u16_u32(vsliq_n_u32(even, odd, 16));
+        const uint16x8_t last_bit = vandq_u16(high, vdupq_n_u16(1));
+        const uint16x8_t sum = vrhaddq_u16(low, vorrq_u16(last_bit, vdupq_n_u16(0x7FFE)));
+        return vaddq_u16(high, vshrq_n_u16(sum, 15));
+    }
+    static Selector selector(Pairs, unsigned first_bit) {
+        const uint16_t lanes[8] = {1, 2, 4, 8, 16, 32, 64, 128};
+        return vreinterpretq_u32_u16(vshlq_u16(vld1q_u16(lanes), vdupq_n_s16(static_cast<int16_t>(first_bit))));
+    }
+    static Bits load_bits(Pairs, const uint8_t* bytes) {
+        return vreinterpretq_u32_u16(vdupq_n_u16(read<uint16_t>(bytes)));
+    }
+    static Halves keep(Pairs a, Bits bits, Selector selector) {
+        return vandq_u16(narrow(a), kept_halves(bits, selector));
+    }
+    static Halves choose(Pairs a, Singles b, Bits bits, Selector selector) {
+        return vbslq_u16(kept_halves(bits, selector), narrow(a), narrow({b, b}));
+    }
+    template <bool> static void store(BFloat16* p, Halves a) { store_bytes(p, vreinterpretq_u8_u16(a)); }
 
     static void prefetch(const void*) {}
     static void fence() {}
 
 private:
+    template <class T> static T read(const uint8_t* bytes) {
+        T value;
+        std::memcpy(&value, bytes, sizeof value);
+        return value;
+    }
+
+    static uint16x8_t kept_halves(Bits bits, Selector selector) {
+        return vtstq_u16(vreinterpretq_u16_u32(bits), vreinterpretq_u16_u32(selector));
+    }
+
     static uint8x16_t load_bytes(const void* p) { return vld1q_u8(static_cast<const uint8_t*>(p)); }
     static uint8x8_t load_half_bytes(const void* p) { return vld1_u8(static_cast<const uint8_t*>(p)); }
     static void store_bytes(void* p, uint8x16_t a) { vst1q_u8(static_cast<uint8_t*>(p), a); }

@@ -45,10 +45,6 @@ struct Vec {
         std::memcpy(halves, p, sizeof halves);
         return _mm_setr_ps(widen(halves[0]), widen(halves[1]), widen(halves[2]), widen(halves[3]));
     }
-    template <bool> static Singles load(const BFloat16* p) {
-        const __m128i halves = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
-        return _mm_castsi128_ps(_mm_unpacklo_epi16(_mm_setzero_si128(), halves));
-    }
 
     static Singles broadcast_scalar(float a) { return _mm_set1_ps(a); }
     static Doubles broadcast_scalar(double a) { return _mm_set1_pd(a); }
@@ -66,7 +62,8 @@ struct Vec {
     static Selector selector(Doubles, unsigned first_bit) {
         return _mm_sll_epi32(_mm_setr_epi32(1, 1, 2, 2), _mm_cvtsi32_si128(static_cast<int>(first_bit)));
     }
-    static Bits broadcast_bits(uint32_t bits) { return _mm_set1_epi32(static_cast<int>(bits)); }
+    static Bits load_bits(Singles, const uint8_t* bytes) { return _mm_set1_epi32(read<int>(bytes)); }
+    static Bits load_bits(Doubles, const uint8_t* bytes) { return _mm_set1_epi32(read<int>(bytes)); }
     static Singles keep(Singles a, Bits bits, Selector selector) {
         return _mm_and_ps(a, _mm_castsi128_ps(kept_lanes(bits, selector)));
     }
@@ -97,21 +94,59 @@ struct Vec {
         for (int i = 0; i < kSingles; ++i) halves[i] = narrow_float16(wide[i]);
         std::memcpy(static_cast<void*>(p), halves, sizeof halves);
     }
-    template <bool> static void store(BFloat16* p, Singles a) {
-        const __m128i bits = _mm_castps_si128(a);
-        const __m128i last_bit = _mm_and_si128(_mm_srli_epi32(bits, 16), _mm_set1_epi32(1));
-        const __m128i rounded = _mm_add_epi32(_mm_add_epi32(bits, _mm_set1_epi32(0x7FFF)), last_bit);
-        const __m128i nan = _mm_castps_si128(_mm_cmpunord_ps(a, a));
-        const __m128i quiet = _mm_and_si128(nan, _mm_or_si128(bits, _mm_set1_epi32(0x400000)));
-        const __m128i wide = _mm_or_si128(quiet, _mm_andnot_si128(nan, rounded));
-        const __m128i high = _mm_srai_epi32(wide, 16);  // sign-extended, so the saturating pack changes nothing
-        _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi32(high, high));
+
+    // BFloat16: a 32-bit lane holds two, of which the even one is widened by a shift and the odd one by a mask.
+    struct Pairs {
+        Singles even, odd;
+    };
+    using Halves = __m128i;
+
+    template <bool> static Pairs load(const BFloat16* p) {
+        const __m128i both = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+        return {_mm_castsi128_ps(_mm_slli_epi32(both, 16)), _mm_castsi128_ps(upper_half(both))};
+    }
+    static Pairs multiply(Pairs a, Singles b) { return {multiply(a.even, b), multiply(a.odd, b)}; }
+    static Pairs add(Pairs a, Singles b) { return {add(a.even, b), add(a.odd, b)}; }
+    // To nearest even. (low + 0x7FFF + the last bit of high) carries into high; the average of 16-bit lanes is that
+    // sum's upper half. A NaN that arithmetic gives is quiet, and its low half is 0, because it began as a half.
+    static Halves narrow(Pairs a) {
+        const __m128i even = _mm_castps_si128(a.even), odd = _mm_castps_si128(a.odd);
+        const __m128i high = _mm_or_si128(_mm_srli_epi32(even, 16), upper_half(odd));
+        const __m128i low =
+            _mm_or_si128(_mm_andnot_si128(upper_half(_mm_set1_epi32(-1)), even), _mm_slli_epi32(odd, 16));
+        const __m128i last_bit = _mm_and_si128(high, _mm_set1_epi16(1));
+        const __m128i sum = _mm_avg_epu16(low, _mm_or_si128(last_bit, _mm_set1_epi16(0x7FFE)));
+        return _mm_add_epi16(high, _mm_srli_epi16(sum, 15));
+    }
+    static Selector selector(Pairs, unsigned first_bit) {
+        const __m128i lanes = _mm_setr_epi16(1, 2, 4, 8, 16, 32, 64, 128);
+        return _mm_sll_epi16(lanes, _mm_cvtsi32_si128(static_cast<int>(first_bit)));
+    }
+    static Bits load_bits(Pairs, const uint8_t* bytes) { return _mm_set1_epi16(read<short>(bytes)); }
+    static Halves keep(Pairs a, Bits bits, Selector selector) {
+        return _mm_and_si128(narrow(a), _mm_cmpeq_epi16(_mm_and_si128(bits, selector), selector));
+    }
+    static Halves choose(Pairs a, Singles b, Bits bits, Selector selector) {
+        const __m128i kept = _mm_cmpeq_epi16(_mm_and_si128(bits, selector), selector);
+        return _mm_or_si128(_mm_and_si128(kept, narrow(a)), _mm_andnot_si128(kept, narrow({b, b})));
+    }
+    template <bool streaming> static void store(BFloat16* p, Halves a) {
+        __m128i* to = reinterpret_cast<__m128i*>(p);
+        streaming ? _mm_stream_si128(to, a) : _mm_storeu_si128(to, a);
     }
 
     static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
     static void fence() { _mm_sfence(); }
 
 private:
+    template <class T> static T read(const uint8_t* bytes) {
+        T value;
+        std::memcpy(&value, bytes, sizeof value);
+        return value;
+    }
+
+    static __m128i upper_half(__m128i a) { return _mm_and_si128(a, _mm_set1_epi32(static_cast<int>(0xFFFF0000))); }
+
     static __m128i kept_lanes(Bits bits, Selector selector) {
         return _mm_cmpeq_epi32(_mm_and_si128(bits, selector), selector);
     }
