@@ -97,10 +97,8 @@ def _measure_one(
 
 def _sides(target: Target, x: Array, out: Array, threads: int) -> dict[str, Timer]:
     sides = {"copy": Timer(copy(x, out, threads)), "step": Timer(_step(target, x, out))}
-    streaming = streaming_copy(x, out)
-    # A private function of one thread, and of interest only where the data leave the cache.
-    if streaming is not None and threads == 1 and target.size == HUGE:
-        sides["streaming"] = Timer(streaming)
+    if threads == 1 and target.size == HUGE:  # of interest only where the data leave the cache
+        sides["streaming"] = Timer(streaming_copy(x, out))
     return sides
 
 

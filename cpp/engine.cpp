@@ -11,9 +11,11 @@
 namespace bitdrop {
 namespace {
 
-constexpr uint64_t kChunkElements = 16 * kBlockElements;  // what a thread takes at a time
 // Waking a worker costs microseconds: with less work than this for each thread, fewer threads are used.
-constexpr uint64_t kElementsPerThread = 2 * kChunkElements;
+constexpr uint64_t kElementsPerThread = 32 * kBlockElements;
+// Several threads take a piece at a time, small enough that they end together. One thread takes all.
+constexpr uint64_t kPiecesPerThread = 8;
+constexpr uint64_t kSmallestPiece = 4 * kBlockElements, kLargestPiece = 32 * kBlockElements;
 // Runs of so many elements are worked on where they lie; shorter ones are gathered first.
 constexpr int64_t kDirectRun = 64;
 
@@ -53,11 +55,12 @@ void gather_bits(Cursor cursor, const Layout& layout, const uint8_t* bits, uint8
 
 class Worker {
 public:
-    explicit Worker(const Job& job)
+    Worker(const Job& job, int threads)
         : job_(job),
           kernel_(static_cast<int>(job.dtype)),
           size_(item_size(job.dtype)),
           count_(job.layout.size()),
+          piece_(piece_of(count_, threads)),
           inner_(job.layout.axis[job.layout.axes - 1]),
           memory_is_one_run_(job.layout.memory_is_one_run(size_)) {
         const bool adjacent = inner_.src_step == size_ && inner_.dst_step == size_;
@@ -65,17 +68,23 @@ public:
         streaming_ = direct_ && job.src != job.dst && count_ * static_cast<uint64_t>(size_) >= streaming_threshold();
     }
 
-    uint64_t chunks() const { return (count_ + kChunkElements - 1) / kChunkElements; }
+    uint64_t pieces() const { return (count_ + piece_ - 1) / piece_; }
 
-    static void work(void* worker, uint64_t chunk) {
+    static void work(void* worker, uint64_t piece) {
         const Worker& self = *static_cast<const Worker*>(worker);
-        const uint64_t first = chunk * kChunkElements;
-        self.do_chunk(first, std::min(first + kChunkElements, self.count_));
+        const uint64_t first = piece * self.piece_;
+        self.do_piece(first, std::min(first + self.piece_, self.count_));
         if (self.streaming_) self.job_.kernels->fence();
     }
 
 private:
-    void do_chunk(uint64_t first, uint64_t last) const {
+    static uint64_t piece_of(uint64_t count, int threads) {
+        if (threads == 1) return count;
+        const uint64_t blocks = count / (static_cast<uint64_t>(threads) * kPiecesPerThread) / kBlockElements;
+        return std::clamp(blocks * kBlockElements, kSmallestPiece, kLargestPiece);
+    }
+
+    void do_piece(uint64_t first, uint64_t last) const {
         Cursor cursor(job_.layout, job_.src, job_.dst, first);
         const int64_t count = static_cast<int64_t>(last - first);
         if (job_.plan && job_.layout.bits_follow && job_.layout.axes == 1 && direct_) {
@@ -145,6 +154,7 @@ private:
     const int kernel_;
     const int64_t size_;
     const uint64_t count_;
+    const uint64_t piece_;
     const Axis inner_;
     const bool memory_is_one_run_;
     bool direct_;  // innermost runs are long and adjacent: no gathering
@@ -161,9 +171,10 @@ int useful_threads(uint64_t elements, uint64_t elements_per_thread, int threads)
 void run(const Job& job) {
     const uint64_t size = job.layout.size();
     if (size == 0) return;
-    Worker worker(job);
+    const int threads = useful_threads(size, kElementsPerThread, job.threads);
+    Worker worker(job, threads);
     DefaultFloatMode mode;
-    run_chunks(worker.chunks(), useful_threads(size, kElementsPerThread, job.threads), Worker::work, &worker);
+    run_chunks(worker.pieces(), threads, Worker::work, &worker);
 }
 
 uint64_t streaming_threshold() { return streaming_bytes.load(std::memory_order_relaxed); }

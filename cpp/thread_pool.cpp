@@ -3,8 +3,9 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <deque>
+#include <exception>
 #include <mutex>
-#include <system_error>
 #include <thread>
 
 #include "float_mode.h"
@@ -29,20 +30,25 @@ void pause() {
 #endif
 }
 
+// The chunks that are a thread's own, on a cache line of their own.
+struct alignas(64) Share {
+    std::atomic<uint64_t> next{0};
+    uint64_t end = 0;
+};
+
 class ThreadPool {
 public:
     // False where the pool serves another caller.
     bool run(uint64_t chunks, int threads, void (*task)(void*, uint64_t), void* context) {
         if (taken_.exchange(true)) return false;
-        grow(threads - 1);
+        grow(threads);
         task_ = task;
         context_ = context;
-        chunks_ = chunks;
-        next_.store(0, std::memory_order_relaxed);
-        seats_.store(threads - 1, std::memory_order_relaxed);
+        threads_ = static_cast<int>(shares_.size()) < threads ? static_cast<int>(shares_.size()) : threads;
+        divide(chunks);
         open_.store(true);
         wake();
-        work();
+        work(0);
         // A worker counts itself busy before it looks whether the job is open, and the job is closed here
         // before the busy are counted: none can begin after the loop has ended.
         open_.store(false);
@@ -57,19 +63,34 @@ public:
     }
 
 private:
-    void grow(int workers) {
+    void grow(int threads) {
         try {
-            while (workers_ < workers) {
-                std::thread([this] { serve(); }).detach();
-                ++workers_;
+            while (static_cast<int>(shares_.size()) < threads) {
+                const size_t number = shares_.size();
+                shares_.emplace_back();
+                if (number) std::thread([this, number] { serve(static_cast<int>(number)); }).detach();
             }
-        } catch (const std::system_error&) {
-            // No more threads to be had: those that exist and the caller do the work.
+        } catch (const std::exception&) {
+            // No more threads to be had. A share without its thread is done by the others.
         }
     }
 
-    void work() {
-        for (uint64_t chunk; (chunk = next_.fetch_add(1, std::memory_order_relaxed)) < chunks_;) task_(context_, chunk);
+    void divide(uint64_t chunks) {
+        const uint64_t parts = static_cast<uint64_t>(threads_);
+        for (uint64_t part = 0; part < parts; ++part) {
+            shares_[part].next.store(chunks * part / parts, std::memory_order_relaxed);
+            shares_[part].end = chunks * (part + 1) / parts;
+        }
+    }
+
+    // First the thread's own share, so that an array that is used again finds its parts in the same caches; then
+    // what the others have left.
+    void work(int self) {
+        for (int turn = 0; turn < threads_; ++turn) {
+            Share& share = shares_[static_cast<size_t>((self + turn) % threads_)];
+            for (uint64_t chunk; (chunk = share.next.fetch_add(1, std::memory_order_relaxed)) < share.end;)
+                task_(context_, chunk);
+        }
     }
 
     void wake() {
@@ -79,13 +100,13 @@ private:
         wake_.notify_all();
     }
 
-    void serve() {
+    void serve(int self) {
         DefaultFloatMode mode;  // a new thread inherits its creator's
         uint64_t seen = 0;
         for (;;) {
             wait_for_job(&seen);
             busy_.fetch_add(1);
-            if (open_.load() && seats_.fetch_sub(1) > 0) work();
+            if (open_.load() && self < threads_) work(self);
             busy_.fetch_sub(1);
         }
     }
@@ -104,13 +125,11 @@ private:
     }
 
     std::atomic<bool> taken_{false};  // by the caller whose job this is; not a mutex, for a task may call again
-    int workers_ = 0;
+    std::deque<Share> shares_;        // the caller's, then each worker's; none ever moves
+    int threads_ = 0;
 
     void (*task_)(void*, uint64_t) = nullptr;
     void* context_ = nullptr;
-    uint64_t chunks_ = 0;
-    std::atomic<uint64_t> next_{0};
-    std::atomic<int> seats_{0};  // workers that may still join
     std::atomic<bool> open_{false};
     std::atomic<int> busy_{0};
 

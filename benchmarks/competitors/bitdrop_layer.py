@@ -32,7 +32,7 @@ def check_scalar(x: Array, p: float) -> None:
     y, mask = bitdrop.dropout(x, p, rng=1)
     expected, bits = np.empty_like(x), np.empty_like(mask.bits)
     k0, k1 = mask.key
-    _core.drop(x, expected, bits, _FLOAT32, k0, k1, mask.stream, p, mask.scale, "scalar")
+    _core.drop(x, expected, bits, _FLOAT32, k0, k1, mask.stream, p, mask.scale, isa="scalar")
     if not (np.array_equal(mask.bits, bits) and np.array_equal(y.view(np.uint32), expected.view(np.uint32))):
         raise WrongAnswerError("the result is not that of the scalar kernel")
 
