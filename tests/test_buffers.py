@@ -1,6 +1,7 @@
 """Memory of large results is used again once the last view of it has died, and never before."""
 
 import gc
+import os
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +10,7 @@ import bitdrop
 import numpy as np
 import pytest
 from bitdrop import _core
-from support import Array, assert_identical, normal
+from support import Array, assert_identical, normal, run_python
 
 LIMIT = 64 * 2**20
 X = normal(np.dtype(np.float32), (1024, 1024))
@@ -84,6 +85,56 @@ def test_cleared_buffers_are_given_back() -> None:
     assert _core.held_buffer_bytes() > 0
     bitdrop.clear_buffers()
     assert _core.held_buffer_bytes() == 0
+
+
+def test_large_result_does_not_own_its_memory_and_small_one_does() -> None:
+    large, small = bitdrop.dropout(X, rng=0)[0], bitdrop.dropout(X[:3], rng=0)[0]
+    assert not large.flags.owndata
+    assert small.flags.owndata
+    with pytest.raises(ValueError, match="does not own its data"):
+        large.resize((2, 3))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_forked_child_uses_what_is_held_without_the_parent_noticing() -> None:
+    process = run_python("-W", "ignore", "-c", FORK)
+    assert process.stdout == "{0} True True\n", process.stderr
+
+
+FORK = """
+import os, signal, threading
+import numpy as np, bitdrop
+from bitdrop import _core
+
+x = np.ones((1024, 1024), np.float32)
+mask = bitdrop.Mask(x.shape, 0.5, key=(1, 2))
+expected = mask.apply(x, out=np.empty_like(x))
+living = mask.apply(x)
+mask.apply(x)  # dies, and is held
+stop = threading.Event()
+
+def take_and_return():
+    while not stop.is_set():
+        _core.pooled(x)
+
+takers = [threading.Thread(target=take_and_return) for _ in range(2)]
+for taker in takers:
+    taker.start()
+statuses = set()
+for _ in range(30):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(30)  # kills a child that waits for ever
+        right = np.array_equal(mask.apply(x), expected) and np.array_equal(living, expected)
+        living.fill(7)
+        bitdrop.clear_buffers()
+        os._exit(0 if right and _core.held_buffer_bytes() == 0 else 1)
+    statuses.add(os.waitpid(child, 0)[1])
+stop.set()
+for taker in takers:
+    taker.join()
+print(statuses, np.array_equal(living, expected), _core.held_buffer_bytes() > 0)
+"""
 
 
 def test_threads_do_not_share_the_memory_of_their_results() -> None:

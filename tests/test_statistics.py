@@ -1,9 +1,9 @@
 """Masks are statistically what they should be; and masks with a fault planted are found out.
 
 All seeds are fixed, so a result here is a fact, not a chance: that a sound generator fails anywhere in this
-file had a probability below FAMILY_WISE_ERROR when the seeds were chosen. By Bonferroni's inequality this holds
-whatever the counts have to do with each other: each of the measures may use up an equal part of the error, and
-each of its counts an equal part of that. The p-values of counts are exact or too large, never too small.
+file had a probability below FAMILY_WISE_ERROR when the seeds were chosen. By Bonferroni's inequality this is
+so whatever the counts have to do with each other: each of the measures may use up an equal part of the error,
+and each of its counts an equal part of that. The p-values of counts are exact or too large, never too small.
 """
 
 import numpy as np
