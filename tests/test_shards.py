@@ -28,7 +28,8 @@ def shard_of(part: tuple[slice, ...], shape: tuple[int, ...]) -> bitdrop.Shard:
 
 def part_of(x: Array, part: tuple[slice, ...]) -> Array:
     index: Any = (*part, ...)  # gives an array also where there are no axes
-    return x[index]
+    values: Array = x[index]
+    return values
 
 
 @settings(max_examples=400)

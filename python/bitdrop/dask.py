@@ -34,8 +34,6 @@ try:
 except ImportError as error:
     raise ImportError("bitdrop.dask needs dask: pip install 'bitdrop[dask]'.") from error
 
-_map_blocks: Any = da.map_blocks  # which has no type hints
-
 
 @dataclass(frozen=True, slots=True)
 class ChunkedMask:
@@ -99,7 +97,7 @@ class ChunkedMask:
     def _applied(self, x: Any, name: str) -> da.Array:
         _check(x, name)
         _checks.same_shape(x, self.whole.shape, name)
-        dropped: da.Array = _map_blocks(
+        dropped: da.Array = da.map_blocks(
             _drop_chunk, x, self.whole, self.num_threads, dtype=x.dtype, meta=x._meta, token="dropout"
         )
         return dropped
