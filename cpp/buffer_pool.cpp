@@ -41,12 +41,14 @@ struct Block {  // at the start of the allocation, before the data
 void* data_of(Block* block) { return reinterpret_cast<char*>(block) + kOffset; }
 Block* block_of(void* data) { return reinterpret_cast<Block*>(static_cast<char*>(data) - kOffset); }
 
+// Begins at a huge page but does not end at one: a last huge page of which little is used would be paid for whole.
 Block* allocate(size_t capacity) {
-    const size_t bytes = (capacity + kOffset + kHugePage - 1) / kHugePage * kHugePage;
+    const size_t bytes = (capacity + kOffset + kPage - 1) / kPage * kPage;
 #if defined(_WIN32)
     void* memory = _aligned_malloc(bytes, kPage);
 #else
-    void* memory = std::aligned_alloc(kHugePage, bytes);
+    void* memory = nullptr;
+    if (posix_memalign(&memory, kHugePage, bytes) != 0) memory = nullptr;
 #endif
     if (!memory) throw std::bad_alloc();
 #if defined(__linux__)

@@ -40,10 +40,20 @@ struct Vec {
 
     template <bool> static Singles load(const float* p) { return _mm_loadu_ps(p); }
     template <bool> static Doubles load(const double* p) { return _mm_loadu_pd(p); }
-    template <bool> static Singles load(const Float16* p) {  // one by one: conversion came with F16C
-        Float16 halves[kSingles];
-        std::memcpy(halves, p, sizeof halves);
-        return _mm_setr_ps(widen(halves[0]), widen(halves[1]), widen(halves[2]), widen(halves[3]));
+    // Conversion came with F16C, so it is done here as in half.h. Denormals come from integers: the processor
+    // takes a hundred cycles to multiply a denormal float.
+    template <bool> static Singles load(const Float16* p) {
+        const __m128i halves = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+        const __m128i wide = _mm_unpacklo_epi16(halves, _mm_setzero_si128());
+        const __m128i sign = _mm_slli_epi32(_mm_and_si128(wide, _mm_set1_epi32(0x8000)), 16);
+        const __m128i magnitude = _mm_and_si128(wide, _mm_set1_epi32(0x7FFF));
+        const __m128i special = _mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x7BFF));  // infinity or NaN
+        const __m128i exponent = _mm_and_si128(special, _mm_set1_epi32(0x7F800000));
+        const __m128i normal = _mm_add_epi32(_mm_slli_epi32(magnitude, 13), _mm_set1_epi32(112 << 23));
+        const __m128 denormal = _mm_mul_ps(_mm_cvtepi32_ps(magnitude), _mm_set1_ps(0x1p-24f));
+        const __m128i is_denormal = _mm_cmplt_epi32(magnitude, _mm_set1_epi32(0x400));
+        const __m128i number = select(is_denormal, _mm_castps_si128(denormal), normal);
+        return _mm_castsi128_ps(_mm_or_si128(_mm_or_si128(number, exponent), sign));
     }
 
     static Singles broadcast_scalar(float a) { return _mm_set1_ps(a); }
@@ -86,13 +96,24 @@ struct Vec {
     template <bool streaming> static void store(double* p, Doubles a) {
         streaming ? _mm_stream_pd(p, a) : _mm_storeu_pd(p, a);
     }
-    // Four halves are eight bytes, for which there is no streaming vector store.
+    // To nearest even, as narrow_float16 in half.h has it. Four halves are eight bytes, for which there is no
+    // streaming vector store.
     template <bool> static void store(Float16* p, Singles a) {
-        float wide[kSingles];
-        _mm_storeu_ps(wide, a);
-        Float16 halves[kSingles];
-        for (int i = 0; i < kSingles; ++i) halves[i] = narrow_float16(wide[i]);
-        std::memcpy(static_cast<void*>(p), halves, sizeof halves);
+        const __m128i bits = _mm_castps_si128(a);
+        const __m128i magnitude = _mm_and_si128(bits, _mm_set1_epi32(0x7FFFFFFF));
+        const __m128i last_bit = _mm_and_si128(_mm_srli_epi32(magnitude, 13), _mm_set1_epi32(1));
+        const __m128i rebiased = _mm_sub_epi32(magnitude, _mm_set1_epi32((112 << 23) - 0xFFF));
+        const __m128i normal = _mm_srli_epi32(_mm_add_epi32(rebiased, last_bit), 13);
+        const __m128 sum = _mm_add_ps(_mm_castsi128_ps(magnitude), _mm_set1_ps(0.5f));
+        const __m128i denormal = _mm_sub_epi32(_mm_castps_si128(sum), _mm_castps_si128(_mm_set1_ps(0.5f)));
+        const __m128i payload = _mm_and_si128(_mm_srli_epi32(magnitude, 13), _mm_set1_epi32(0x3FF));
+        const __m128i nan = _mm_or_si128(payload, _mm_set1_epi32(0x7E00));
+        __m128i half = select(_mm_cmplt_epi32(magnitude, _mm_set1_epi32(0x38800000)), denormal, normal);
+        half = select(_mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x477FEFFF)), _mm_set1_epi32(0x7C00), half);
+        half = select(_mm_cmpgt_epi32(magnitude, _mm_set1_epi32(0x7F800000)), nan, half);
+        // The sign's copies fill the upper half, so the saturating pack changes nothing.
+        const __m128i sign = _mm_slli_epi32(_mm_srai_epi32(bits, 31), 15);
+        _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi32(_mm_or_si128(half, sign), sign));
     }
 
     // BFloat16: a 32-bit lane holds two, of which the even one is widened by a shift and the odd one by a mask.
@@ -143,6 +164,10 @@ private:
         T value;
         std::memcpy(&value, bytes, sizeof value);
         return value;
+    }
+
+    static __m128i select(__m128i mask, __m128i a, __m128i b) {
+        return _mm_or_si128(_mm_and_si128(mask, a), _mm_andnot_si128(mask, b));
     }
 
     static __m128i upper_half(__m128i a) { return _mm_and_si128(a, _mm_set1_epi32(static_cast<int>(0xFFFF0000))); }
