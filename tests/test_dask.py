@@ -262,9 +262,8 @@ def test_example_processes_more_than_its_workers_may_hold() -> None:
     script = Path(__file__).parents[1] / "examples" / "larger_than_memory.py"
     process = run_python(str(script), "--size", "1.25", "--memory-limit", "512")
     assert process.returncode == 0, process.stderr
-    rows = dict(
-        map(str.strip, line.strip("│").split("│")) for line in process.stdout.splitlines() if "│" in line
-    )
+    lines = [line.strip("│").split("│") for line in process.stdout.splitlines() if "│" in line]
+    rows = {name.strip(): value.strip() for name, value in lines}
     assert rows["array"] == "20,480 x 16,384 float32: 1,280 MiB"
     assert rows["memory limit of all workers"] == "1,024 MiB"
     assert all(int(peak.split()[0]) < 512 for peak in rows["most that each worker held"].split(", "))
