@@ -87,7 +87,7 @@ def plot(x: Floats, answers: Floats, trained: tuple[Floats, Floats], path: Path)
     axes.set_xlabel("input")
     axes.set_ylabel("output")
     axes.set_title(f"Monte Carlo dropout: {len(answers)} masks for each input")
-    figure.legend(loc="outside lower center", ncols=4)
+    figure.legend(loc="outside lower center", ncols=2)
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=110)
 
