@@ -1,4 +1,4 @@
-"""The golden file, which the C++ tests read on every kind of machine, holds in Python too and agrees with the oracle."""
+"""The golden file that the C++ tests check, checked through the package and against the oracle."""
 
 import hashlib
 from pathlib import Path
