@@ -1,0 +1,43 @@
+"""Dropout for PyTorch on the CPU: torch's names, arguments and gradients, at about the cost of a copy.
+
+Needs PyTorch: ``pip install 'bitdrop[torch]'``.
+
+>>> import torch, bitdrop.torch
+>>> model = torch.nn.Sequential(torch.nn.Linear(8, 8), bitdrop.torch.Dropout(p=0.5))
+>>> y = model(torch.ones(2, 8))
+
+Or in a model that exists, `replace_dropout`, or for a while, `patch`:
+
+>>> bitdrop.torch.replace_dropout(torch.nn.TransformerEncoderLayer(8, 2))
+3
+>>> with bitdrop.torch.patch():
+...     y = torch.nn.functional.dropout(torch.ones(4), p=0.5)
+"""
+
+try:
+    import torch as _torch  # noqa: F401 - to say what to install before anything else fails
+except ImportError as error:
+    raise ImportError("bitdrop.torch needs PyTorch: pip install 'bitdrop[torch]'.") from error
+
+from bitdrop.torch import functional
+from bitdrop.torch.modules import (
+    AlphaDropout,
+    Dropout,
+    Dropout1d,
+    Dropout2d,
+    Dropout3d,
+    FeatureAlphaDropout,
+)
+from bitdrop.torch.swapping import patch, replace_dropout
+
+__all__ = [
+    "AlphaDropout",
+    "Dropout",
+    "Dropout1d",
+    "Dropout2d",
+    "Dropout3d",
+    "FeatureAlphaDropout",
+    "functional",
+    "patch",
+    "replace_dropout",
+]

@@ -1,0 +1,133 @@
+"""The engine on the memory of tensors: masks drawn in memory order, nothing copied, nothing of autograd."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+
+import torch
+from torch import Tensor
+
+from bitdrop import _core
+from bitdrop._checks import Array
+from bitdrop._rng import Key
+from bitdrop.alpha import AlphaDropout
+from bitdrop.mask import keep_scale
+
+DTYPES = {torch.float16: 0, torch.bfloat16: 1, torch.float32: 2, torch.float64: 3}
+"""What bitdrop can drop, and what `bitdrop._core` calls it."""
+
+Order = list[int]  # of axes in memory, the one with the largest steps first; empty where that is their own order
+
+_WORD = 2**64 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """By what elements change: kept ones become ``scale * x + shift``, others ``dropped``."""
+
+    scale: float
+    shift: float = 0.0
+    dropped: float = 0.0
+
+
+@lru_cache
+def numbers(p: float, alpha: bool) -> Numbers:
+    """Return the numbers of dropout, or of alpha dropout."""
+    if not alpha:
+        return Numbers(keep_scale(p))
+    layer = AlphaDropout(p, rng=0)
+    return Numbers(layer._scale, layer._shift, layer._dropped)
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """Which elements of a tensor are kept.
+
+    Attributes
+    ----------
+    p : float
+        Probability with which each was dropped.
+    key : tuple of two ints
+        What decides, with p, the bits. The stream number is 0.
+    order : list of ints
+        The axes in the order in which the elements were counted.
+    channel_axes : int
+        How many of the first axes have bits of their own, which the others share. 0: every element has its own,
+        numbered in memory order. Channels are numbered in C order, wherever they lie.
+    """
+
+    p: float
+    key: Key
+    order: Order
+    channel_axes: int
+
+    def bits(self, x: Tensor) -> int:
+        """Return how many bits the mask of x has."""
+        return prod(x.shape[: self.channel_axes]) if self.channel_axes else x.numel()
+
+
+def memory_order(x: Tensor) -> Order:
+    """Return the axes as they lie in the memory of a result for x, whose strides are dense where x's are not."""
+    if x.is_contiguous():
+        return []
+    steps = torch.empty_like(x).stride()
+    return sorted(range(x.dim()), key=lambda axis: -steps[axis])
+
+
+def empty(x: Tensor, order: Order) -> Tensor:
+    """Return a tensor for a result of x's shape whose axes lie in memory in the given order."""
+    if not order:
+        return torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    inside_out = torch.empty([x.shape[axis] for axis in order], dtype=x.dtype, device=x.device)
+    return inside_out.permute([order.index(axis) for axis in range(len(order))])
+
+
+def key_of(words: Tensor) -> Key:
+    """Return the key that two random int64 are."""
+    k0, k1 = words.tolist()
+    return k0 & _WORD, k1 & _WORD
+
+
+def drop(x: Tensor, out: Tensor, mask: Mask, change: Numbers, bits: Tensor | None) -> None:
+    """Make a mask's bits, write them into `bits` unless that is None, and drop from x into out."""
+    values, results = _array(x, mask.order), _array(out, mask.order)
+    made = None if bits is None else bits.numpy()
+    (k0, k1), code = mask.key, DTYPES[x.dtype]
+    if mask.channel_axes:
+        count = mask.bits(x)
+        made = _core.empty_bits(count) if made is None else made
+        _core.make_part(made, k0, k1, 0, mask.p, 0, (count,), (1,))
+        _core.apply(
+            values, results, made, code, change.scale, change.shift, change.dropped, _bit_steps(x, mask)
+        )
+    else:
+        _core.drop(
+            values, results, made, code, k0, k1, 0, mask.p, change.scale, change.shift, change.dropped
+        )
+
+
+def apply(x: Tensor, out: Tensor, mask: Mask, change: Numbers, bits: Tensor) -> None:
+    """Drop by bits that were made, from x into out."""
+    values, results = _array(x, mask.order), _array(out, mask.order)
+    steps = _bit_steps(x, mask) if mask.channel_axes else None
+    _core.apply(
+        values, results, bits.numpy(), DTYPES[x.dtype], change.scale, change.shift, change.dropped, steps
+    )
+
+
+def _array(x: Tensor, order: Order) -> Array:
+    """Return an array of the tensor's memory, whose C order is the order in which elements are counted."""
+    x = x.detach()
+    if order:
+        x = x.permute(order)
+    if x.dtype is torch.bfloat16:
+        x = x.view(torch.int16)  # NumPy knows no bfloat16, and the engine goes by the code
+    array: Array = x.numpy()
+    return array
+
+
+def _bit_steps(x: Tensor, mask: Mask) -> list[int]:
+    """Return the steps of the axes through the bits, the axes in the order of memory."""
+    axes = mask.channel_axes
+    steps = [prod(x.shape[axis + 1 : axes]) if axis < axes else 0 for axis in range(x.dim())]
+    return [steps[axis] for axis in mask.order] if mask.order else steps

@@ -1,0 +1,70 @@
+"""bitdrop's dropout in models that were written for torch's."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+
+from bitdrop.torch import functional, modules
+
+_REPLACEMENTS: dict[type[nn.Module], type[nn.Module]] = {
+    getattr(nn, name): getattr(modules, name) for name in modules.__all__
+}
+
+
+def replace_dropout(model: nn.Module) -> int:
+    """Turn every dropout module of a model into bitdrop's, where it is.
+
+    The modules stay the same objects: p, mode, hooks, names, and who shares them stay as they were. Subclasses
+    of torch's modules are left alone, because they may do something of their own.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The model, which may be a dropout module itself.
+
+    Returns
+    -------
+    int
+        How many modules there were, each counted once.
+
+    Examples
+    --------
+    >>> import torch, bitdrop.torch
+    >>> model = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Dropout(p=0.1))
+    >>> bitdrop.torch.replace_dropout(model)
+    1
+    >>> type(model[1])
+    <class 'bitdrop.torch.modules.Dropout'>
+    """
+    found = [module for module in model.modules() if type(module) in _REPLACEMENTS]
+    for module in found:
+        module.__class__ = _REPLACEMENTS[type(module)]
+    return len(found)
+
+
+@contextmanager
+def patch() -> Iterator[None]:
+    """Make the dropout functions of `torch.nn.functional` bitdrop's for a while, in all threads.
+
+    What calls them by that module reaches bitdrop: torch's own dropout modules, and models that call
+    ``F.dropout``. Functions that were imported by name before stay torch's, and so does the dropout inside
+    torch's fused attention and recurrent layers.
+
+    Examples
+    --------
+    >>> import torch, bitdrop.torch
+    >>> with bitdrop.torch.patch():
+    ...     torch.nn.functional.dropout is bitdrop.torch.functional.dropout
+    True
+    >>> torch.nn.functional.dropout is bitdrop.torch.functional.dropout
+    False
+    """
+    before = {name: getattr(nn.functional, name) for name in functional.__all__}
+    try:
+        for name in before:
+            setattr(nn.functional, name, getattr(functional, name))
+        yield
+    finally:
+        for name, function in before.items():
+            setattr(nn.functional, name, function)
