@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
+from torch.autograd import Function, forward_ad
+from torch.autograd.graph import increment_version
 
 from bitdrop.torch import _operators, _tensors
 from bitdrop.torch._tensors import Mask, Numbers
@@ -19,6 +20,7 @@ def is_plain(x: Tensor) -> bool:
     return (
         type(x) in _PLAIN
         and not torch.compiler.is_compiling()
+        and not x.is_neg()  # a view of complex numbers: an operator gets them with their signs
         # torch.func's transforms, modes such as those of make_fx, and the batches of gradients that
         # torch.autograd.grad(is_grads_batched=True) makes: there is no public way to ask.
         and not torch._C._are_functorch_transforms_active()
@@ -30,8 +32,45 @@ def is_plain(x: Tensor) -> bool:
 _PLAIN = (Tensor, torch.nn.Parameter)
 
 
+def drop(x: Tensor, mask: Mask, change: Numbers, inplace: bool, recompute: bool) -> Tensor:
+    """Drop from a plain tensor: ``kept ? scale * x + shift : dropped``."""
+    if _is_recorded(x):
+        y: Tensor = Drop.apply(x, mask, change, inplace, recompute)
+        return y
+    out = x if inplace else torch.empty_like(x)
+    _tensors.drop(x, out, mask, change, None)
+    if inplace:
+        increment_version(x)
+    return out
+
+
+def _scale(x: Tensor, mask: Mask, scale: Numbers, bits: Tensor | None = None) -> Tensor:
+    """Return the linear part, of gradients and tangents: ``kept ? scale * x : 0``."""
+    if not is_plain(x):
+        key = _operators.words_of(mask.key)
+        return _operators.apply(x, key, mask.p, mask.order, mask.channel_axes, scale)
+    if _is_recorded(x):
+        y: Tensor = Scale.apply(x, mask, scale, bits)
+        return y
+    return _scaled(x, mask, scale, bits)
+
+
+def _scaled(x: Tensor, mask: Mask, scale: Numbers, bits: Tensor | None) -> Tensor:
+    out = _tensors.empty(x, mask.order)
+    if bits is None:
+        _tensors.drop(x, out, mask, scale, None)
+    else:
+        _tensors.apply(x, out, mask, scale, bits)
+    return out
+
+
+def _is_recorded(x: Tensor) -> bool:
+    """Return whether autograd follows what happens to a tensor, backwards or forwards."""
+    return (x.requires_grad and torch.is_grad_enabled()) or forward_ad._current_level >= 0
+
+
 class Drop(Function):
-    """Draws from x: ``kept ? scale * x + shift : dropped``."""
+    """What `drop` is to autograd."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, mask: Mask, change: Numbers, inplace: bool, recompute: bool) -> Tensor:
@@ -50,45 +89,32 @@ class Drop(Function):
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         """Drop the same elements of the gradient."""
-        return _scaled(dy, ctx.mask, ctx.scale, *ctx.saved_tensors), None, None, None, None
+        return _scale(dy, ctx.mask, ctx.scale, *ctx.saved_tensors), None, None, None, None
 
     @staticmethod
     def jvp(ctx: Any, dx: Tensor, *_: None) -> Tensor:
         """Drop the same elements of the tangent: in place where x was, as PyTorch wants it."""
-        dy = _scaled(dx, ctx.mask, ctx.scale)
+        dy = _scale(dx, ctx.mask, ctx.scale)
         return dx.copy_(dy) if ctx.inplace else dy
 
 
 class Scale(Function):
-    """The linear part, the same forwards and backwards: ``kept ? scale * x : 0``."""
+    """What `_scale` is to autograd: the same forwards and backwards."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, mask: Mask, scale: Numbers, bits: Tensor | None) -> Tensor:
         """Drop by the bits, or by bits that are made again."""
         ctx.mask, ctx.scale = mask, scale
-        out = _tensors.empty(x, mask.order)
-        if bits is None:
-            _tensors.drop(x, out, mask, scale, None)
-        else:
+        if bits is not None:
             ctx.save_for_backward(bits)
-            _tensors.apply(x, out, mask, scale, bits)
-        return out
+        return _scaled(x, mask, scale, bits)
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         """Drop the same elements of the gradient."""
-        return _scaled(dy, ctx.mask, ctx.scale, *ctx.saved_tensors), None, None, None
+        return _scale(dy, ctx.mask, ctx.scale, *ctx.saved_tensors), None, None, None
 
     @staticmethod
     def jvp(ctx: Any, dx: Tensor, *_: None) -> Tensor:
         """Drop the same elements of the tangent."""
-        return _scaled(dx, ctx.mask, ctx.scale)
-
-
-def _scaled(x: Tensor, mask: Mask, scale: Numbers, bits: Tensor | None = None) -> Tensor:
-    """Return the linear part; of gradients that are batched or traced by the operator."""
-    if is_plain(x):
-        result: Tensor = Scale.apply(x, mask, scale, bits)
-        return result
-    key = _operators.words_of(mask.key)
-    return _operators.apply(x, key, mask.p, mask.order, mask.channel_axes, scale)
+        return _scale(dx, ctx.mask, ctx.scale)

@@ -1,7 +1,8 @@
 """Dropout as two operators, for what sees operators alone: torch.compile, torch.func, make_fx, export.
 
-PyTorch's graph optimiser merges equal calls of one operator. So drawing is apart from applying: `draw_key` is known
-to have an effect, as it advances a counter, and is not merged; `apply` is a pure function of tensor and key.
+PyTorch's graph optimiser merges equal calls of one operator, random or not. So drawing is apart from applying:
+`draw_key` takes a counter and returns it advanced, so that no two calls are equal and each comes after the one
+before; `apply` is a pure function of tensor and key.
 """
 
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import Function
 
 from bitdrop._rng import Key
 from bitdrop.torch import _tensors
@@ -16,7 +18,7 @@ from bitdrop.torch._tensors import Mask, Numbers, Order
 
 _library = torch.library.Library("bitdrop", "DEF")
 # The tag lets a checkpoint inside a compiled function draw the same key again.
-_library.define("draw_key(Tensor(a!) counter) -> Tensor", tags=(torch.Tag.nondeterministic_seeded,))
+_library.define("draw_key(Tensor counter) -> (Tensor, Tensor)", tags=(torch.Tag.nondeterministic_seeded,))
 _library.define(
     "apply(Tensor x, Tensor key, float p, int[] order, int channel_axes, "
     "float scale, float shift, float dropped) -> Tensor"
@@ -33,13 +35,18 @@ def draw(generator: torch.Generator | None = None) -> Tensor:
 
 def draw_key(generator: torch.Generator | None) -> Tensor:
     """Return a key in a way that is right for what traces and what batches."""
-    if torch._C._are_functorch_transforms_active():
-        return draw(generator)  # one for the batch, one for each of it, or an error: as vmap was told
-    if generator is not None:
+    transforms, compiling = torch._C._are_functorch_transforms_active(), torch.compiler.is_compiling()
+    if compiling and (transforms or generator is not None):
+        # Without fullgraph=True, the compiler leaves such a function to eager mode.
         raise NotImplementedError(
-            "generator must be None where bitdrop.torch is compiled or traced: use torch's default generator."
+            "bitdrop.torch cannot be compiled with a generator, or inside transforms of torch.func: compile "
+            "without fullgraph=True, or use torch's default generator."
         )
-    key: Tensor = torch.ops.bitdrop.draw_key.default(_counter)
+    if transforms or generator is not None:
+        return draw(generator)  # for vmap: one for the batch, one for each of it, or an error, as it was told
+    key: Tensor
+    key, advanced = torch.ops.bitdrop.draw_key.default(_counter)
+    _counter.copy_(advanced)
     return key
 
 
@@ -51,20 +58,20 @@ def words_of(key: Key) -> Tensor:
 
 def apply(x: Tensor, key: Tensor, p: float, order: Order, channel_axes: int, change: Numbers) -> Tensor:
     """Drop from x by the bits of a key."""
-    numbers = change.scale, change.shift, change.dropped
-    y: Tensor = torch.ops.bitdrop.apply.default(x, key, p, order, channel_axes, *numbers)
+    arguments = x, key, p, order, channel_axes, change.scale, change.shift, change.dropped
+    operator = Transformable.apply if torch._C._are_functorch_transforms_active() else torch.ops.bitdrop.apply
+    y: Tensor = operator(*arguments)
     return y
 
 
 @torch.library.impl(_library, "draw_key", "CPU")
-def _draw_key(counter: Tensor) -> Tensor:
-    counter.add_(1)
-    return draw()
+def _draw_key(counter: Tensor) -> tuple[Tensor, Tensor]:
+    return draw(), counter + 1
 
 
 @torch.library.register_fake("bitdrop::draw_key", lib=_library)
-def _fake_key(counter: Tensor) -> Tensor:
-    return counter.new_empty((2,))
+def _fake_key(counter: Tensor) -> tuple[Tensor, Tensor]:
+    return counter.new_empty((2,)), torch.empty_like(counter)
 
 
 @torch.library.impl(_library, "apply", "CPU")
@@ -90,28 +97,52 @@ def _fake_result(x: Tensor, key: Tensor, p: float, order: Order, *_: Any) -> Ten
 
 
 def _keep(ctx: Any, inputs: Sequence[Any], output: Tensor) -> None:
-    key = inputs[1]
+    _, key, p, order, channel_axes, scale, _, _ = inputs
     ctx.save_for_backward(key)
-    ctx.p, ctx.order, ctx.channel_axes, ctx.scale, _, _ = inputs[2:]
+    ctx.linear = p, order, channel_axes, Numbers(scale)
 
 
 def _backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-    (key,) = ctx.saved_tensors
-    numbers = (ctx.p, ctx.order, ctx.channel_axes, ctx.scale, 0.0, 0.0)
-    return torch.ops.bitdrop.apply.default(dy, key, *numbers), *[None] * 7
+    return apply(dy, *ctx.saved_tensors, *ctx.linear), *[None] * 7
 
 
 torch.library.register_autograd("bitdrop::apply", _backward, setup_context=_keep, lib=_library)
 
 
-def _batched(info: Any, in_dims: Sequence[int | None], x: Tensor, key: Tensor, *rest: Any) -> Any:
-    """Apply to each of a batch by itself: it has its own mask only if it has its own key."""
-    x_dim, key_dim = in_dims[:2]
-    size = info.batch_size
-    xs = [x] * size if x_dim is None else x.unbind(x_dim)
-    keys = [key] * size if key_dim is None else key.unbind(key_dim)
-    results = [torch.ops.bitdrop.apply.default(*pair, *rest) for pair in zip(xs, keys, strict=True)]
-    return torch.stack(results), 0
+class Transformable(Function):
+    """The operator `apply` as torch.func's transforms want it."""
 
+    @staticmethod
+    def forward(x: Tensor, key: Tensor, *rest: Any) -> Tensor:
+        """Drop from x by the bits of a key."""
+        y: Tensor = torch.ops.bitdrop.apply(x, key, *rest)
+        return y
 
-torch.library.register_vmap("bitdrop::apply", _batched, lib=_library)
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        """Keep the key, and the linear part of what was done."""
+        _keep(ctx, inputs, output)
+        ctx.save_for_forward(inputs[1])
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        """Drop the same elements of the gradient."""
+        return apply(dy, *ctx.saved_tensors, *ctx.linear), *[None] * 7
+
+    @staticmethod
+    def jvp(ctx: Any, dx: Tensor, *_: None) -> Tensor:
+        """Drop the same elements of the tangent."""
+        return apply(dx, *ctx.saved_tensors, *ctx.linear)
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[int | None, ...], x: Tensor, key: Tensor, *rest: Any
+    ) -> tuple[Tensor, int]:
+        """Apply to each of a batch by itself: it has its own mask only if it has its own key."""
+        p, order, channel_axes, *numbers = rest
+        batches = [
+            [tensor] * info.batch_size if axis is None else tensor.unbind(axis)
+            for tensor, axis in zip((x, key), in_dims, strict=False)
+        ]
+        pairs = zip(*batches, strict=True)
+        return torch.stack([apply(*pair, p, order, channel_axes, Numbers(*numbers)) for pair in pairs]), 0

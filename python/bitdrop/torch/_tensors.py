@@ -1,8 +1,7 @@
 """The engine on the memory of tensors: masks drawn in memory order, nothing copied, nothing of autograd."""
 
 from dataclasses import dataclass
-from functools import lru_cache
-from math import prod
+from math import prod, sqrt
 
 import torch
 from torch import Tensor
@@ -10,7 +9,7 @@ from torch import Tensor
 from bitdrop import _core
 from bitdrop._checks import Array
 from bitdrop._rng import Key
-from bitdrop.alpha import AlphaDropout
+from bitdrop.alpha import _SELU_SATURATION
 from bitdrop.mask import keep_scale
 
 DTYPES = {torch.float16: 0, torch.bfloat16: 1, torch.float32: 2, torch.float64: 3}
@@ -30,13 +29,12 @@ class Numbers:
     dropped: float = 0.0
 
 
-@lru_cache
 def numbers(p: float, alpha: bool) -> Numbers:
-    """Return the numbers of dropout, or of alpha dropout."""
-    if not alpha:
+    """Return the numbers of dropout, or of alpha dropout as `bitdrop.AlphaDropout` explains them."""
+    if not alpha or p == 1.0:
         return Numbers(keep_scale(p))
-    layer = AlphaDropout(p, rng=0)
-    return Numbers(layer._scale, layer._shift, layer._dropped)
+    a = 1.0 / sqrt((1.0 - p) * (1.0 + p * _SELU_SATURATION**2))
+    return Numbers(a, -a * p * _SELU_SATURATION, a * (1.0 - p) * _SELU_SATURATION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +69,19 @@ def memory_order(x: Tensor) -> Order:
     if x.is_contiguous():
         return []
     steps = torch.empty_like(x).stride()
-    return sorted(range(x.dim()), key=lambda axis: -steps[axis])
+    order: Order = []
+    for axis in range(x.dim()):  # sorted by steps, by comparisons alone: they may be symbols of a compiler
+        place = 0
+        while place < len(order) and steps[order[place]] >= steps[axis]:
+            place += 1
+        order.insert(place, axis)
+    return order
 
 
 def empty(x: Tensor, order: Order) -> Tensor:
     """Return a tensor for a result of x's shape whose axes lie in memory in the given order."""
     if not order:
-        return torch.empty(x.shape, dtype=x.dtype, device=x.device)
+        return torch.empty_like(x, memory_format=torch.contiguous_format)
     inside_out = torch.empty([x.shape[axis] for axis in order], dtype=x.dtype, device=x.device)
     return inside_out.permute([order.index(axis) for axis in range(len(order))])
 
@@ -117,7 +121,8 @@ def apply(x: Tensor, out: Tensor, mask: Mask, change: Numbers, bits: Tensor) -> 
 
 def _array(x: Tensor, order: Order) -> Array:
     """Return an array of the tensor's memory, whose C order is the order in which elements are counted."""
-    x = x.detach()
+    if x.requires_grad:
+        x = x.detach()
     if order:
         x = x.permute(order)
     if x.dtype is torch.bfloat16:

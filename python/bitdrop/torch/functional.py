@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
+from torch._subclasses import FakeTensor
 from torch.nn import functional as _functional
 from torch.overrides import handle_torch_function, has_torch_function_unary
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from bitdrop.torch import _operators, _tensors
-from bitdrop.torch._autograd import Drop, is_plain
+from bitdrop.torch._autograd import drop, is_plain
 from bitdrop.torch._tensors import DTYPES, Mask
 
 __all__ = ["alpha_dropout", "dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout"]
@@ -258,15 +259,14 @@ def _drop(  # noqa: PLR0917
         channel_axes = 1 if input.dim() in kind.without_samples else 2
         if input.dim() < channel_axes:
             return kind.torchs_own(input, p, training, inplace)  # says so
-    if inplace and _must_be_checked(input):
-        return input.copy_(_drop(kind, input, p, training, False, recompute, generator))
     order, change = _tensors.memory_order(input), _tensors.numbers(p, kind.alpha)
-    if is_plain(input):
-        key = _tensors.key_of(_operators.draw(generator))
-        y: Tensor = Drop.apply(input, Mask(p, key, order, channel_axes), change, inplace, recompute)
-        return y
-    y = _operators.apply(input, _operators.draw_key(generator), p, order, channel_axes, change)
-    return input.copy_(y) if inplace else y
+    if not is_plain(input):
+        y = _operators.apply(input, _operators.draw_key(generator), p, order, channel_axes, change)
+        return input.copy_(y) if inplace else y
+    mask = Mask(p, _tensors.key_of(_operators.draw(generator)), order, channel_axes)
+    if inplace and _must_be_checked(input):
+        return input.copy_(drop(input, mask, change, False, recompute))
+    return drop(input, mask, change, inplace, recompute)
 
 
 def _is_ours(input: Tensor) -> bool:
@@ -276,10 +276,15 @@ def _is_ours(input: Tensor) -> bool:
         and input.is_cpu
         and input.dtype in DTYPES
         and input.layout is torch.strided
-        and not input.is_neg()  # a view of complex numbers that would have to be negated
         and not torch.jit.is_tracing()
-        and not is_traceable_wrapper_subclass(input)
+        and (type(input) is Tensor or not _is_foreign(input))
     )
+
+
+def _is_foreign(input: Tensor) -> bool:
+    """Return whether a tensor's class hides several tensors, or none."""
+    is_fake = isinstance(input, FakeTensor) and not torch.compiler.is_compiling()
+    return is_fake or is_traceable_wrapper_subclass(input)
 
 
 def _must_be_checked(input: Tensor) -> bool:
