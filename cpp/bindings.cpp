@@ -6,9 +6,11 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <chrono>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <thread>
 
 #include "buffer_pool.h"
 #include "dispatch.h"
@@ -26,8 +28,42 @@ constexpr py::ssize_t kHoldLock = 8192;
 // Releases the interpreter lock: the caller's references keep the arrays alive, and nothing of Python is touched.
 template <class Work> void without_lock(py::ssize_t elements, Work work) {
     if (elements < kHoldLock) return work();
-    py::gil_scoped_release released;
+    PyThreadState* state = PyEval_SaveThread();
     work();
+    try {
+        PyEval_RestoreThread(state);
+    } catch (...) {
+        // The interpreter is ending, and Python before 3.14 ends this daemon thread by unwinding its stack. That
+        // would run destructors that need the lock, so the thread waits here until the process is gone.
+        for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
+    }
+}
+
+// Memory that is kept for the next array when this one and all its views have died.
+py::array pooled_array(const py::dtype& dtype, std::vector<py::ssize_t> shape, std::vector<py::ssize_t> strides,
+                       py::ssize_t bytes) {
+    void* buffer = nullptr;
+    try {
+        buffer = take_buffer(static_cast<size_t>(bytes));
+    } catch (const std::bad_alloc&) {
+        PyErr_Format(PyExc_MemoryError, "Unable to allocate %zd bytes for a result or its bits", bytes);
+        throw py::error_already_set();
+    }
+    const py::capsule owner(buffer, [](void* memory) { return_buffer(memory); });
+    return py::array(dtype, std::move(shape), std::move(strides), buffer, owner);
+}
+
+// An array of the shape, strides and dtype of `like`, which must be dense.
+py::array pooled(const py::array& like) {
+    const auto axes = static_cast<size_t>(like.ndim());
+    return pooled_array(like.dtype(), {like.shape(), like.shape() + axes}, {like.strides(), like.strides() + axes},
+                        like.nbytes());
+}
+
+py::array empty_bits(py::ssize_t elements) {
+    const py::ssize_t bytes = (elements + 7) / 8;
+    if (bytes < static_cast<py::ssize_t>(kPooledBytes)) return py::array_t<uint8_t>(bytes);
+    return pooled_array(py::dtype::of<uint8_t>(), {bytes}, {1}, bytes);
 }
 
 const Kernels& kernels_named(const std::optional<std::string>& isa) {
@@ -38,18 +74,33 @@ const Kernels& kernels_named(const std::optional<std::string>& isa) {
 
 using Steps = std::optional<std::vector<int64_t>>;  // through the bits, for each axis; none: element i has bit i
 
+// The axes in the order of memory, whatever their order in the arrays: bits find their elements by steps.
 void describe(Layout* layout, const py::array& x, const py::array& out, const Steps& bit_steps) {
-    const py::ssize_t axes = x.ndim();
-    if (axes != out.ndim() || axes > kMaxAxes) throw py::value_error("x and out have different shapes");
-    if (bit_steps && bit_steps->size() != static_cast<size_t>(axes)) throw py::value_error("one step for each axis");
-    if (axes == 0) layout->add_axis(1, x.itemsize(), out.itemsize());
-    for (py::ssize_t axis = 0; axis < axes; ++axis) {
-        const py::ssize_t length = x.shape(axis), src = x.strides(axis), dst = out.strides(axis);
-        if (length != out.shape(axis)) throw py::value_error("x and out have different shapes");
-        if (bit_steps)
-            layout->add_axis(length, src, dst, (*bit_steps)[static_cast<size_t>(axis)]);
+    const auto axes = static_cast<size_t>(x.ndim());
+    if (x.ndim() != out.ndim() || axes > kMaxAxes) throw py::value_error("x and out have different shapes");
+    if (bit_steps && bit_steps->size() != axes) throw py::value_error("one step for each axis");
+    Axis used[kMaxAxes];  // those of length 1 have no step
+    size_t count = 0;
+    int64_t in_c_order = 1;
+    for (size_t axis = axes; axis-- > 0;) {
+        const auto a = static_cast<py::ssize_t>(axis);
+        const int64_t length = x.shape(a);
+        if (length != out.shape(a)) throw py::value_error("x and out have different shapes");
+        if (length != 1)
+            used[count++] = {length, x.strides(a), out.strides(a), bit_steps ? (*bit_steps)[axis] : in_c_order};
+        in_c_order *= length;
+    }
+    if (count == 0) used[count++] = {1, x.itemsize(), out.itemsize(), 1};
+    std::reverse(used, used + count);
+    const auto reach = [](const Axis& axis) { return std::abs(axis.src_step) + std::abs(axis.dst_step); };
+    const auto outer = [&](const Axis& a, const Axis& b) { return reach(a) > reach(b); };
+    const bool in_order = std::is_sorted(used, used + count, outer);
+    if (!in_order) std::stable_sort(used, used + count, outer);
+    for (const Axis* axis = used; axis < used + count; ++axis) {
+        if (bit_steps || !in_order)
+            layout->add_axis(axis->length, axis->src_step, axis->dst_step, axis->bit_step);
         else
-            layout->add_axis(length, src, dst);
+            layout->add_axis(axis->length, axis->src_step, axis->dst_step);
     }
 }
 
@@ -97,7 +148,9 @@ void drop(const py::array& x, py::array& out, const py::object& bits, int dtype,
     Job job = job_of(x, out, dtype, scale, shift, dropped, {}, isa);
     const Plan plan = make_plan(key0, key1, stream, p);
     job.plan = &plan;
-    if (!bits.is_none()) job.bits = bytes_of(bits, static_cast<uint64_t>(x.size()), true);
+    py::object held = bits;
+    if (held.is_none() && !job.layout.bits_follow) held = empty_bits(x.size());  // for the call alone
+    if (!held.is_none()) job.bits = bytes_of(held, static_cast<uint64_t>(x.size()), true);
     without_lock(x.size(), [&] { run(job); });
 }
 
@@ -106,27 +159,6 @@ void apply(const py::array& x, py::array& out, const py::object& bits, int dtype
     Job job = job_of(x, out, dtype, scale, shift, dropped, bit_steps, isa);
     job.bits = bytes_of(bits, bits_reached(job.layout), false);
     without_lock(x.size(), [&] { run(job); });
-}
-
-// Memory that is kept for the next array when this one and all its views have died.
-py::array pooled_array(const py::dtype& dtype, std::vector<py::ssize_t> shape, std::vector<py::ssize_t> strides,
-                       py::ssize_t bytes) {
-    void* buffer = take_buffer(static_cast<size_t>(bytes));
-    const py::capsule owner(buffer, [](void* memory) { return_buffer(memory); });
-    return py::array(dtype, std::move(shape), std::move(strides), buffer, owner);
-}
-
-// An array of the shape, strides and dtype of `like`, which must be dense.
-py::array pooled(const py::array& like) {
-    const auto axes = static_cast<size_t>(like.ndim());
-    return pooled_array(like.dtype(), {like.shape(), like.shape() + axes}, {like.strides(), like.strides() + axes},
-                        like.nbytes());
-}
-
-py::array empty_bits(py::ssize_t elements) {
-    const py::ssize_t bytes = (elements + 7) / 8;
-    if (bytes < static_cast<py::ssize_t>(kPooledBytes)) return py::array_t<uint8_t>(bytes);
-    return pooled_array(py::dtype::of<uint8_t>(), {bytes}, {1}, bytes);
 }
 
 py::array bits(uint64_t key0, uint64_t key1, uint64_t stream, double p, uint64_t start, uint64_t stop,

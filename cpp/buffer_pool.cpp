@@ -151,8 +151,13 @@ private:
 }  // namespace
 
 void* take_buffer(size_t bytes) {
-    Block* block = BufferPool::instance().take(bytes);
-    return data_of(block ? block : allocate(bytes));
+    if (Block* block = BufferPool::instance().take(bytes)) return data_of(block);
+    try {
+        return data_of(allocate(bytes));
+    } catch (const std::bad_alloc&) {
+        clear_buffers();  // what is held may be what is missing
+        return data_of(allocate(bytes));
+    }
 }
 
 void return_buffer(void* buffer) noexcept {

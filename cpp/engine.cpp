@@ -96,19 +96,39 @@ private:
                 job_.kernels->apply[kernel_](run_at(cursor.dst, cursor.src, length, job_.bits, cursor.bit));
             });
         }
-        if (direct_ && !job_.layout.bits_follow && inner_.bit_step == 0)
-            return for_each_run(&cursor, count, [&](int64_t, int64_t length) { do_shared_run(cursor, length); });
+        if (direct_ && !job_.layout.bits_follow && inner_.bit_step == 0) return do_shared_runs(&cursor, count);
         for (uint64_t start = first; start < last; start += kBlockElements)
             do_block(&cursor, start, static_cast<int64_t>(std::min(kBlockElements, last - start)));
     }
 
-    // All elements share a bit: they are scaled, or they are filled without being read.
-    void do_shared_run(const Cursor& cursor, int64_t length) const {
-        if (packed_bit(job_.bits, cursor.bit)) {
+    // The elements of a run share a bit. Neighbouring runs of equal bits are one.
+    void do_shared_runs(Cursor* cursor, int64_t count) const {
+        const char* src = cursor->src;
+        char* dst = cursor->dst;
+        bool kept = packed_bit(job_.bits, cursor->bit);
+        int64_t gathered = 0;
+        for_each_run(cursor, count, [&](int64_t, int64_t length) {
+            const bool keep = packed_bit(job_.bits, cursor->bit);
+            const int64_t bytes = gathered * size_;
+            if (keep != kept || cursor->src != src + bytes || cursor->dst != dst + bytes) {
+                do_shared_run(dst, src, kept, gathered);
+                src = cursor->src;
+                dst = cursor->dst;
+                kept = keep;
+                gathered = 0;
+            }
+            gathered += length;
+        });
+        do_shared_run(dst, src, kept, gathered);
+    }
+
+    // Scaled, or filled without being read.
+    void do_shared_run(char* dst, const char* src, bool kept, int64_t length) const {
+        if (kept) {
             const Plan keep_all = make_plan(0, 0, 0, 0.0);
-            job_.kernels->drop[kernel_](keep_all, run_at(cursor.dst, cursor.src, length, nullptr, 0));
+            job_.kernels->drop[kernel_](keep_all, run_at(dst, src, length, nullptr, 0));
         } else {
-            job_.kernels->fill[kernel_](run_at(cursor.dst, nullptr, length, nullptr, 0));
+            job_.kernels->fill[kernel_](run_at(dst, nullptr, length, nullptr, 0));
         }
     }
 
@@ -172,6 +192,12 @@ void run(const Job& job) {
     const uint64_t size = job.layout.size();
     if (size == 0) return;
     const int threads = useful_threads(size, kElementsPerThread, job.threads);
+    if (job.plan && !job.layout.bits_follow) {
+        make_bits(*job.kernels, *job.plan, 0, size, job.bits, job.threads);
+        Job stored = job;
+        stored.plan = nullptr;
+        return run(stored);
+    }
     Worker worker(job, threads);
     DefaultFloatMode mode;
     run_chunks(worker.pieces(), threads, Worker::work, &worker);

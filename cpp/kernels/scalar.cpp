@@ -97,7 +97,7 @@ void narrow(float x, BFloat16* to) { *to = narrow_bfloat16(x); }
 template <class T> T kept_value(T x, const Run& run) {
     using Number = decltype(widen(x));
     Number y = widen(x) * static_cast<Number>(run.scale);
-    if (run.shift != 0.0) y = y + static_cast<Number>(run.shift);
+    if (run.shift != 0.0 || run.dropped != 0.0) y = y + static_cast<Number>(run.shift);
     T result;
     narrow(y, &result);
     return result;

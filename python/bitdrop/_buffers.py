@@ -14,7 +14,8 @@ _POOLED = _core.POOLED_BYTES
 
 def empty_like(x: Array) -> Array:
     """Return an uninitialised array for a result that belongs to `x`, in the layout NumPy would choose."""
-    like = np.empty_like(x, subok=False)
+    # Where x repeats an axis, NumPy would make that axis the innermost, and scatter the rows of the result.
+    like = np.empty(x.shape, x.dtype) if 0 in x.strides else np.empty_like(x, subok=False)
     # An array that nobody touches costs no memory, so NumPy's own serves as the pattern for strides.
     return like if x.nbytes < _POOLED else _core.pooled(like)
 
