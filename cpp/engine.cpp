@@ -126,7 +126,9 @@ private:
     void do_shared_run(char* dst, const char* src, bool kept, int64_t length) const {
         if (kept) {
             const Plan keep_all = make_plan(0, 0, 0, 0.0);
-            job_.kernels->drop[kernel_](keep_all, run_at(dst, src, length, nullptr, 0));
+            Run run = run_at(dst, src, length, nullptr, 0);
+            run.alone = true;
+            job_.kernels->drop[kernel_](keep_all, run);
         } else {
             job_.kernels->fill[kernel_](run_at(dst, nullptr, length, nullptr, 0));
         }

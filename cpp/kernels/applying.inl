@@ -49,13 +49,13 @@ template <class T, bool affine> struct Applier {
 
     decltype(Vec::broadcast_scalar(Scalar{})) scale, shift, dropped;
     Vec::Selector selectors[kVectors];
-    const T* end;  // of the elements, beyond which nothing need be fetched
+    uintptr_t end;  // nothing need be fetched from there on
 
     explicit Applier(const Run& run)
         : scale(Vec::broadcast_scalar(static_cast<Scalar>(run.scale))),
           shift(Vec::broadcast_scalar(static_cast<Scalar>(run.shift))),
           dropped(Vec::broadcast_scalar(static_cast<Scalar>(run.dropped))),
-          end(static_cast<const T*>(run.src) + run.count) {}
+          end(run.alone ? reinterpret_cast<uintptr_t>(run.src) + run.count * sizeof(T) : UINTPTR_MAX) {}
 
     // The first element's bit is bit `first_bit` (0 to 7) of the byte that unit() is given.
     void select_from(unsigned first_bit) {
@@ -77,7 +77,8 @@ template <class T, bool affine> struct Applier {
                                                         uint64_t count) const {
         constexpr int kBytes = kUnit<T> / 8;
         for (; count >= 4; count -= 4) {
-            if (streaming && src + kPrefetchDistance / sizeof(T) < end) prefetch<4 * kUnit<T> * sizeof(T)>(src);
+            if (streaming && reinterpret_cast<uintptr_t>(src) + kPrefetchDistance < end)
+                prefetch<4 * kUnit<T> * sizeof(T)>(src);
             for (int u = 0; u < 4; ++u) unit<streaming>(dst + u * kUnit<T>, src + u * kUnit<T>, bytes + u * kBytes);
             dst += 4 * kUnit<T>;
             src += 4 * kUnit<T>;

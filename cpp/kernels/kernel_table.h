@@ -20,6 +20,7 @@ struct Run {
     bool streaming;   // write past the caches; not with dst == src; `fence` must follow
     double shift = 0.0;    // kept elements become scale * src + shift, rounded after each operation
     double dropped = 0.0;  // dropped elements become this: by default +0.0, whatever src holds
+    bool alone = false;    // what follows in memory is not what is read next, so it need not be fetched
 };
 
 struct Kernels {
