@@ -12,7 +12,7 @@ from torch.autograd import Function, forward_ad
 from torch.autograd.graph import increment_version
 
 from bitdrop.torch import _operators, _tensors
-from bitdrop.torch._tensors import Mask, Numbers
+from bitdrop.torch._tensors import Mask
 
 
 def is_plain(x: Tensor) -> bool:
@@ -32,35 +32,35 @@ def is_plain(x: Tensor) -> bool:
 _PLAIN = (Tensor, torch.nn.Parameter)
 
 
-def drop(x: Tensor, mask: Mask, change: Numbers, inplace: bool, recompute: bool) -> Tensor:
-    """Drop from a plain tensor: ``kept ? scale * x + shift : dropped``."""
+def drop(x: Tensor, mask: Mask, inplace: bool, recompute: bool) -> Tensor:
+    """Drop from a plain tensor."""
     if _is_recorded(x):
-        y: Tensor = Drop.apply(x, mask, change, inplace, recompute)
+        y: Tensor = Drop.apply(x, mask, inplace, recompute)
         return y
-    out = x if inplace else torch.empty_like(x)
-    _tensors.drop(x, out, mask, change, None)
+    out = x if inplace else _tensors.empty(x, mask.order)
+    _tensors.drop(x, out, mask, None)
     if inplace:
         increment_version(x)
     return out
 
 
-def _scale(x: Tensor, mask: Mask, scale: Numbers, bits: Tensor | None = None) -> Tensor:
-    """Return the linear part, of gradients and tangents: ``kept ? scale * x : 0``."""
+def _scale(x: Tensor, mask: Mask, bits: Tensor | None = None) -> Tensor:
+    """Return the linear part of what a mask does, which gradients and tangents go through."""
     if not is_plain(x):
         key = _operators.words_of(mask.key)
-        return _operators.apply(x, key, mask.p, mask.order, mask.channel_axes, scale)
+        return _operators.apply(x, key, mask.p, mask.alpha, mask.order, mask.channel_axes, True)
     if _is_recorded(x):
-        y: Tensor = Scale.apply(x, mask, scale, bits)
+        y: Tensor = Scale.apply(x, mask, bits)
         return y
-    return _scaled(x, mask, scale, bits)
+    return _scaled(x, mask, bits)
 
 
-def _scaled(x: Tensor, mask: Mask, scale: Numbers, bits: Tensor | None) -> Tensor:
+def _scaled(x: Tensor, mask: Mask, bits: Tensor | None) -> Tensor:
     out = _tensors.empty(x, mask.order)
     if bits is None:
-        _tensors.drop(x, out, mask, scale, None)
+        _tensors.drop(x, out, mask, None, True)
     else:
-        _tensors.apply(x, out, mask, scale, bits)
+        _tensors.scale(x, out, mask, bits)
     return out
 
 
@@ -73,28 +73,28 @@ class Drop(Function):
     """What `drop` is to autograd."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, mask: Mask, change: Numbers, inplace: bool, recompute: bool) -> Tensor:
+    def forward(ctx: Any, x: Tensor, mask: Mask, inplace: bool, recompute: bool) -> Tensor:
         """Drop into a new tensor, or into x."""
-        ctx.mask, ctx.scale, ctx.inplace = mask, Numbers(change.scale), inplace
+        ctx.mask, ctx.inplace = mask, inplace
         if inplace:
             ctx.mark_dirty(x)
         bits = None
         if ctx.needs_input_grad[0] and not recompute:
             bits = torch.empty((mask.bits(x) + 7) // 8, dtype=torch.uint8, device="cpu")
             ctx.save_for_backward(bits)
-        out = x if inplace else torch.empty_like(x)
-        _tensors.drop(x, out, mask, change, bits)
+        out = x if inplace else _tensors.empty(x, mask.order)
+        _tensors.drop(x, out, mask, bits)
         return out
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         """Drop the same elements of the gradient."""
-        return _scale(dy, ctx.mask, ctx.scale, *ctx.saved_tensors), None, None, None, None
+        return _scale(dy, ctx.mask, *ctx.saved_tensors), None, None, None
 
     @staticmethod
     def jvp(ctx: Any, dx: Tensor, *_: None) -> Tensor:
         """Drop the same elements of the tangent: in place where x was, as PyTorch wants it."""
-        dy = _scale(dx, ctx.mask, ctx.scale)
+        dy = _scale(dx, ctx.mask)
         return dx.copy_(dy) if ctx.inplace else dy
 
 
@@ -102,19 +102,19 @@ class Scale(Function):
     """What `_scale` is to autograd: the same forwards and backwards."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, mask: Mask, scale: Numbers, bits: Tensor | None) -> Tensor:
+    def forward(ctx: Any, x: Tensor, mask: Mask, bits: Tensor | None) -> Tensor:
         """Drop by the bits, or by bits that are made again."""
-        ctx.mask, ctx.scale = mask, scale
+        ctx.mask = mask
         if bits is not None:
             ctx.save_for_backward(bits)
-        return _scaled(x, mask, scale, bits)
+        return _scaled(x, mask, bits)
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         """Drop the same elements of the gradient."""
-        return _scale(dy, ctx.mask, ctx.scale, *ctx.saved_tensors), None, None, None
+        return _scale(dy, ctx.mask, *ctx.saved_tensors), None, None
 
     @staticmethod
     def jvp(ctx: Any, dx: Tensor, *_: None) -> Tensor:
         """Drop the same elements of the tangent."""
-        return _scale(dx, ctx.mask, ctx.scale)
+        return _scale(dx, ctx.mask)

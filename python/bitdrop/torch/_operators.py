@@ -14,14 +14,13 @@ from torch.autograd import Function
 
 from bitdrop._rng import Key
 from bitdrop.torch import _tensors
-from bitdrop.torch._tensors import Mask, Numbers, Order
+from bitdrop.torch._tensors import Mask, Order
 
 _library = torch.library.Library("bitdrop", "DEF")
 # The tag lets a checkpoint inside a compiled function draw the same key again.
 _library.define("draw_key(Tensor counter) -> (Tensor, Tensor)", tags=(torch.Tag.nondeterministic_seeded,))
 _library.define(
-    "apply(Tensor x, Tensor key, float p, int[] order, int channel_axes, "
-    "float scale, float shift, float dropped) -> Tensor"
+    "apply(Tensor x, Tensor key, float p, bool alpha, int[] order, int channel_axes, bool linear=False) -> Tensor"
 )
 
 _counter = torch.zeros((), dtype=torch.int64, device="cpu")
@@ -56,11 +55,12 @@ def words_of(key: Key) -> Tensor:
     return torch.tensor(signed, dtype=torch.int64, device="cpu")
 
 
-def apply(x: Tensor, key: Tensor, p: float, order: Order, channel_axes: int, change: Numbers) -> Tensor:
-    """Drop from x by the bits of a key."""
-    arguments = x, key, p, order, channel_axes, change.scale, change.shift, change.dropped
+def apply(  # noqa: PLR0917
+    x: Tensor, key: Tensor, p: float, alpha: bool, order: Order, channel_axes: int, linear: bool = False
+) -> Tensor:
+    """Drop from x by the bits of a key; or do the linear part of that, which gradients go through."""
     operator = Transformable.apply if torch._C._are_functorch_transforms_active() else torch.ops.bitdrop.apply
-    y: Tensor = operator(*arguments)
+    y: Tensor = operator(x, key, p, alpha, order, channel_axes, linear)
     return y
 
 
@@ -76,34 +76,25 @@ def _fake_key(counter: Tensor) -> tuple[Tensor, Tensor]:
 
 @torch.library.impl(_library, "apply", "CPU")
 def _apply(  # noqa: PLR0917
-    x: Tensor,
-    key: Tensor,
-    p: float,
-    order: Order,
-    channel_axes: int,
-    scale: float,
-    shift: float,
-    dropped: float,
+    x: Tensor, key: Tensor, p: float, alpha: bool, order: Order, channel_axes: int, linear: bool = False
 ) -> Tensor:
     out = _tensors.empty(x, order)
-    mask = Mask(p, _tensors.key_of(key), order, channel_axes)
-    _tensors.drop(x, out, mask, Numbers(scale, shift, dropped), None)
+    _tensors.drop(x, out, Mask(p, alpha, _tensors.key_of(key), order, channel_axes), None, linear)
     return out
 
 
 @torch.library.register_fake("bitdrop::apply", lib=_library)
-def _fake_result(x: Tensor, key: Tensor, p: float, order: Order, *_: Any) -> Tensor:
+def _fake_result(x: Tensor, key: Tensor, p: float, alpha: bool, order: Order, *_: Any) -> Tensor:
     return _tensors.empty(x, order)
 
 
 def _keep(ctx: Any, inputs: Sequence[Any], output: Tensor) -> None:
-    _, key, p, order, channel_axes, scale, _, _ = inputs
+    _, key, *ctx.rest, _ = inputs
     ctx.save_for_backward(key)
-    ctx.linear = p, order, channel_axes, Numbers(scale)
 
 
 def _backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-    return apply(dy, *ctx.saved_tensors, *ctx.linear), *[None] * 7
+    return apply(dy, *ctx.saved_tensors, *ctx.rest, True), *[None] * 6
 
 
 torch.library.register_autograd("bitdrop::apply", _backward, setup_context=_keep, lib=_library)
@@ -120,29 +111,27 @@ class Transformable(Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        """Keep the key, and the linear part of what was done."""
+        """Keep what gradients and tangents need."""
         _keep(ctx, inputs, output)
         ctx.save_for_forward(inputs[1])
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         """Drop the same elements of the gradient."""
-        return apply(dy, *ctx.saved_tensors, *ctx.linear), *[None] * 7
+        return _backward(ctx, dy)
 
     @staticmethod
     def jvp(ctx: Any, dx: Tensor, *_: None) -> Tensor:
         """Drop the same elements of the tangent."""
-        return apply(dx, *ctx.saved_tensors, *ctx.linear)
+        return apply(dx, *ctx.saved_tensors, *ctx.rest, True)
 
     @staticmethod
     def vmap(
         info: Any, in_dims: tuple[int | None, ...], x: Tensor, key: Tensor, *rest: Any
     ) -> tuple[Tensor, int]:
         """Apply to each of a batch by itself: it has its own mask only if it has its own key."""
-        p, order, channel_axes, *numbers = rest
         batches = [
             [tensor] * info.batch_size if axis is None else tensor.unbind(axis)
             for tensor, axis in zip((x, key), in_dims, strict=False)
         ]
-        pairs = zip(*batches, strict=True)
-        return torch.stack([apply(*pair, p, order, channel_axes, Numbers(*numbers)) for pair in pairs]), 0
+        return torch.stack([apply(*pair, *rest) for pair in zip(*batches, strict=True)]), 0

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from math import prod, sqrt
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,8 +21,7 @@ Order = list[int]  # of axes in memory, the one with the largest steps first; em
 _WORD = 2**64 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Numbers:
+class Numbers(NamedTuple):
     """By what elements change: kept ones become ``scale * x + shift``, others ``dropped``."""
 
     scale: float
@@ -29,12 +29,15 @@ class Numbers:
     dropped: float = 0.0
 
 
-def numbers(p: float, alpha: bool) -> Numbers:
-    """Return the numbers of dropout, or of alpha dropout as `bitdrop.AlphaDropout` explains them."""
+def numbers(p: float, alpha: bool, linear: bool = False) -> Numbers:
+    """Return the numbers of dropout, or of alpha dropout as `bitdrop.AlphaDropout` explains them.
+
+    The linear part is what gradients go through.
+    """
     if not alpha or p == 1.0:
         return Numbers(keep_scale(p))
     a = 1.0 / sqrt((1.0 - p) * (1.0 + p * _SELU_SATURATION**2))
-    return Numbers(a, -a * p * _SELU_SATURATION, a * (1.0 - p) * _SELU_SATURATION)
+    return Numbers(a) if linear else Numbers(a, -a * p * _SELU_SATURATION, a * (1.0 - p) * _SELU_SATURATION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ class Mask:
     ----------
     p : float
         Probability with which each was dropped.
+    alpha : bool
+        Whether alpha dropout says by what they change.
     key : tuple of two ints
         What decides, with p, the bits. The stream number is 0.
     order : list of ints
@@ -55,6 +60,7 @@ class Mask:
     """
 
     p: float
+    alpha: bool
     key: Key
     order: Order
     channel_axes: int
@@ -64,11 +70,17 @@ class Mask:
         return prod(x.shape[: self.channel_axes]) if self.channel_axes else x.numel()
 
 
-def memory_order(x: Tensor) -> Order:
-    """Return the axes as they lie in the memory of a result for x, whose strides are dense where x's are not."""
+def memory_order(x: Tensor, channel_axes: int) -> Order:
+    """Return the axes as they lie in the memory of a result for x: where x is dense, as in x."""
     if x.is_contiguous():
         return []
-    steps = torch.empty_like(x).stride()
+    noise = torch.empty_like(x)
+    steps = x.stride()
+    if noise.stride() != steps:  # not dense: as for the product that torch's own function makes, on no memory
+        like = torch.empty_strided(x.shape, steps, device="meta")
+        shape = [*x.shape[:channel_axes], *[1] * (x.dim() - channel_axes)]
+        noise = torch.empty(shape, device="meta") if channel_axes else torch.empty_like(like)
+        steps = (like * noise).stride()
     order: Order = []
     for axis in range(x.dim()):  # sorted by steps, by comparisons alone: they may be symbols of a compiler
         place = 0
@@ -92,31 +104,26 @@ def key_of(words: Tensor) -> Key:
     return k0 & _WORD, k1 & _WORD
 
 
-def drop(x: Tensor, out: Tensor, mask: Mask, change: Numbers, bits: Tensor | None) -> None:
+def drop(x: Tensor, out: Tensor, mask: Mask, bits: Tensor | None, linear: bool = False) -> None:
     """Make a mask's bits, write them into `bits` unless that is None, and drop from x into out."""
     values, results = _array(x, mask.order), _array(out, mask.order)
     made = None if bits is None else bits.numpy()
-    (k0, k1), code = mask.key, DTYPES[x.dtype]
+    change, (k0, k1), code = numbers(mask.p, mask.alpha, linear), mask.key, DTYPES[x.dtype]
     if mask.channel_axes:
         count = mask.bits(x)
         made = _core.empty_bits(count) if made is None else made
         _core.make_part(made, k0, k1, 0, mask.p, 0, (count,), (1,))
-        _core.apply(
-            values, results, made, code, change.scale, change.shift, change.dropped, _bit_steps(x, mask)
-        )
+        _core.apply(values, results, made, code, *change, _bit_steps(x, mask))
     else:
-        _core.drop(
-            values, results, made, code, k0, k1, 0, mask.p, change.scale, change.shift, change.dropped
-        )
+        _core.drop(values, results, made, code, k0, k1, 0, mask.p, *change)
 
 
-def apply(x: Tensor, out: Tensor, mask: Mask, change: Numbers, bits: Tensor) -> None:
-    """Drop by bits that were made, from x into out."""
+def scale(x: Tensor, out: Tensor, mask: Mask, bits: Tensor) -> None:
+    """Do the linear part by bits that were made, from x into out."""
     values, results = _array(x, mask.order), _array(out, mask.order)
     steps = _bit_steps(x, mask) if mask.channel_axes else None
-    _core.apply(
-        values, results, bits.numpy(), DTYPES[x.dtype], change.scale, change.shift, change.dropped, steps
-    )
+    change = numbers(mask.p, mask.alpha, linear=True)
+    _core.apply(values, results, bits.numpy(), DTYPES[x.dtype], *change, steps)
 
 
 def _array(x: Tensor, order: Order) -> Array:

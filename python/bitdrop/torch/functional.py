@@ -247,6 +247,11 @@ def _drop(  # noqa: PLR0917
         if generator is not None:
             raise ValueError(f"generator must be None for tensors that torch's own function drops: {_OURS}.")
         return kind.torchs_own(input, p, training, inplace)
+    channel_axes = 0
+    if kind.channels:
+        channel_axes = 1 if input.dim() in kind.without_samples else 2
+        if input.dim() < channel_axes:
+            return kind.torchs_own(input, p, training, inplace)  # says so, if it is to drop
     if not (type(p) is float and 0.0 <= p <= 1.0 and input.dim() in kind.axes):
         kind.torchs_own(input, p, False)  # gives the input back, but first warns or raises as this torch does
         p = float(p)
@@ -254,19 +259,14 @@ def _drop(  # noqa: PLR0917
         kind.torchs_own(input[:0].detach(), p, training)  # so does this
     if not training or p == 0.0 or input.numel() == 0:
         return input
-    channel_axes = 0
-    if kind.channels:
-        channel_axes = 1 if input.dim() in kind.without_samples else 2
-        if input.dim() < channel_axes:
-            return kind.torchs_own(input, p, training, inplace)  # says so
-    order, change = _tensors.memory_order(input), _tensors.numbers(p, kind.alpha)
+    order = _tensors.memory_order(input, channel_axes)
     if not is_plain(input):
-        y = _operators.apply(input, _operators.draw_key(generator), p, order, channel_axes, change)
+        y = _operators.apply(input, _operators.draw_key(generator), p, kind.alpha, order, channel_axes)
         return input.copy_(y) if inplace else y
-    mask = Mask(p, _tensors.key_of(_operators.draw(generator)), order, channel_axes)
+    mask = Mask(p, kind.alpha, _tensors.key_of(_operators.draw(generator)), order, channel_axes)
     if inplace and _must_be_checked(input):
-        return input.copy_(drop(input, mask, change, False, recompute))
-    return drop(input, mask, change, inplace, recompute)
+        return input.copy_(drop(input, mask, False, recompute))
+    return drop(input, mask, inplace, recompute)
 
 
 def _is_ours(input: Tensor) -> bool:

@@ -1,0 +1,74 @@
+"""What the tests of bitdrop.torch share: pairs of functions and modules, and what a call gave."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import bitdrop.torch
+import torch
+from torch import Tensor
+
+NAMES = ["dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout"]
+MODULES = ["Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout"]
+SHAPES = {"dropout1d": (4, 5, 6), "dropout2d": (4, 5, 2, 3), "dropout3d": (4, 5, 2, 3, 2)}
+DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
+
+# What torch's functions were before any test patched them.
+TORCHS_OWN = {name: getattr(torch.nn.functional, name) for name in NAMES}
+
+
+def pair(name: str) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
+    """Return bitdrop's function of a name, and torch's."""
+    return getattr(bitdrop.torch.functional, name), TORCHS_OWN[name]
+
+
+def shape_for(name: str) -> tuple[int, ...]:
+    """Return a shape that a function takes without a warning."""
+    return SHAPES.get(name, (4, 5, 2, 3))
+
+
+@dataclass
+class Outcome:
+    """What a call gave: facts about its result, or the error, and the warnings."""
+
+    facts: tuple[Any, ...] | None
+    error: tuple[type[BaseException], str] | None
+    warned: list[tuple[type[Warning], str]]
+
+
+def outcome(call: Callable[[], Any], x: Any) -> Outcome:
+    """Call, and return what can be said of it whatever was drawn."""
+    facts = error = None
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            y = call()
+        except Exception as caught_error:
+            error = type(caught_error), str(caught_error)
+        else:
+            facts = facts_of(y, x)
+    return Outcome(facts, error, [(w.category, str(w.message)) for w in caught])
+
+
+def facts_of(y: Tensor, x: Any) -> tuple[Any, ...]:
+    """Return what can be said of a result, whatever was drawn."""
+    return (
+        type(y),
+        y.dtype,
+        y.device,
+        y.layout,
+        tuple(y.shape),
+        y.stride() if y.layout is torch.strided else None,
+        y is x,
+        y.requires_grad,
+        y.is_leaf,
+        isinstance(x, Tensor) and x._version,
+    )
+
+
+def compiled_fresh(function: Callable[..., Any], backend: str, **options: Any) -> Callable[..., Any]:
+    """Compile into one graph, with nothing left of earlier compilations."""
+    torch._dynamo.reset()
+    compiled: Callable[..., Any] = torch.compile(function, backend=backend, fullgraph=True, **options)
+    return compiled
