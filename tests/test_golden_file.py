@@ -26,7 +26,7 @@ class Case(NamedTuple):
     p: float
     scale: float
     first: int
-    count: int
+    elements: int
     bits: str
     output: str
 
@@ -48,7 +48,7 @@ class Case(NamedTuple):
     @property
     def input(self) -> Array:
         """Element i is the topmost bits of mix(i + 1), with infinities for the NaNs among them."""
-        indices = np.arange(self.count, dtype=np.uint64) + np.uint64(self.first + 1)
+        indices = np.arange(self.elements, dtype=np.uint64) + np.uint64(self.first + 1)
         words = oracle.mix(indices) >> np.uint64(64 - 8 * self.dtype.itemsize)
         exponent, mantissa = (np.uint64(table[self.dtype.name]) for table in (EXPONENT, MANTISSA))
         words = np.where(words & exponent == exponent, words & ~mantissa, words)
@@ -68,18 +68,18 @@ def cases() -> list[Case]:
 def test_every_dtype_a_long_array_and_far_offsets_are_in_the_file(cases: list[Case]) -> None:
     assert {case.dtype for case in cases} == set(DTYPES)
     assert all(any(case.first > 2**bits for case in cases) for bits in (32, 39, 63))
-    assert any(case.count > 2**20 for case in cases)
+    assert any(case.elements > 2**20 for case in cases)
 
 
 def test_bits_are_the_golden_ones(isa: str, cases: list[Case]) -> None:
     for case in cases:
-        bits = _core.bits(*case.key, case.stream, case.p, case.first, case.first + case.count, isa=isa)
+        bits = _core.bits(*case.key, case.stream, case.p, case.first, case.first + case.elements, isa=isa)
         assert hash_of(bits) == case.bits, case
 
 
 def test_outputs_are_the_golden_ones(isa: str, cases: list[Case]) -> None:
     for case in cases:
-        bits = _core.bits(*case.key, case.stream, case.p, case.first, case.first + case.count, isa=isa)
+        bits = _core.bits(*case.key, case.stream, case.p, case.first, case.first + case.elements, isa=isa)
         x = case.input
         out = np.empty_like(x)
         _core.apply(x, out, bits, CODES[case.dtype], case.scale, isa=isa)
@@ -94,14 +94,14 @@ def test_a_mask_is_the_golden_one_for_any_number_of_threads(
     threads: int, cases: list[Case], settings_restored: None
 ) -> None:
     bitdrop.set_num_threads(threads)
-    for case in (case for case in cases if case.first == 0 and case.count > 2**20):
-        mask = bitdrop.Mask((case.count,), case.p, key=case.key, stream=case.stream, scale=case.scale)
+    for case in (case for case in cases if case.first == 0 and case.elements > 2**20):
+        mask = bitdrop.Mask((case.elements,), case.p, key=case.key, stream=case.stream, scale=case.scale)
         assert hash_of(mask.bits) == case.bits, case
         assert hash_of(mask.apply(case.input)) == case.output, case
 
 
 def test_the_oracle_makes_the_golden_bits_and_outputs(cases: list[Case]) -> None:
     for case in cases:
-        keep = oracle.kept(case.key, case.stream, case.p, case.first, case.first + case.count)
+        keep = oracle.kept(case.key, case.stream, case.p, case.first, case.first + case.elements)
         assert hash_of(np.packbits(keep, bitorder="little")) == case.bits, case
         assert hash_of(oracle.applied(case.input, keep, case.scale)) == case.output, case
