@@ -1,0 +1,224 @@
+"""What dropout costs in training: steps of small networks with torch's dropout, with bitdrop's, and with none.
+
+Each network is built three times with the same weights. Their steps (forward, backward, optimiser) alternate in
+one run, so that what else the machine does meets all three alike.
+"""
+
+import argparse
+import copy
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import bitdrop
+import bitdrop.torch
+import machine
+import report
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+NONE, TORCH, BITDROP = "no dropout", "torch's", "bitdrop's"
+SIDES = (NONE, TORCH, BITDROP)
+WARM_UP = 3  # steps of each side that are not counted
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network to train, and a batch for it: p is that of its dropout."""
+
+    name: str
+    p: float
+    build: Callable[[float], nn.Module]
+    batch: Callable[[], Tensor]
+
+
+def convolutional(p: float) -> nn.Module:
+    """Two blocks of two convolutions each, as for small images, with dropout behind each block."""
+
+    def block(inputs: int, outputs: int) -> list[nn.Module]:
+        first, second = nn.Conv2d(inputs, outputs, 3, padding=1), nn.Conv2d(outputs, outputs, 3, padding=1)
+        return [first, nn.ReLU(), second, nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(p)]
+
+    head = [nn.Flatten(), nn.Linear(64 * 8 * 8, 256), nn.ReLU(), nn.Dropout(p), nn.Linear(256, 10)]
+    return nn.Sequential(nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.Dropout(p), *block(32, 32), *block(32, 64), *head)
+
+
+def perceptron(p: float) -> nn.Module:
+    """Three hidden layers of 1,024 units, with dropout behind each."""
+    layers: list[nn.Module] = []
+    for inputs in (784, 1024, 1024):
+        layers += [nn.Linear(inputs, 1024), nn.ReLU(), nn.Dropout(p)]
+    return nn.Sequential(*layers, nn.Linear(1024, 10))
+
+
+class TransformerBlock(nn.Module):
+    """One encoder layer, whose outputs are averaged over time and classified."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.layer = nn.TransformerEncoderLayer(256, 4, 1024, dropout=p, batch_first=True)
+        # The dropout inside fused attention is neither torch's module nor function: it is left out everywhere.
+        self.layer.self_attn.dropout = 0.0
+        self.head = nn.Linear(256, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the outputs for ten classes."""
+        outputs: Tensor = self.head(self.layer(x).mean(dim=1))
+        return outputs
+
+
+NETWORKS = (
+    Network("convolutional network", 0.25, convolutional, lambda: torch.randn(64, 3, 32, 32)),
+    Network("multilayer perceptron", 0.5, perceptron, lambda: torch.randn(256, 784)),
+    Network("transformer block", 0.1, TransformerBlock, lambda: torch.randn(16, 128, 256)),
+)
+
+
+def variants(network: Network) -> dict[str, nn.Module]:
+    """Return the network with each kind of dropout, the weights the same."""
+    models = {NONE: network.build(0.0)}
+    models[TORCH] = network.build(network.p)
+    models[TORCH].load_state_dict(models[NONE].state_dict())
+    models[BITDROP] = copy.deepcopy(models[TORCH])
+    if bitdrop.torch.replace_dropout(models[BITDROP]) == 0:
+        raise RuntimeError(f"the {network.name} has no dropout to replace")
+    return models
+
+
+class Trainer:
+    """A model with its optimiser, one step at a time."""
+
+    def __init__(self, model: nn.Module, x: Tensor) -> None:
+        self._model, self._x = model, x
+        self._labels = torch.arange(len(x)) % 10
+        self._optimiser = torch.optim.SGD(model.parameters(), lr=1e-3)
+
+    def step(self) -> float:
+        """Train one step, and return the seconds that it took."""
+        begun = time.perf_counter()
+        self._optimiser.zero_grad()
+        nn.functional.cross_entropy(self._model(self._x), self._labels).backward()
+        self._optimiser.step()
+        return time.perf_counter() - begun
+
+    def saved_bytes(self) -> int:
+        """Return the bytes of all tensors that a forward pass holds for backward, each memory counted once."""
+        held: dict[int, int] = {}
+
+        def hold(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            held[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(hold, lambda tensor: tensor):
+            loss = nn.functional.cross_entropy(self._model(self._x), self._labels)
+        del loss  # until here, so that no memory is counted under another's address
+        return sum(held.values())
+
+
+@dataclass(frozen=True)
+class Result:
+    """Medians of one network: seconds a step, ratios to no dropout in the same round, and bytes saved."""
+
+    network: Network
+    seconds: Mapping[str, float]
+    ratios: Mapping[str, float]
+    saved: Mapping[str, int]
+
+
+def measure(network: Network, rounds: int) -> Result:
+    """Train all sides by turns."""
+    x = network.batch()
+    trainers = {side: Trainer(model, x) for side, model in variants(network).items()}
+    times: dict[str, list[float]] = {side: [] for side in SIDES}
+    for number in range(-WARM_UP, rounds):
+        # Forwards and backwards, so that a drift of the machine favours nobody.
+        for side in SIDES if number % 2 else reversed(SIDES):
+            seconds = trainers[side].step()
+            if number >= 0:
+                times[side].append(seconds)
+    pairs = {side: zip(times[side], times[NONE], strict=True) for side in SIDES}
+    return Result(
+        network,
+        {side: statistics.median(times[side]) for side in SIDES},
+        {side: statistics.median(mine / none for mine, none in pairs[side]) for side in SIDES},
+        {side: trainer.saved_bytes() for side, trainer in trainers.items()},
+    )
+
+
+def print_results(results: list[Result], threads: int) -> None:
+    """Print times, ratios, shares and memory."""
+    columns = ("network", "p", "dropout", "ms a step", "to none", "share of the step", "saved for backward")
+    rows = []
+    for result in results:
+        for side in SIDES:
+            ratio = result.ratios[side]
+            rows.append(
+                (
+                    result.network.name,
+                    str(result.network.p),
+                    side,
+                    f"{1e3 * result.seconds[side]:.1f}",
+                    f"{ratio:.2f}",
+                    f"{100 * (1 - 1 / ratio):.0f} %",
+                    f"{result.saved[side] / 2**20:.1f} MiB",
+                )
+            )
+    report.print_table(f"Training steps, float32, threads: {threads}", columns, rows)
+
+
+def plot(results: list[Result], path: Path, footnote: str) -> None:
+    """Write a bar chart: the time of a step as a multiple of that without dropout."""
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    width = 0.27
+    for number, (side, colour) in enumerate(zip(SIDES, ("#999999", "#D55E00", "#0072B2"), strict=True)):
+        places = [place + (number - 1) * width for place in range(len(results))]
+        bars = axes.bar(places, [result.ratios[side] for result in results], width * 0.92, label=side, color=colour)
+        axes.bar_label(bars, fmt="%.2f", padding=2)
+    axes.set_xticks(range(len(results)), [f"{r.network.name}\np = {r.network.p}" for r in results])
+    axes.set(ylabel="time of a training step", title="Training with dropout, as multiples of the step without")
+    axes.margins(y=0.15)
+    axes.legend(frameon=False)
+    figure.supxlabel(footnote, fontsize="small", color="gray")
+    figure.savefig(path, dpi=144)
+
+
+def positive(text: str) -> int:
+    """Return an argument of the command line that must be a positive integer."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more, but got {number}")
+    return number
+
+
+def main() -> None:
+    """Measure, print the table and write the chart."""
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--rounds", type=positive, default=40, help="steps of each side")
+    parser.add_argument("--threads", type=positive, default=bitdrop.get_num_threads(), help="of both libraries")
+    parser.add_argument("--output", type=Path, default=Path("training.png"), help="the bar chart to write")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    bitdrop.set_num_threads(arguments.threads)
+    torch.manual_seed(0)
+
+    facts = machine.facts() | {"PyTorch": torch.__version__}
+    report.print_facts(facts)
+    results = []
+    with report.progress() as progress:
+        for network in progress.track(NETWORKS, description="training"):
+            results.append(measure(network, arguments.rounds))
+    print_results(results, arguments.threads)
+    footnote = f"{facts['processor']}, threads: {arguments.threads}, PyTorch {torch.__version__}"
+    plot(results, arguments.output, footnote)
+    report.console.print(f"\nChart: {arguments.output}")
+
+
+if __name__ == "__main__":
+    main()
