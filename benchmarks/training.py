@@ -1,7 +1,7 @@
-"""What dropout costs in training: steps of small networks with torch's dropout, with bitdrop's, and with none.
+"""What dropout costs in training: steps of networks with torch's dropout, with bitdrop's, and with none.
 
-Each network is built three times with the same weights. Their steps (forward, backward, optimiser) alternate in
-one run, so that what else the machine does meets all three alike.
+Each network is built three times with the same weights. Their steps (forward, backward, optimiser) alternate
+in one run, so that what else the machine does meets all three alike.
 """
 
 import argparse
@@ -43,7 +43,9 @@ def convolutional(p: float) -> nn.Module:
         return [first, nn.ReLU(), second, nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(p)]
 
     head = [nn.Flatten(), nn.Linear(64 * 8 * 8, 256), nn.ReLU(), nn.Dropout(p), nn.Linear(256, 10)]
-    return nn.Sequential(nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.Dropout(p), *block(32, 32), *block(32, 64), *head)
+    return nn.Sequential(
+        nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.Dropout(p), *block(32, 32), *block(32, 64), *head
+    )
 
 
 def perceptron(p: float) -> nn.Module:
@@ -60,7 +62,7 @@ class TransformerBlock(nn.Module):
     def __init__(self, p: float) -> None:
         super().__init__()
         self.layer = nn.TransformerEncoderLayer(256, 4, 1024, dropout=p, batch_first=True)
-        # The dropout inside fused attention is neither torch's module nor function: it is left out everywhere.
+        # The dropout inside fused attention is neither module nor function: it is left out everywhere.
         self.layer.self_attn.dropout = 0.0
         self.head = nn.Linear(256, 10)
 
@@ -105,7 +107,7 @@ class Trainer:
         return time.perf_counter() - begun
 
     def saved_bytes(self) -> int:
-        """Return the bytes of all tensors that a forward pass holds for backward, each memory counted once."""
+        """Return the bytes of what a forward pass holds for backward, each memory counted once."""
         held: dict[int, int] = {}
 
         def hold(tensor: Tensor) -> Tensor:
@@ -177,10 +179,14 @@ def plot(results: list[Result], path: Path, footnote: str) -> None:
     width = 0.27
     for number, (side, colour) in enumerate(zip(SIDES, ("#999999", "#D55E00", "#0072B2"), strict=True)):
         places = [place + (number - 1) * width for place in range(len(results))]
-        bars = axes.bar(places, [result.ratios[side] for result in results], width * 0.92, label=side, color=colour)
+        bars = axes.bar(
+            places, [result.ratios[side] for result in results], width * 0.92, label=side, color=colour
+        )
         axes.bar_label(bars, fmt="%.2f", padding=2)
     axes.set_xticks(range(len(results)), [f"{r.network.name}\np = {r.network.p}" for r in results])
-    axes.set(ylabel="time of a training step", title="Training with dropout, as multiples of the step without")
+    axes.set(
+        ylabel="time of a training step", title="Training with dropout, as multiples of the step without"
+    )
     axes.margins(y=0.15)
     axes.legend(frameon=False)
     figure.supxlabel(footnote, fontsize="small", color="gray")
@@ -201,7 +207,9 @@ def main() -> None:
         description=(__doc__ or "").partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--rounds", type=positive, default=40, help="steps of each side")
-    parser.add_argument("--threads", type=positive, default=bitdrop.get_num_threads(), help="of both libraries")
+    parser.add_argument(
+        "--threads", type=positive, default=bitdrop.get_num_threads(), help="of both libraries"
+    )
     parser.add_argument("--output", type=Path, default=Path("training.png"), help="the bar chart to write")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

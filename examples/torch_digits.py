@@ -51,7 +51,9 @@ def build_network(dropout: type[nn.Dropout] | None) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Linear(inputs, 10))
 
 
-def train_epoch(network: nn.Module, optimiser: torch.optim.Optimizer, x: Tensor, labels: Tensor, order: Tensor) -> None:
+def train_epoch(
+    network: nn.Module, optimiser: torch.optim.Optimizer, x: Tensor, labels: Tensor, order: Tensor
+) -> None:
     """Show the network every training image once, a batch at a time, and improve it after each batch."""
     network.train()
     for batch in order.split(BATCH):

@@ -7,11 +7,11 @@ import pytest
 
 pytest.importorskip("torch", reason="needs PyTorch: pip install '.[torch]'")
 
-import torch  # noqa: E402
-from bitdrop.torch import functional  # noqa: E402
-from pytorch_support import DTYPES, NAMES, outcome, pair, shape_for  # noqa: E402
-from torch import Tensor  # noqa: E402
-from torch.autograd import forward_ad, gradcheck, gradgradcheck  # noqa: E402
+import torch
+from bitdrop.torch import functional
+from pytorch_support import DTYPES, NAMES, outcome, pair, shape_for
+from torch import Tensor
+from torch.autograd import forward_ad, gradcheck, gradgradcheck
 
 # PyTorch's own, where it first meets a tangent.
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
@@ -58,7 +58,13 @@ def test_gradients_pass_where_the_signal_passed_in_every_layout() -> None:
     for memory_format in (torch.contiguous_format, torch.channels_last):
         leaf = x.to(memory_format=memory_format).requires_grad_()
         y = functional.dropout(leaf, 0.5)
-        gradients = [x, x.to(memory_format=torch.channels_last), x[..., :1].expand_as(x), x.flip(3), x.mT.contiguous().mT]
+        gradients = [
+            x,
+            x.to(memory_format=torch.channels_last),
+            x[..., :1].expand_as(x),
+            x.flip(3),
+            x.mT.contiguous().mT,
+        ]
         for dy in gradients:
             (dx,) = torch.autograd.grad(y, leaf, dy, retain_graph=True)
             assert torch.equal(dx, torch.where(y != 0, 2 * dy, 0))
@@ -102,7 +108,9 @@ def test_recomputing_gives_the_same_gradient() -> None:
     gradients = []
     for recompute in (False, True):
         torch.manual_seed(1)
-        gradients.append(torch.autograd.grad(functional.dropout(x, 0.3, recompute=recompute).exp().sum(), x)[0])
+        gradients.append(
+            torch.autograd.grad(functional.dropout(x, 0.3, recompute=recompute).exp().sum(), x)[0]
+        )
     assert torch.equal(*gradients)
 
 

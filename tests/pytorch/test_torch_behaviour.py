@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 pytest.importorskip("torch", reason="needs PyTorch: pip install '.[torch]'")
 
-import bitdrop.torch  # noqa: E402
-import torch  # noqa: E402
-from pytorch_support import DTYPES, MODULES, NAMES, outcome, pair, shape_for  # noqa: E402
+import bitdrop.torch
+import torch
+from pytorch_support import DTYPES, MODULES, NAMES, outcome, pair, shape_for
 
 Functional = bitdrop.torch.functional
 
@@ -56,7 +56,9 @@ def test_numbers_of_axes_warn_and_fail_as_in_torch(name: str, axes: int, trainin
 
 
 @pytest.mark.parametrize(
-    "p", [-0.1, 1.5, math.nan, "0.5", None, 1, 0, True, np.float32(0.25), np.float64(0.25), 1j, [0.5]], ids=repr
+    "p",
+    [-0.1, 1.5, math.nan, "0.5", None, 1, 0, True, np.float32(0.25), np.float64(0.25), 1j, [0.5]],
+    ids=repr,
 )
 def test_p_is_taken_or_refused_as_by_torch(name: str, p: Any) -> None:
     assert_same_outcome(name, lambda: torch.ones(shape_for(name)), p, True)
@@ -131,6 +133,21 @@ def test_channels_are_dropped_whole(name: str) -> None:
     assert low.double().mean().item() == pytest.approx(0.3, abs=5 * math.sqrt(0.3 * 0.7 / 1000))
     assert 0 < low[0].sum() < 20  # within a sample
     assert 0 < low[:, 0].sum() < 50  # and within a channel
+
+
+def test_channels_are_the_same_in_every_memory_format() -> None:
+    x = torch.rand(5, 70, 3, 4) + 1
+    results = []
+    for layout in (
+        x,
+        x.to(memory_format=torch.channels_last),
+        x.transpose(0, 1).contiguous().transpose(0, 1),
+    ):
+        torch.manual_seed(6)
+        results.append(Functional.dropout2d(layout, 0.5))
+        assert results[-1].stride() == layout.stride()
+    assert torch.equal(results[1], results[0])
+    assert torch.equal(results[2], results[0])
 
 
 @pytest.mark.parametrize(("name", "shape"), [("dropout1d", (40, 6)), ("dropout3d", (40, 2, 3, 2))])

@@ -8,12 +8,12 @@ import pytest
 
 pytest.importorskip("torch", reason="needs PyTorch: pip install '.[torch]'")
 
-import bitdrop.torch  # noqa: E402
-import torch  # noqa: E402
-from bitdrop.torch import functional  # noqa: E402
-from pytorch_support import NAMES, compiled_fresh, pair, shape_for  # noqa: E402
-from torch import Tensor  # noqa: E402
-from torch.utils.checkpoint import checkpoint  # noqa: E402
+import bitdrop.torch
+import torch
+from bitdrop.torch import functional
+from pytorch_support import NAMES, compiled_fresh, pair, shape_for
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 needs_compiler = pytest.mark.skipif(
     not any(map(shutil.which, ("g++", "c++", "clang++"))), reason="the inductor backend needs a C++ compiler"

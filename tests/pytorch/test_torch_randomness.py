@@ -9,19 +9,19 @@ import pytest
 
 pytest.importorskip("torch", reason="needs PyTorch: pip install '.[torch]'")
 
-import bitdrop.torch  # noqa: E402
-import torch  # noqa: E402
-from bitdrop import _core  # noqa: E402
-from bitdrop.torch import functional  # noqa: E402
-from pytorch_support import NAMES, pair, shape_for  # noqa: E402
-from torch.utils.checkpoint import checkpoint  # noqa: E402
+import bitdrop.torch
+import torch
+from bitdrop import _core
+from bitdrop.torch import functional
+from pytorch_support import NAMES, pair, shape_for
+from torch.utils.checkpoint import checkpoint
 
 X = torch.ones(64)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_seed_decides_and_calls_differ(name: str) -> None:
-    x = torch.ones([*shape_for(name)][:1] + [40] + [*shape_for(name)][2:])
+    x = torch.ones(4, 40, *shape_for(name)[2:])
     function = pair(name)[0]
     torch.manual_seed(0)
     first, second = function(x, 0.5, True), function(x, 0.5, True)

@@ -7,11 +7,11 @@ from support import run_python
 
 pytest.importorskip("torch", reason="needs PyTorch: pip install '.[torch]'")
 
-import bitdrop.torch  # noqa: E402
-import torch  # noqa: E402
-from bitdrop.torch import functional, patch, replace_dropout  # noqa: E402
-from pytorch_support import MODULES, NAMES, TORCHS_OWN, shape_for  # noqa: E402
-from torch import nn  # noqa: E402
+import bitdrop.torch
+import torch
+from bitdrop.torch import functional, patch, replace_dropout
+from pytorch_support import MODULES, NAMES, TORCHS_OWN, shape_for
+from torch import nn
 
 
 @pytest.mark.parametrize(("kind", "name"), [*zip(MODULES, NAMES, strict=True)])
@@ -144,4 +144,6 @@ def test_without_torch_the_import_says_what_to_install() -> None:
         "import sys; sys.modules['torch'] = None\n"
         "try:\n    import bitdrop.torch\nexcept ImportError as error:\n    print(error)"
     )
-    assert run_python("-c", code).stdout.strip() == "bitdrop.torch needs PyTorch: pip install 'bitdrop[torch]'."
+    assert (
+        run_python("-c", code).stdout.strip() == "bitdrop.torch needs PyTorch: pip install 'bitdrop[torch]'."
+    )

@@ -6,12 +6,12 @@ import pytest
 
 pytest.importorskip("torch", reason="needs PyTorch: pip install '.[torch]'")
 
-import torch  # noqa: E402
-from bitdrop.torch import functional  # noqa: E402
-from pytorch_support import NAMES, outcome, pair, shape_for  # noqa: E402
-from torch import Tensor  # noqa: E402
-from torch.func import grad, jacfwd, jacrev, jvp, vmap  # noqa: E402
-from torch.fx.experimental.proxy_tensor import make_fx  # noqa: E402
+import torch
+from bitdrop.torch import functional
+from pytorch_support import NAMES, outcome, pair, shape_for
+from torch import Tensor
+from torch.func import grad, jacfwd, jacrev, jvp, vmap
+from torch.fx.experimental.proxy_tensor import make_fx
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
 
@@ -52,7 +52,9 @@ def test_gradients_of_each_sample_go_through_its_own_mask(memory_format: torch.m
 
 def test_gradient_of_a_batch_is_the_sum_of_gradients() -> None:
     def loss(weights: Tensor) -> Tensor:
-        result: Tensor = vmap(lambda row: squares(weights * row), randomness="different")(torch.ones(50, 8)).sum()
+        result: Tensor = vmap(lambda row: squares(weights * row), randomness="different")(
+            torch.ones(50, 8)
+        ).sum()
         return result
 
     gradient = grad(loss)(torch.ones(8))
@@ -73,7 +75,9 @@ def test_forward_mode_and_jacobians() -> None:
 
 
 def test_in_place_under_vmap() -> None:
-    y = vmap(lambda row: functional.dropout(row * 1, 0.5, True, True), randomness="different")(torch.ones(3, 50))
+    y = vmap(lambda row: functional.dropout(row * 1, 0.5, True, True), randomness="different")(
+        torch.ones(3, 50)
+    )
     assert len(y.unique(dim=0)) == 3
 
 

@@ -1,7 +1,7 @@
 """Dropout as autograd sees it in ordinary (eager) calls.
 
-An `autograd.Function` costs a few microseconds less than an operator, and holds the bits of the forward pass for
-the backward pass. What traces, batches or fakes tensors goes by the operators, which say the same.
+An `autograd.Function` costs a few microseconds less than an operator, and holds the bits of the forward pass
+for the backward pass. What traces, batches or fakes tensors goes by the operators, which say the same.
 """
 
 from typing import Any

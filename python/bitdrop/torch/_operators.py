@@ -1,8 +1,8 @@
 """Dropout as two operators, for what sees operators alone: torch.compile, torch.func, make_fx, export.
 
-PyTorch's graph optimiser merges equal calls of one operator, random or not. So drawing is apart from applying:
-`draw_key` takes a counter and returns it advanced, so that no two calls are equal and each comes after the one
-before; `apply` is a pure function of tensor and key.
+PyTorch's graph optimiser merges equal calls of one operator, random or not. So drawing is apart from
+applying: `draw_key` takes a counter and returns it advanced, so that no two calls are equal and each comes
+after the one before; `apply` is a pure function of tensor and key.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,8 @@ _library = torch.library.Library("bitdrop", "DEF")
 # The tag lets a checkpoint inside a compiled function draw the same key again.
 _library.define("draw_key(Tensor counter) -> (Tensor, Tensor)", tags=(torch.Tag.nondeterministic_seeded,))
 _library.define(
-    "apply(Tensor x, Tensor key, float p, bool alpha, int[] order, int channel_axes, bool linear=False) -> Tensor"
+    "apply(Tensor x, Tensor key, float p, bool alpha, int[] order, int channel_axes, bool linear=False)"
+    " -> Tensor"
 )
 
 _counter = torch.zeros((), dtype=torch.int64, device="cpu")
@@ -93,8 +94,13 @@ def _keep(ctx: Any, inputs: Sequence[Any], output: Tensor) -> None:
     ctx.save_for_backward(key)
 
 
+def _linear(ctx: Any, x: Tensor) -> Tensor:
+    (key,), (p, alpha, order, channel_axes) = ctx.saved_tensors, ctx.rest
+    return apply(x, key, p, alpha, order, channel_axes, linear=True)
+
+
 def _backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-    return apply(dy, *ctx.saved_tensors, *ctx.rest, True), *[None] * 6
+    return _linear(ctx, dy), *[None] * 6
 
 
 torch.library.register_autograd("bitdrop::apply", _backward, setup_context=_keep, lib=_library)
@@ -123,7 +129,7 @@ class Transformable(Function):
     @staticmethod
     def jvp(ctx: Any, dx: Tensor, *_: None) -> Tensor:
         """Drop the same elements of the tangent."""
-        return apply(dx, *ctx.saved_tensors, *ctx.rest, True)
+        return _linear(ctx, dx)
 
     @staticmethod
     def vmap(

@@ -16,7 +16,9 @@ from bitdrop.mask import keep_scale
 DTYPES = {torch.float16: 0, torch.bfloat16: 1, torch.float32: 2, torch.float64: 3}
 """What bitdrop can drop, and what `bitdrop._core` calls it."""
 
-Order = list[int]  # of axes in memory, the one with the largest steps first; empty where that is their own order
+Order = list[
+    int
+]  # of axes in memory, the one with the largest steps first; empty where that is their own order
 
 _WORD = 2**64 - 1
 
@@ -55,8 +57,8 @@ class Mask:
     order : list of ints
         The axes in the order in which the elements were counted.
     channel_axes : int
-        How many of the first axes have bits of their own, which the others share. 0: every element has its own,
-        numbered in memory order. Channels are numbered in C order, wherever they lie.
+        How many of the first axes have bits of their own, which the others share. 0: every element has its
+        own, numbered in memory order. Channels are numbered in C order, wherever they lie.
     """
 
     p: float

@@ -35,7 +35,8 @@ class _Kind:
     axes : container of ints
         Numbers of axes that torch takes without a word.
     without_samples : container of ints
-        Numbers of axes for which the first is the channels'; else it is the samples', the second the channels'.
+        Numbers of axes for which the first is the channels'. Else it is the samples', and the second the
+        channels'.
     """
 
     torchs_own: Callable[..., Tensor]
@@ -127,8 +128,8 @@ def dropout1d(
 ) -> Tensor:
     """Drop whole channels of sequences, (N, C, L) or (C, L): see `torch.nn.functional.dropout1d`.
 
-    Parameters, results and errors are those of `dropout`, but that the mask has one bit a channel, and that the
-    number of axes must be 2 or 3.
+    Parameters, results and errors are those of `dropout`, but that the mask has one bit a channel, and that
+    the number of axes must be 2 or 3.
     """
     if has_torch_function_unary(input):
         return _overridden(dropout1d, input, p, training, inplace, recompute, generator)

@@ -15,8 +15,8 @@ _REPLACEMENTS: dict[type[nn.Module], type[nn.Module]] = {
 def replace_dropout(model: nn.Module) -> int:
     """Turn every dropout module of a model into bitdrop's, where it is.
 
-    The modules stay the same objects: p, mode, hooks, names, and who shares them stay as they were. Subclasses
-    of torch's modules are left alone, because they may do something of their own.
+    The modules stay the same objects: p, mode, hooks, names, and who shares them stay as they were.
+    Subclasses of torch's modules are left alone, because they may do something of their own.
 
     Parameters
     ----------
