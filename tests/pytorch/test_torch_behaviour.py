@@ -310,7 +310,11 @@ def test_tracing_records_torchs_own() -> None:
 
 def test_default_device_and_modes_of_functions_are_respected() -> None:
     with torch.device("meta"):
-        assert Functional.dropout(torch.ones(3, device="cpu"), 0.5).device.type == "cpu"
+        x = torch.ones(3, device="cpu", requires_grad=True)
+        y = Functional.dropout(x, 0.5)
+        y.backward(torch.ones(3, device="cpu"))
+    assert x.grad is not None
+    assert torch.equal(x.grad, y)
 
 
 def test_subclasses_stay_what_they_are() -> None:

@@ -132,6 +132,12 @@ def test_checkpoints_inside_compiled_functions_draw_the_same_masks_again(backend
         torch.testing.assert_close(result, reference)
 
 
+def test_drawing_a_key_advances_its_counter() -> None:
+    key, advanced = torch.ops.bitdrop.draw_key(torch.tensor(41))
+    assert advanced.item() == 42
+    assert key.shape == (2,)
+
+
 def test_operators_are_what_pytorch_wants_operators_to_be() -> None:
     checks = ("test_schema", "test_faketensor", "test_autograd_registration", "test_aot_dispatch_static")
     key = torch.tensor([1, -2])
