@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.autograd import Function, forward_ad
 from torch.autograd.graph import increment_version
 
+from bitdrop import _core
 from bitdrop.torch import _operators, _tensors
 from bitdrop.torch._tensors import Mask
 
@@ -37,7 +38,7 @@ def drop(x: Tensor, mask: Mask, inplace: bool, recompute: bool) -> Tensor:
     if _is_recorded(x):
         y: Tensor = Drop.apply(x, mask, inplace, recompute)
         return y
-    out = x if inplace else _tensors.empty(x, mask.order)
+    out = x if inplace else _tensors.new(x, mask.order)
     _tensors.drop(x, out, mask, None)
     if inplace:
         increment_version(x)
@@ -56,7 +57,7 @@ def _scale(x: Tensor, mask: Mask, bits: Tensor | None = None) -> Tensor:
 
 
 def _scaled(x: Tensor, mask: Mask, bits: Tensor | None) -> Tensor:
-    out = _tensors.empty(x, mask.order)
+    out = _tensors.new(x, mask.order)
     if bits is None:
         _tensors.drop(x, out, mask, None, True)
     else:
@@ -80,9 +81,9 @@ class Drop(Function):
             ctx.mark_dirty(x)
         bits = None
         if ctx.needs_input_grad[0] and not recompute:
-            bits = torch.empty((mask.bits(x) + 7) // 8, dtype=torch.uint8, device="cpu")
+            bits = torch.from_numpy(_core.empty_bits(mask.bits(x)))
             ctx.save_for_backward(bits)
-        out = x if inplace else _tensors.empty(x, mask.order)
+        out = x if inplace else _tensors.new(x, mask.order)
         _tensors.drop(x, out, mask, bits)
         return out
 

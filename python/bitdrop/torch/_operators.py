@@ -79,7 +79,7 @@ def _fake_key(counter: Tensor) -> tuple[Tensor, Tensor]:
 def _apply(  # noqa: PLR0917
     x: Tensor, key: Tensor, p: float, alpha: bool, order: Order, channel_axes: int, linear: bool = False
 ) -> Tensor:
-    out = _tensors.empty(x, order)
+    out = _tensors.new(x, order)
     _tensors.drop(x, out, Mask(p, alpha, _tensors.key_of(key), order, channel_axes), None, linear)
     return out
 

@@ -100,6 +100,19 @@ def empty(x: Tensor, order: Order) -> Tensor:
     return inside_out.permute([order.index(axis) for axis in range(len(order))])
 
 
+def new(x: Tensor, order: Order) -> Tensor:
+    """Return the same as `empty`, large ones in memory that is used again: see `bitdrop.set_buffer_limit`."""
+    if x.nbytes < _core.POOLED_BYTES:
+        return empty(x, order)
+    steps, step = [0] * x.dim(), 1
+    for axis in reversed(order or range(x.dim())):
+        steps[axis] = step
+        step *= x.shape[axis]
+    storage = torch.from_numpy(_core.empty_bits(8 * x.nbytes)).untyped_storage()
+    # Not by views of that tensor: autograd would follow them where the result is written to.
+    return torch.empty(0, dtype=x.dtype, device="cpu").set_(storage, 0, x.shape, steps)
+
+
 def key_of(words: Tensor) -> Key:
     """Return the key that two random int64 are."""
     k0, k1 = words.tolist()
