@@ -8,8 +8,9 @@ build=${1:-build/sanitized}
 shift $(($# > 0))
 
 python3 -m venv "$build/venv"
-"$build/venv/bin/python" -m pip install -q --disable-pip-version-check '.[test]' -Cbuild-dir="$build/build" \
-    -Ccmake.define.BITDROP_SANITIZE=address,undefined
+"$build/venv/bin/python" -m pip install -q --disable-pip-version-check '.[test]' \
+    --config-settings=build-dir="$build/build" \
+    --config-settings=cmake.define.BITDROP_SANITIZE=address,undefined
 preload=$(for library in libasan.so libubsan.so libstdc++.so; do "${CXX:-g++}" -print-file-name=$library; done | xargs)
 LD_PRELOAD=$preload ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
     "$build/venv/bin/python" -m pytest "$@"
