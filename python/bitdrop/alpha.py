@@ -51,9 +51,14 @@ class AlphaDropout(Layer):
         if p in (0.0, 1.0):
             self._scale, self._shift, self._dropped = 1.0 - p, 0.0, 0.0
             return
-        a = 1.0 / sqrt((1.0 - p) * (1.0 + p * _SELU_SATURATION**2))
-        self._scale, self._shift = a, -a * p * _SELU_SATURATION
-        self._dropped = a * (1.0 - p) * _SELU_SATURATION  # a * s + b, without the loss of digits near p = 1
+        self._scale, self._shift, self._dropped = affine_numbers(p)
+
+
+def affine_numbers(p: float) -> tuple[float, float, float]:
+    """Return scale and shift of kept units and the value of dropped ones, for p < 1: see `AlphaDropout`."""
+    a = 1.0 / sqrt((1.0 - p) * (1.0 + p * _SELU_SATURATION**2))
+    dropped = a * (1.0 - p) * _SELU_SATURATION  # a * s + b, without the loss of digits near p = 1
+    return a, -a * p * _SELU_SATURATION, dropped
 
 
 class FeatureAlphaDropout(AlphaDropout):

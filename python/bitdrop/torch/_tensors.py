@@ -1,7 +1,7 @@
 """The engine on the memory of tensors: masks drawn in memory order, nothing copied, nothing of autograd."""
 
 from dataclasses import dataclass
-from math import prod, sqrt
+from math import prod
 from typing import NamedTuple
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 from bitdrop import _core
 from bitdrop._checks import Array
 from bitdrop._rng import Key
-from bitdrop.alpha import _SELU_SATURATION
+from bitdrop.alpha import affine_numbers
 from bitdrop.mask import keep_scale
 
 DTYPES = {torch.float16: 0, torch.bfloat16: 1, torch.float32: 2, torch.float64: 3}
@@ -38,8 +38,8 @@ def numbers(p: float, alpha: bool, linear: bool = False) -> Numbers:
     """
     if not alpha or p == 1.0:
         return Numbers(keep_scale(p))
-    a = 1.0 / sqrt((1.0 - p) * (1.0 + p * _SELU_SATURATION**2))
-    return Numbers(a) if linear else Numbers(a, -a * p * _SELU_SATURATION, a * (1.0 - p) * _SELU_SATURATION)
+    scale, shift, dropped = affine_numbers(p)
+    return Numbers(scale) if linear else Numbers(scale, shift, dropped)
 
 
 @dataclass(frozen=True, slots=True)
