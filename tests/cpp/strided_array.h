@@ -1,35 +1,9 @@
 // Arrays of any layout, as NumPy's views are: transposed, reversed, stepped, broadcast, with gaps.
 #pragma once
 
-#include <algorithm>
-#include <cstdint>
 #include <numeric>
-#include <vector>
 
-#include "engine.h"
-#include "random_case.h"
-
-using Shape = std::vector<int64_t>;
-
-inline uint64_t size_of(const Shape& shape) {
-    uint64_t size = 1;
-    for (const int64_t length : shape) size *= static_cast<uint64_t>(length);
-    return size;
-}
-
-// One to five axes, with at most `most` elements and now and then with none.
-inline Shape random_shape(Random* random, uint64_t most) {
-    Shape shape(random->between(1, 5));
-    uint64_t left = most;
-    for (int64_t& length : shape) {
-        const uint64_t longest = random->one_in(3) ? left : std::min<uint64_t>(left, 9);
-        length = static_cast<int64_t>(random->between(1, longest));
-        left /= static_cast<uint64_t>(length);
-    }
-    if (random->one_in(4)) shape[random->below(shape.size())] *= static_cast<int64_t>(left);
-    if (random->one_in(60)) shape[random->below(shape.size())] = 0;
-    return shape;
-}
+#include "shapes.h"
 
 class StridedArray {
 public:
@@ -64,12 +38,12 @@ public:
     }
 
 private:
-    std::vector<int64_t> random_steps(Random* random, bool broadcast) const {
+    Shape random_steps(Random* random, bool broadcast) const {
         std::vector<size_t> order(shape_.size());
         std::iota(order.rbegin(), order.rend(), size_t{0});  // C order, innermost first
         if (random->one_in(2)) std::shuffle(order.begin(), order.end(), std::mt19937_64(random->bits()));
         const bool gaps = random->one_in(2);
-        std::vector<int64_t> steps(shape_.size());
+        Shape steps(shape_.size());
         int64_t spanned = static_cast<int64_t>(item_);
         for (const size_t axis : order) {
             int64_t step = spanned;
@@ -89,22 +63,12 @@ private:
     }
 
     template <class Visit> void visit(Visit visit) const {
-        std::vector<int64_t> at(shape_.size());
-        for (uint64_t left = size_of(shape_); left; --left) {
-            const unsigned char* element = origin_;
-            for (size_t axis = 0; axis < at.size(); ++axis) element += at[axis] * steps_[axis];
-            visit(element);
-            for (size_t axis = at.size(); axis-- && ++at[axis] == shape_[axis];) at[axis] = 0;
-        }
+        for_each_element(shape_, [&](const Shape& at) { visit(origin_ + place_of(at, steps_)); });
     }
 
     Shape shape_;
     size_t item_;
-    std::vector<int64_t> steps_;
+    Shape steps_;
     Guarded memory_;
     unsigned char* origin_;
 };
-
-inline void add_axes(bitdrop::Layout* layout, const Shape& shape, const StridedArray& src, const StridedArray& dst) {
-    for (size_t axis = 0; axis < shape.size(); ++axis) layout->add_axis(shape[axis], src.step(axis), dst.step(axis));
-}

@@ -1,0 +1,33 @@
+// What the random cases share. Each try_ function makes one call with random arguments and compares everything it
+// wrote with the scalar kernels, and what walks through bits or arrays with loops over the elements.
+#pragma once
+
+#include <vector>
+
+#include "calls.h"
+#include "random_case.h"
+
+extern uint64_t case_number;
+
+#define CHECK_CASE(condition, what, kernels) \
+    CHECK(condition, "%s by %s in case %llu", what, (kernels).name, static_cast<unsigned long long>(case_number))
+
+const bitdrop::Kernels& any_kernels(Random* random);
+void check_bytes(const Guarded& got, const unsigned char* want, const char* what, const bitdrop::Kernels& kernels);
+void check_elements(bitdrop::DType dtype, const Guarded& got, const unsigned char* want, const char* what,
+                    const bitdrop::Kernels& kernels);
+
+// fuzz_kernels.cpp
+void try_make_rows(Random* random);
+void try_slice(Random* random);
+void try_drop(Random* random);
+void try_apply(Random* random);
+void try_fill(Random* random);
+
+// fuzz_bits.cpp
+void try_make_bits(Random* random);
+void try_make_part_bits(Random* random);
+void try_copy_bits(Random* random);
+
+// fuzz_layouts.cpp
+void try_run(Random* random);

@@ -1,0 +1,90 @@
+// The kernels themselves, on one contiguous run.
+#include "fuzz.h"
+
+using namespace bitdrop;
+
+void try_make_rows(Random* random) {
+    const Kernels& kernels = any_kernels(random);
+    const Plan plan = random->plan();
+    const uint64_t first = random->index() / kRowElements, rows = random->below(10);
+    Guarded got = random->bytes(rows * kRowBytes);
+    std::vector<unsigned char> want(got.size() + 1);
+    kernels.make_rows(plan, first, rows, got.data());
+    kScalarKernels.make_rows(plan, first, rows, want.data());
+    check_bytes(got, want.data(), "make_rows", kernels);
+}
+
+void try_slice(Random* random) {
+    const Kernels& kernels = any_kernels(random);
+    const Plan plan = random->plan();
+    std::vector<uint64_t> draws(static_cast<size_t>(plan.levels) * kLanes);
+    for (uint64_t& draw : draws) draw = random->one_in(4) ? ~uint64_t{0} : random->bits();
+    uint64_t keep[2][kLanes], undecided[2][kLanes];
+    if (plan.levels == 0) return;  // nothing is drawn, and slice() is not for it
+    kernels.slice(plan, draws.data(), keep[0], undecided[0]);
+    kScalarKernels.slice(plan, draws.data(), keep[1], undecided[1]);
+    CHECK_CASE(std::memcmp(keep[0], keep[1], sizeof keep[0]) == 0, "slice", kernels);
+    CHECK_CASE(std::memcmp(undecided[0], undecided[1], sizeof undecided[0]) == 0, "slice", kernels);
+}
+
+namespace {
+
+// Calls drop where there is a plan, else apply.
+void call(const Kernels& kernels, DType dtype, const Plan* plan, const Run& run) {
+    const int code = static_cast<int>(dtype);
+    plan ? kernels.drop[code](*plan, run) : kernels.apply[code](run);
+}
+
+void try_elements(Random* random, const Plan* plan) {
+    const Kernels& kernels = any_kernels(random);
+    const DType dtype = random->dtype();
+    const uint64_t count = random->count();
+    const size_t bytes = count * kItemSize[static_cast<int>(dtype)];
+    const bool in_place = random->one_in(3), with_bits = !plan || random->one_in(2);
+    uint64_t index = plan ? random->index() : random->below(5000);
+    if (plan && with_bits) index -= index % kRowElements;
+
+    Guarded x = random->bytes(bytes), y = random->bytes(bytes);
+    random->fill(x.data(), bytes);
+    Guarded bits = random->bytes(with_bits ? ((plan ? 0 : index) + count + 7) / 8 : 0);
+    if (!plan) random->fill(bits.data(), bits.size());
+    std::vector<unsigned char> want(bytes + 1), want_bits(bits.data(), bits.data() + bits.size());
+    want_bits.resize(bits.size() + 1);
+    Run run = make_run(want.data(), x.data(), count, index, with_bits ? want_bits.data() : nullptr, random->scale());
+    random->set_affine(&run);
+    call(kScalarKernels, dtype, plan, run);
+
+    run.dst = in_place ? x.data() : y.data();
+    run.bits = with_bits ? bits.data() : nullptr;
+    run.streaming = !in_place && random->one_in(2);
+    run.alone = random->one_in(2);
+    call(kernels, dtype, plan, run);
+    check_elements(dtype, in_place ? x : y, want.data(), plan ? "drop" : "apply", kernels);
+    CHECK_CASE(x.intact(), "a guard of the input", kernels);
+    check_bytes(bits, want_bits.data(), plan ? "bits of drop" : "bits of apply", kernels);
+}
+
+}  // namespace
+
+void try_drop(Random* random) {
+    const Plan plan = random->plan();
+    try_elements(random, &plan);
+}
+
+void try_apply(Random* random) { try_elements(random, nullptr); }
+
+void try_fill(Random* random) {
+    const Kernels& kernels = any_kernels(random);
+    const DType dtype = random->dtype();
+    const int code = static_cast<int>(dtype);
+    const uint64_t count = random->count();
+    Guarded y = random->bytes(count * kItemSize[code]);
+    std::vector<unsigned char> want(y.size() + 1);
+    Run run = make_run(want.data(), nullptr, count, 0, nullptr, random->scale());
+    random->set_affine(&run);
+    kScalarKernels.fill[code](run);
+    run.dst = y.data();
+    run.streaming = random->one_in(2);
+    kernels.fill[code](run);
+    check_elements(dtype, y, want.data(), "fill", kernels);
+}

@@ -1,0 +1,52 @@
+// Shapes of arrays, and loops over their elements as plain as can be: what walks faster is compared with them.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "random_case.h"
+
+using Shape = std::vector<int64_t>;
+
+inline uint64_t size_of(const Shape& shape) {
+    uint64_t size = 1;
+    for (const int64_t length : shape) size *= static_cast<uint64_t>(length);
+    return size;
+}
+
+// One to five axes, with at most `most` elements and now and then with none.
+inline Shape random_shape(Random* random, uint64_t most) {
+    Shape shape(random->between(1, 5));
+    uint64_t left = std::max<uint64_t>(most, 1);
+    for (int64_t& length : shape) {
+        const uint64_t longest = random->one_in(3) ? left : std::min<uint64_t>(left, 9);
+        length = static_cast<int64_t>(random->between(1, longest));
+        left /= static_cast<uint64_t>(length);
+    }
+    if (random->one_in(4)) shape[random->below(shape.size())] *= static_cast<int64_t>(left);
+    if (random->one_in(60)) shape[random->below(shape.size())] = 0;
+    return shape;
+}
+
+// The steps of a dense array in C order.
+inline Shape c_order(const Shape& shape, int64_t item) {
+    Shape steps(shape.size());
+    for (size_t axis = shape.size(); axis-- > 0; item *= shape[axis]) steps[axis] = item;
+    return steps;
+}
+
+// Calls visit(index along each axis) for each element, in C order.
+template <class Visit> void for_each_element(const Shape& shape, Visit visit) {
+    Shape at(shape.size());
+    for (uint64_t left = size_of(shape); left; --left) {
+        visit(static_cast<const Shape&>(at));
+        for (size_t axis = at.size(); axis-- && ++at[axis] == shape[axis];) at[axis] = 0;
+    }
+}
+
+inline int64_t place_of(const Shape& at, const Shape& steps) {
+    int64_t place = 0;
+    for (size_t axis = 0; axis < at.size(); ++axis) place += at[axis] * steps[axis];
+    return place;
+}
