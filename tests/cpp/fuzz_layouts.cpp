@@ -93,14 +93,20 @@ std::vector<unsigned char> expected(const Job& job, const Shape& shape, const Bi
     return want;
 }
 
-// Large enough for several threads now and then only.
-uint64_t most_elements(Random* random) { return random->one_in(500) ? 600000 : random->one_in(10) ? 20000 : 3000; }
+Shape shape_of_run(Random* random) {
+    Shape shape = random_shape(random, random->one_in(10) ? 20000 : 3000);
+    if (random->one_in(300)) {  // enough for three threads
+        const uint64_t size = std::max<uint64_t>(size_of(shape), 1);
+        shape[random->below(shape.size())] *= static_cast<int64_t>(400000 / size + 1);
+    }
+    return shape;
+}
 
 }  // namespace
 
 void try_run(Random* random) {
     const Kernels& kernels = any_kernels(random);
-    const Shape shape = random_shape(random, most_elements(random));
+    const Shape shape = shape_of_run(random);
     const DType dtype = random->dtype();
     const size_t item = kItemSize[static_cast<int>(dtype)];
     const bool in_place = random->one_in(4);
