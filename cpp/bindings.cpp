@@ -5,7 +5,6 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include <algorithm>
 #include <chrono>
 #include <optional>
 #include <stdexcept>
@@ -16,6 +15,7 @@
 #include "dispatch.h"
 #include "engine.h"
 #include "machine.h"
+#include "view.h"
 
 namespace py = pybind11;
 
@@ -72,38 +72,6 @@ const Kernels& kernels_named(const std::optional<std::string>& isa) {
     throw py::value_error("no such instruction set on this machine: " + *isa);
 }
 
-using Steps = std::optional<std::vector<int64_t>>;  // through the bits, for each axis; none: element i has bit i
-
-// The axes in the order of memory, whatever their order in the arrays: bits find their elements by steps.
-void describe(Layout* layout, const py::array& x, const py::array& out, const Steps& bit_steps) {
-    const auto axes = static_cast<size_t>(x.ndim());
-    if (x.ndim() != out.ndim() || axes > kMaxAxes) throw py::value_error("x and out have different shapes");
-    if (bit_steps && bit_steps->size() != axes) throw py::value_error("one step for each axis");
-    Axis used[kMaxAxes];  // those of length 1 have no step
-    size_t count = 0;
-    int64_t in_c_order = 1;
-    for (size_t axis = axes; axis-- > 0;) {
-        const auto a = static_cast<py::ssize_t>(axis);
-        const int64_t length = x.shape(a);
-        if (length != out.shape(a)) throw py::value_error("x and out have different shapes");
-        if (length != 1)
-            used[count++] = {length, x.strides(a), out.strides(a), bit_steps ? (*bit_steps)[axis] : in_c_order};
-        in_c_order *= length;
-    }
-    if (count == 0) used[count++] = {1, x.itemsize(), out.itemsize(), 1};
-    std::reverse(used, used + count);
-    const auto reach = [](const Axis& axis) { return std::abs(axis.src_step) + std::abs(axis.dst_step); };
-    const auto outer = [&](const Axis& a, const Axis& b) { return reach(a) > reach(b); };
-    const bool in_order = std::is_sorted(used, used + count, outer);
-    if (!in_order) std::stable_sort(used, used + count, outer);
-    for (const Axis* axis = used; axis < used + count; ++axis) {
-        if (bit_steps || !in_order)
-            layout->add_axis(axis->length, axis->src_step, axis->dst_step, axis->bit_step);
-        else
-            layout->add_axis(axis->length, axis->src_step, axis->dst_step);
-    }
-}
-
 // The number of bits that a layout reaches into.
 uint64_t bits_reached(const Layout& layout) {
     if (layout.bits_follow || layout.size() == 0) return layout.size();
@@ -115,50 +83,50 @@ uint64_t bits_reached(const Layout& layout) {
     return static_cast<uint64_t>(last) + 1;
 }
 
-uint8_t* bytes_of(const py::object& bits, uint64_t count, bool writable) {
-    const auto array = py::reinterpret_borrow<py::array>(bits);
-    if (!py::isinstance<py::array>(bits) || array.ndim() != 1 || array.itemsize() != 1 ||
-        (array.size() > 1 && array.strides(0) != 1) || static_cast<uint64_t>(array.size()) < (count + 7) / 8)
-        throw py::value_error("bits must be a contiguous array of (size + 7) // 8 bytes");
-    return static_cast<uint8_t*>(writable ? const_cast<py::array&>(array).mutable_data()
-                                          : const_cast<void*>(array.data()));
+py::ssize_t item_size(int dtype) {
+    static constexpr py::ssize_t kSizes[kDTypes] = {2, 2, 4, 8};
+    if (dtype < 0 || dtype >= kDTypes) throw py::value_error("no such dtype");
+    return kSizes[dtype];
 }
 
-Job job_of(const py::array& x, py::array& out, int dtype, double scale, double shift, double dropped,
-           const Steps& bit_steps, const std::optional<std::string>& isa) {
-    static constexpr py::ssize_t kSizes[kDTypes] = {2, 2, 4, 8};
-    if (dtype < 0 || dtype >= kDTypes || x.itemsize() != kSizes[dtype] || out.itemsize() != kSizes[dtype])
-        throw py::value_error("x and out must be of the dtype that their code says");
+// `threads` as Python gives it: 0 is the setting of the process.
+int threads_or_setting(int threads) { return threads > 0 ? threads : num_threads(); }
+
+Job job_of(const View& x, const View& out, int dtype, double scale, double shift, double dropped,
+           const Steps& bit_steps, int threads, const std::optional<std::string>& isa) {
     Job job;
     job.kernels = &kernels_named(isa);
     job.dtype = static_cast<DType>(dtype);
-    job.src = x.data();
-    job.dst = out.mutable_data();
+    job.src = x.data;
+    job.dst = out.data;
     describe(&job.layout, x, out, bit_steps);
     job.scale = scale;
     job.shift = shift;
     job.dropped = dropped;
-    job.threads = num_threads();
+    job.threads = threads_or_setting(threads);
     return job;
 }
 
-void drop(const py::array& x, py::array& out, const py::object& bits, int dtype, uint64_t key0, uint64_t key1,
-          uint64_t stream, double p, double scale, double shift, double dropped,
+void drop(const py::object& x, const py::object& out, const py::object& bits, int dtype, uint64_t key0, uint64_t key1,
+          uint64_t stream, double p, double scale, double shift, double dropped, int threads,
           const std::optional<std::string>& isa) {
-    Job job = job_of(x, out, dtype, scale, shift, dropped, {}, isa);
+    const View from(x, item_size(dtype), false), to(out, item_size(dtype), true);
+    Job job = job_of(from, to, dtype, scale, shift, dropped, {}, threads, isa);
     const Plan plan = make_plan(key0, key1, stream, p);
     job.plan = &plan;
+    const py::ssize_t size = from.size();
     py::object held = bits;
-    if (held.is_none() && !job.layout.bits_follow) held = empty_bits(x.size());  // for the call alone
-    if (!held.is_none()) job.bits = bytes_of(held, static_cast<uint64_t>(x.size()), true);
-    without_lock(x.size(), [&] { run(job); });
+    if (held.is_none() && !job.layout.bits_follow) held = empty_bits(size);  // for the call alone
+    if (!held.is_none()) job.bits = bytes_of(held, static_cast<uint64_t>(size), true);
+    without_lock(size, [&] { run(job); });
 }
 
-void apply(const py::array& x, py::array& out, const py::object& bits, int dtype, double scale, double shift,
-           double dropped, const Steps& bit_steps, const std::optional<std::string>& isa) {
-    Job job = job_of(x, out, dtype, scale, shift, dropped, bit_steps, isa);
+void apply(const py::object& x, const py::object& out, const py::object& bits, int dtype, double scale, double shift,
+           double dropped, const Steps& bit_steps, int threads, const std::optional<std::string>& isa) {
+    const View from(x, item_size(dtype), false), to(out, item_size(dtype), true);
+    Job job = job_of(from, to, dtype, scale, shift, dropped, bit_steps, threads, isa);
     job.bits = bytes_of(bits, bits_reached(job.layout), false);
-    without_lock(x.size(), [&] { run(job); });
+    without_lock(from.size(), [&] { run(job); });
 }
 
 py::array bits(uint64_t key0, uint64_t key1, uint64_t stream, double p, uint64_t start, uint64_t stop,
@@ -175,7 +143,7 @@ py::array bits(uint64_t key0, uint64_t key1, uint64_t stream, double p, uint64_t
 
 // Into memory that exists: once a stream number is taken, nothing may fail.
 void make_part(const py::object& bits, uint64_t key0, uint64_t key1, uint64_t stream, double p, uint64_t start,
-               const std::vector<int64_t>& lengths, const std::vector<int64_t>& steps,
+               const std::vector<int64_t>& lengths, const std::vector<int64_t>& steps, int threads,
                const std::optional<std::string>& isa) {
     if (lengths.size() != steps.size() || lengths.size() > kMaxAxes) throw py::value_error("one step for each axis");
     const Kernels& kernels = kernels_named(isa);
@@ -185,41 +153,7 @@ void make_part(const py::object& bits, uint64_t key0, uint64_t key1, uint64_t st
     for (size_t axis = 0; axis < lengths.size(); ++axis) part.add_axis(lengths[axis], 0, 0, steps[axis]);
     uint8_t* bytes = bytes_of(bits, part.size(), true);
     without_lock(static_cast<py::ssize_t>(part.size()),
-                 [&] { make_part_bits(kernels, plan, start, part, bytes, num_threads()); });
-}
-
-// Where an array's elements lie: from the first byte to after the last.
-struct Bounds {
-    const char* low;
-    const char* high;
-};
-
-Bounds bounds_of(const py::array& array) {
-    Bounds bounds = {static_cast<const char*>(array.data()), static_cast<const char*>(array.data()) + array.itemsize()};
-    for (py::ssize_t axis = 0; axis < array.ndim(); ++axis) {
-        const py::ssize_t reach = (array.shape(axis) - 1) * array.strides(axis);
-        (reach < 0 ? bounds.low : bounds.high) += reach;
-    }
-    return bounds;
-}
-
-// Sorted by step, each axis must step over all that the smaller ones span. Exotic views without overlap that
-// break this rule are counted as overlapping.
-bool overlaps_itself(const py::array& array) {
-    py::ssize_t spanned = array.itemsize();
-    bool used[kMaxAxes] = {};
-    for (;;) {
-        py::ssize_t smallest = -1;
-        for (py::ssize_t axis = 0; axis < array.ndim(); ++axis) {
-            if (used[axis] || array.shape(axis) == 1) continue;
-            if (smallest < 0 || std::abs(array.strides(axis)) < std::abs(array.strides(smallest))) smallest = axis;
-        }
-        if (smallest < 0) return false;
-        used[smallest] = true;
-        const py::ssize_t step = std::abs(array.strides(smallest));
-        if (step < spanned) return true;
-        spanned += step * (array.shape(smallest) - 1);
-    }
+                 [&] { make_part_bits(kernels, plan, start, part, bytes, threads_or_setting(threads)); });
 }
 
 // Whether a result for x can be written into `out`, or why not. `overlaps` says that their bounds meet: whether
@@ -228,17 +162,12 @@ enum class Fit { fits, other_dtype, other_shape, read_only, overlaps_itself, ove
 
 Fit fit(const py::array& x, const py::array& out) {
     if (!x.dtype().is(out.dtype()) && !x.dtype().equal(out.dtype())) return Fit::other_dtype;
-    const auto axes = static_cast<size_t>(x.ndim());
-    if (x.ndim() != out.ndim() || !std::equal(x.shape(), x.shape() + axes, out.shape())) return Fit::other_shape;
+    const View from(x), to(out);
+    if (!from.same_shape(to)) return Fit::other_shape;
     if (!out.writeable()) return Fit::read_only;
     if (x.size() == 0) return Fit::fits;
-    if (overlaps_itself(out)) return Fit::overlaps_itself;
-    const Bounds a = bounds_of(x), b = bounds_of(out);
-    if (a.high <= b.low || b.high <= a.low) return Fit::fits;
-    if (x.data() != out.data()) return Fit::overlaps;
-    for (py::ssize_t axis = 0; axis < x.ndim(); ++axis)
-        if (x.shape(axis) != 1 && x.strides(axis) != out.strides(axis)) return Fit::overlaps;
-    return Fit::fits;  // x itself
+    if (to.overlaps_itself()) return Fit::overlaps_itself;
+    return from.bounds_meet(to) && !from.same_memory(to) ? Fit::overlaps : Fit::fits;
 }
 
 py::tuple slice(const std::string& isa, double p, const py::array_t<uint64_t, py::array::c_style>& draws) {
@@ -266,20 +195,22 @@ std::vector<std::string> isas() {
 
 PYBIND11_MODULE(_core, m) {
     using namespace bitdrop;
+    const auto threads = py::arg("threads") = 0;
     const auto isa = py::arg("isa") = py::none();
     m.attr("MASK_FORMAT") = kMaskFormat;
     m.attr("COMPILER") = BITDROP_COMPILER;
 
     m.def("drop", &drop, py::arg("x"), py::arg("out"), py::arg("bits"), py::arg("dtype"), py::arg("key0"),
           py::arg("key1"), py::arg("stream"), py::arg("p"), py::arg("scale"), py::arg("shift") = 0.0,
-          py::arg("dropped") = 0.0, isa);
+          py::arg("dropped") = 0.0, threads, isa);
     m.def("apply", &apply, py::arg("x"), py::arg("out"), py::arg("bits"), py::arg("dtype"), py::arg("scale"),
-          py::arg("shift") = 0.0, py::arg("dropped") = 0.0, py::arg("bit_steps") = py::none(), isa);
+          py::arg("shift") = 0.0, py::arg("dropped") = 0.0, py::arg("bit_steps") = py::none(), threads,
+          isa);
     m.def("bits", &bits, py::arg("key0"), py::arg("key1"), py::arg("stream"), py::arg("p"), py::arg("start"),
           py::arg("stop"), isa);
 
     m.def("make_part", &make_part, py::arg("bits"), py::arg("key0"), py::arg("key1"), py::arg("stream"), py::arg("p"),
-          py::arg("start"), py::arg("lengths"), py::arg("steps"), isa);
+          py::arg("start"), py::arg("lengths"), py::arg("steps"), threads, isa);
 
     m.attr("POOLED_BYTES") = kPooledBytes;
     m.def("empty_bits", &empty_bits, py::arg("elements"));

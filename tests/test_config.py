@@ -163,7 +163,8 @@ def test_stubs_name_what_the_module_has() -> None:
         if isinstance(node, ast.FunctionDef):
             functions[node.name] = node
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            others.add(node.target.id)
+            if not node.target.id.startswith("_"):  # a name for types
+                others.add(node.target.id)
         elif isinstance(node, ast.ClassDef):
             others.add(node.name)
             members = {target.id for line in node.body for target in getattr(line, "targets", [])}

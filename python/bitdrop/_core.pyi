@@ -1,6 +1,6 @@
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,13 @@ class Fit(IntEnum):
     OVERLAPS_ITSELF = ...
     OVERLAPS = ...
 
+# An array, or (address, shape, strides in elements).
+_Memory: TypeAlias = NDArray[Any] | tuple[int, Sequence[int], Sequence[int]]
+
 def drop(
-    x: NDArray[Any],
-    out: NDArray[Any],
-    bits: NDArray[np.uint8] | None,
+    x: _Memory,
+    out: _Memory,
+    bits: _Memory | None,
     dtype: int,
     key0: int,
     key1: int,
@@ -30,17 +33,19 @@ def drop(
     scale: float,
     shift: float = 0.0,
     dropped: float = 0.0,
+    threads: int = 0,
     isa: str | None = None,
 ) -> None: ...
 def apply(
-    x: NDArray[Any],
-    out: NDArray[Any],
-    bits: NDArray[np.uint8],
+    x: _Memory,
+    out: _Memory,
+    bits: _Memory,
     dtype: int,
     scale: float,
     shift: float = 0.0,
     dropped: float = 0.0,
     bit_steps: Sequence[int] | None = None,
+    threads: int = 0,
     isa: str | None = None,
 ) -> None: ...
 def bits(
@@ -53,7 +58,7 @@ def held_buffer_bytes() -> int: ...
 def clear_buffers() -> None: ...
 def fit(x: NDArray[Any], out: NDArray[Any]) -> int: ...
 def make_part(
-    bits: NDArray[np.uint8],
+    bits: _Memory,
     key0: int,
     key1: int,
     stream: int,
@@ -61,6 +66,7 @@ def make_part(
     start: int,
     lengths: Sequence[int],
     steps: Sequence[int],
+    threads: int = 0,
     isa: str | None = None,
 ) -> None: ...
 def empty_bits(elements: int) -> NDArray[np.uint8]: ...

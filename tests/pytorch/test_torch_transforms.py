@@ -120,3 +120,22 @@ def test_modes_that_watch_operators_see_dropout() -> None:
     assert x.grad is not None
     assert torch.equal(x.grad, y)
     assert seen.count("bitdrop.apply.default") == 2
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+def test_a_tensor_that_has_escaped_from_a_transform_is_dropped_from(inplace: bool) -> None:
+    escaped: list[Tensor] = []
+
+    def function(x: Tensor, leaf: Tensor) -> Tensor:
+        escaped.append(x * leaf)
+        return x.sum()
+
+    torch.func.grad(function)(torch.ones(100), torch.ones(100))
+    y = functional.dropout(escaped[0], 0.5, inplace=inplace)
+    assert set(y.tolist()) == {0.0, 2.0}
+    assert set(escaped[0].tolist()) == ({0.0, 2.0} if inplace else {1.0})
+    leaf = torch.ones(100, requires_grad=True)
+    torch.func.grad(function)(torch.ones(100), leaf)
+    functional.dropout(escaped[1], 0.5, inplace=inplace).sum().backward()
+    assert leaf.grad is not None
+    assert set(leaf.grad.tolist()) == {0.0, 2.0}

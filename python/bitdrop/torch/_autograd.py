@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.autograd import Function, forward_ad
 from torch.autograd.graph import increment_version
 
-from bitdrop import _core
 from bitdrop.torch import _operators, _tensors
 from bitdrop.torch._tensors import Mask
 
@@ -21,22 +20,31 @@ def is_plain(x: Tensor) -> bool:
     return (
         type(x) in _PLAIN
         and not torch.compiler.is_compiling()
-        and not x.is_neg()  # a view of complex numbers: an operator gets them with their signs
-        # torch.func's transforms, modes such as those of make_fx, and the batches of gradients that
-        # torch.autograd.grad(is_grads_batched=True) makes: there is no public way to ask.
+        # torch.func's transforms, and modes such as those of make_fx: there is no public way to ask.
         and not torch._C._are_functorch_transforms_active()
         and not torch._C._len_torch_dispatch_stack()
-        and not torch._C._functorch.is_legacy_batchedtensor(x)
+        # Views of complex numbers that lack their signs, the batches of gradients that
+        # torch.autograd.grad(is_grads_batched=True) makes, what has escaped from torch.func's transforms.
+        and torch._C._dispatch_keys(x).raw_repr() in _PLAIN_KEYS
     )
 
 
+def _plain_keys() -> int:
+    keys: int = torch._C._dispatch_keys(torch.empty(0, device="cpu")).raw_repr()
+    return keys
+
+
 _PLAIN = (Tensor, torch.nn.Parameter)
+with torch.inference_mode(False):
+    _PLAIN_KEYS = {_plain_keys()}
+with torch.inference_mode():
+    _PLAIN_KEYS.add(_plain_keys())
 
 
 def drop(x: Tensor, mask: Mask, inplace: bool, recompute: bool) -> Tensor:
     """Drop from a plain tensor."""
     if _is_recorded(x):
-        y: Tensor = Drop.apply(x, mask, inplace, recompute)
+        y: Tensor = _apply_drop(x, mask, inplace, recompute)
         return y
     out = x if inplace else _tensors.new(x, mask.order)
     _tensors.drop(x, out, mask, None)
@@ -51,7 +59,7 @@ def _scale(x: Tensor, mask: Mask, bits: Tensor | None = None) -> Tensor:
         key = _operators.words_of(mask.key)
         return _operators.apply(x, key, mask.p, mask.alpha, mask.order, mask.channel_axes, True)
     if _is_recorded(x):
-        y: Tensor = Scale.apply(x, mask, bits)
+        y: Tensor = _apply_scale(x, mask, bits)
         return y
     return _scaled(x, mask, bits)
 
@@ -70,6 +78,9 @@ def _is_recorded(x: Tensor) -> bool:
     return (x.requires_grad and torch.is_grad_enabled()) or forward_ad._current_level >= 0
 
 
+_REMADE = 4096  # so few bits are made again, because that takes less time than to hold them
+
+
 class Drop(Function):
     """What `drop` is to autograd."""
 
@@ -80,8 +91,8 @@ class Drop(Function):
         if inplace:
             ctx.mark_dirty(x)
         bits = None
-        if ctx.needs_input_grad[0] and not recompute:
-            bits = torch.from_numpy(_core.empty_bits(mask.bits(x)))
+        if not recompute and ctx.needs_input_grad[0] and mask.bits(x) > _REMADE:
+            bits = _tensors.new_bits(x, mask)
             ctx.save_for_backward(bits)
         out = x if inplace else _tensors.new(x, mask.order)
         _tensors.drop(x, out, mask, bits)
@@ -119,3 +130,9 @@ class Scale(Function):
     def jvp(ctx: Any, dx: Tensor, *_: None) -> Tensor:
         """Drop the same elements of the tangent."""
         return _scale(dx, ctx.mask)
+
+
+# Without what Function.apply does before: it looks for torch.func's transforms, which never come here, and
+# takes as long as dropping ten thousand elements.
+_apply_drop = super(Function, Drop).apply
+_apply_scale = super(Function, Scale).apply

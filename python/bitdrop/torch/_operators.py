@@ -5,6 +5,7 @@ applying: `draw_key` takes a counter and returns it advanced, so that no two cal
 after the one before; `apply` is a pure function of tensor and key.
 """
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,10 +28,29 @@ _library.define(
 _counter = torch.zeros((), dtype=torch.int64, device="cpu")
 
 
+_RANGE = -(2**63), 2**63 - 1
+
+
+class _Words(threading.local):
+    """Memory to draw a key into, for each thread, because a new tensor takes longer than the drawing."""
+
+    def __init__(self) -> None:
+        with torch.inference_mode(False):  # whose tensors could not be written to outside
+            self.tensor = torch.empty(2, dtype=torch.int64, device="cpu")
+
+
+_words = _Words()
+
+
+def draw_now(generator: torch.Generator | None) -> Key:
+    """Return a key from torch's default generator or another."""
+    return _tensors.key_of(_words.tensor.random_(*_RANGE, generator=generator))
+
+
 def draw(generator: torch.Generator | None = None) -> Tensor:
-    """Return the 128 bits of a key, as two int64 from torch's default generator or another."""
+    """Return a key as `draw_now` would draw it, as two int64."""
     # The device is named, because torch.set_default_device may have set another one.
-    return torch.randint(-(2**63), 2**63 - 1, (2,), generator=generator, dtype=torch.int64, device="cpu")
+    return torch.randint(*_RANGE, (2,), generator=generator, dtype=torch.int64, device="cpu")
 
 
 def draw_key(generator: torch.Generator | None) -> Tensor:

@@ -1,6 +1,7 @@
 """The engine on the memory of tensors: masks drawn in memory order, nothing copied, nothing of autograd."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import lru_cache
 from math import prod
 from typing import NamedTuple
 
@@ -8,7 +9,6 @@ import torch
 from torch import Tensor
 
 from bitdrop import _core
-from bitdrop._checks import Array
 from bitdrop._rng import Key
 from bitdrop.alpha import affine_numbers
 from bitdrop.mask import keep_scale
@@ -31,6 +31,7 @@ class Numbers(NamedTuple):
     dropped: float = 0.0
 
 
+@lru_cache
 def numbers(p: float, alpha: bool, linear: bool = False) -> Numbers:
     """Return the numbers of dropout, or of alpha dropout as `bitdrop.AlphaDropout` explains them.
 
@@ -42,8 +43,7 @@ def numbers(p: float, alpha: bool, linear: bool = False) -> Numbers:
     return Numbers(scale) if linear else Numbers(scale, shift, dropped)
 
 
-@dataclass(frozen=True, slots=True)
-class Mask:
+class Mask(NamedTuple):
     """Which elements of a tensor are kept.
 
     Attributes
@@ -119,38 +119,51 @@ def key_of(words: Tensor) -> Key:
     return k0 & _WORD, k1 & _WORD
 
 
+def new_bits(x: Tensor, mask: Mask) -> Tensor:
+    """Return memory for a mask's bits, one for each element or channel of x."""
+    return torch.from_numpy(_core.empty_bits(mask.bits(x)))
+
+
 def drop(x: Tensor, out: Tensor, mask: Mask, bits: Tensor | None, linear: bool = False) -> None:
     """Make a mask's bits, write them into `bits` unless that is None, and drop from x into out."""
-    values, results = _array(x, mask.order), _array(out, mask.order)
-    made = None if bits is None else bits.numpy()
-    change, (k0, k1), code = numbers(mask.p, mask.alpha, linear), mask.key, DTYPES[x.dtype]
+    change, (k0, k1), threads = numbers(mask.p, mask.alpha, linear), mask.key, _threads()
     if mask.channel_axes:
-        count = mask.bits(x)
-        made = _core.empty_bits(count) if made is None else made
-        _core.make_part(made, k0, k1, 0, mask.p, 0, (count,), (1,))
-        _core.apply(values, results, made, code, *change, _bit_steps(x, mask))
-    else:
-        _core.drop(values, results, made, code, k0, k1, 0, mask.p, *change)
+        bits = new_bits(x, mask) if bits is None else bits
+        _core.make_part(_bytes(bits), k0, k1, 0, mask.p, 0, (mask.bits(x),), (1,), threads)
+        return _apply(x, out, mask, bits, change)
+    memory = _memory(x, mask.order), _memory(out, mask.order), None if bits is None else _bytes(bits)
+    _core.drop(*memory, DTYPES[x.dtype], k0, k1, 0, mask.p, *change, threads)
 
 
 def scale(x: Tensor, out: Tensor, mask: Mask, bits: Tensor) -> None:
     """Do the linear part by bits that were made, from x into out."""
-    values, results = _array(x, mask.order), _array(out, mask.order)
+    _apply(x, out, mask, bits, numbers(mask.p, mask.alpha, linear=True))
+
+
+def _apply(x: Tensor, out: Tensor, mask: Mask, bits: Tensor, change: Numbers) -> None:
     steps = _bit_steps(x, mask) if mask.channel_axes else None
-    change = numbers(mask.p, mask.alpha, linear=True)
-    _core.apply(values, results, bits.numpy(), DTYPES[x.dtype], *change, steps)
+    memory = _memory(x, mask.order), _memory(out, mask.order), _bytes(bits)
+    _core.apply(*memory, DTYPES[x.dtype], *change, steps, _threads())
 
 
-def _array(x: Tensor, order: Order) -> Array:
-    """Return an array of the tensor's memory, whose C order is the order in which elements are counted."""
-    if x.requires_grad:
-        x = x.detach()
+def _threads() -> int:
+    """Return how many threads a call may use: the smaller of torch's number and bitdrop's."""
+    return min(torch.get_num_threads(), _core.get_num_threads())
+
+
+def _memory(x: Tensor, order: Order) -> tuple[int, Sequence[int], Sequence[int]]:
+    """Return where a tensor's elements lie, the axes in the order in which elements are counted.
+
+    An array of the same memory takes longer to get than to drop a thousand elements.
+    """
+    shape, steps = x.shape, x.stride()
     if order:
-        x = x.permute(order)
-    if x.dtype is torch.bfloat16:
-        x = x.view(torch.int16)  # NumPy knows no bfloat16, and the engine goes by the code
-    array: Array = x.numpy()
-    return array
+        return x.data_ptr(), [shape[axis] for axis in order], [steps[axis] for axis in order]
+    return x.data_ptr(), shape, steps
+
+
+def _bytes(bits: Tensor) -> tuple[int, Sequence[int], Sequence[int]]:
+    return bits.data_ptr(), bits.shape, (1,)
 
 
 def _bit_steps(x: Tensor, mask: Mask) -> list[int]:

@@ -264,7 +264,7 @@ def _drop(  # noqa: PLR0917
     if not is_plain(input):
         y = _operators.apply(input, _operators.draw_key(generator), p, kind.alpha, order, channel_axes)
         return input.copy_(y) if inplace else y
-    mask = Mask(p, kind.alpha, _tensors.key_of(_operators.draw(generator)), order, channel_axes)
+    mask = Mask(p, kind.alpha, _operators.draw_now(generator), order, channel_axes)
     if inplace and _must_be_checked(input):
         return input.copy_(drop(input, mask, False, recompute))
     return drop(input, mask, inplace, recompute)

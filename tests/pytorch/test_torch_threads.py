@@ -1,0 +1,68 @@
+"""How many threads a call uses, and calls on many threads at once."""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+
+import pytest
+
+pytest.importorskip("torch", reason="needs PyTorch: pip install '.[torch]'")
+
+import torch
+from bitdrop._rng import Key
+from bitdrop.torch import _tensors, functional
+
+# Workers live as long as the process, so their number tells how many a call has asked for. Those of torch do
+# not start, because nothing else is computed.
+COUNT_WORKERS = """
+import os
+import bitdrop
+import bitdrop.torch
+import torch
+from bitdrop.torch import functional
+
+def workers():
+    return len(os.listdir("/proc/self/task")) - before
+
+x = torch.empty(2**22, requires_grad=True)
+before = len(os.listdir("/proc/self/task"))
+for torchs, bitdrops, expected in [(1, 4, 1), (3, 1, 1), (2, 4, 2), (4, 3, 3)]:
+    torch.set_num_threads(torchs)
+    bitdrop.set_num_threads(bitdrops)
+    functional.dropout(x, 0.5)
+    functional.dropout1d(x.view(-1, 2, 1), 0.5)
+    assert workers() == expected - 1, (torchs, bitdrops, workers())
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads as Linux shows them")
+def test_threads_are_the_smaller_of_torchs_number_and_bitdrops() -> None:
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-c", COUNT_WORKERS], check=True, env=environment)
+
+
+def test_no_two_threads_draw_the_same_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, all_have_drawn, key_of = torch.ones(256), Barrier(8), _tensors.key_of
+
+    def key_of_late(words: torch.Tensor) -> Key:
+        all_have_drawn.wait(timeout=60)
+        return key_of(words)
+
+    monkeypatch.setattr(_tensors, "key_of", key_of_late)
+    with ThreadPoolExecutor(8) as pool:
+        masks = set(pool.map(lambda _: functional.dropout(x, 0.5).numpy().tobytes(), range(8)))
+    assert len(masks) == 8
+
+
+def test_a_thread_may_begin_in_inference_mode() -> None:
+    def twice() -> list[torch.Tensor]:
+        with torch.inference_mode():
+            first = functional.dropout(torch.ones(100), 0.5)
+        return [first, functional.dropout(torch.ones(100, requires_grad=True), 0.5)]
+
+    with ThreadPoolExecutor(1) as pool:
+        for y in pool.submit(twice).result():
+            assert set(y.tolist()) == {0.0, 2.0}
