@@ -204,8 +204,7 @@ PYBIND11_MODULE(_core, m) {
           py::arg("key1"), py::arg("stream"), py::arg("p"), py::arg("scale"), py::arg("shift") = 0.0,
           py::arg("dropped") = 0.0, threads, isa);
     m.def("apply", &apply, py::arg("x"), py::arg("out"), py::arg("bits"), py::arg("dtype"), py::arg("scale"),
-          py::arg("shift") = 0.0, py::arg("dropped") = 0.0, py::arg("bit_steps") = py::none(), threads,
-          isa);
+          py::arg("shift") = 0.0, py::arg("dropped") = 0.0, py::arg("bit_steps") = py::none(), threads, isa);
     m.def("bits", &bits, py::arg("key0"), py::arg("key1"), py::arg("stream"), py::arg("p"), py::arg("start"),
           py::arg("stop"), isa);
 

@@ -15,7 +15,8 @@ View::View(const py::object& array, py::ssize_t expected_item_size, bool writabl
     if (!py::isinstance<py::array>(array)) throw py::type_error("expected an array, or (address, shape, strides)");
     const auto numpy = py::reinterpret_borrow<py::array>(array);
     read_array(numpy);
-    if (numpy.itemsize() != expected_item_size) throw py::value_error("an array is not of the dtype that its code says");
+    if (numpy.itemsize() != expected_item_size)
+        throw py::value_error("an array is not of the dtype that its code says");
     if (writable && !numpy.writeable()) throw py::value_error("an array to be written to is read-only");
 }
 
