@@ -108,9 +108,9 @@ def new(x: Tensor, order: Order) -> Tensor:
     for axis in reversed(order or range(x.dim())):
         steps[axis] = step
         step *= x.shape[axis]
-    storage = torch.from_numpy(_core.empty_bits(8 * x.nbytes)).untyped_storage()
-    # Not by views of that tensor: autograd would follow them where the result is written to.
-    return torch.empty(0, dtype=x.dtype, device="cpu").set_(storage, 0, x.shape, steps)
+    memory = torch.frombuffer(_core.empty_bits(8 * x.nbytes), dtype=x.dtype)
+    # In place, because a view would make autograd follow the memory where the result is written to.
+    return memory.as_strided_(x.shape, steps)
 
 
 def key_of(words: Tensor) -> Key:
