@@ -131,6 +131,7 @@ void check_threads() {
             for (uint64_t turn = 0; turn < 300; ++turn) {
                 const Owned owned(random.between(kPooledBytes, 8 * kMiB), thread << 32 | turn);
                 owned.check("of two threads");
+                CHECK(buffer_limit() <= kLimit && held_buffer_bytes() <= kLimit, "another limit");
                 if (random.one_in(50)) clear_buffers();
                 if (random.one_in(20)) set_buffer_limit(random.between(0, kLimit));
             }
