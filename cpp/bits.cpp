@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "engine.h"
 #include "thread_pool.h"
 
 namespace bitdrop {
@@ -151,7 +150,7 @@ void fill_bits(uint8_t* to, uint64_t to_bit, bool value, uint64_t count) {
 
 void make_bits(const Kernels& kernels, const Plan& plan, uint64_t first, uint64_t count, uint8_t* bits, int threads) {
     BitsJob job = {kernels, plan, first, count, nullptr, bits};
-    run_chunks(chunks_of(count), useful_threads(count, kBitsPerThread, threads), make_chunk, &job);
+    run_chunks(chunks_of(count), sharing_of(count, kBitsPerThread, threads), make_chunk, &job);
 }
 
 void make_part_bits(const Kernels& kernels, const Plan& plan, uint64_t first, const Layout& part, uint8_t* bits,
@@ -159,7 +158,7 @@ void make_part_bits(const Kernels& kernels, const Plan& plan, uint64_t first, co
     const uint64_t count = part.size();
     if (part.axes == 1 && part.axis[0].bit_step == 1) return make_bits(kernels, plan, first, count, bits, threads);
     BitsJob job = {kernels, plan, first, count, &part, bits};
-    run_chunks(chunks_of(count), useful_threads(count, kBitsPerThread, threads), make_part_chunk, &job);
+    run_chunks(chunks_of(count), sharing_of(count, kBitsPerThread, threads), make_part_chunk, &job);
 }
 
 }  // namespace bitdrop

@@ -185,24 +185,19 @@ private:
 
 }  // namespace
 
-int useful_threads(uint64_t elements, uint64_t elements_per_thread, int threads) {
-    const uint64_t useful = std::max<uint64_t>(elements / elements_per_thread, 1);
-    return static_cast<int>(std::min<uint64_t>(useful, static_cast<uint64_t>(std::max(threads, 1))));
-}
-
 void run(const Job& job) {
     const uint64_t size = job.layout.size();
     if (size == 0) return;
-    const int threads = useful_threads(size, kElementsPerThread, job.threads);
+    const Sharing sharing = sharing_of(size, kElementsPerThread, job.threads);
     if (job.plan && !job.layout.bits_follow) {
         make_bits(*job.kernels, *job.plan, 0, size, job.bits, job.threads);
         Job stored = job;
         stored.plan = nullptr;
         return run(stored);
     }
-    Worker worker(job, threads);
+    Worker worker(job, sharing.threads);
     DefaultFloatMode mode;
-    run_chunks(worker.pieces(), threads, Worker::work, &worker);
+    run_chunks(worker.pieces(), sharing, Worker::work, &worker);
 }
 
 uint64_t streaming_threshold() { return streaming_bytes.load(std::memory_order_relaxed); }

@@ -26,9 +26,6 @@ struct Job {
 
 void run(const Job& job);
 
-// How many of `threads` are worth waking.
-int useful_threads(uint64_t elements, uint64_t elements_per_thread, int threads);
-
 // Outputs of so many bytes are written past the caches. By default those that the last-level cache does not hold.
 uint64_t streaming_threshold();
 void set_streaming_threshold(uint64_t bytes);

@@ -1,5 +1,6 @@
 #include "thread_pool.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -20,7 +21,10 @@
 namespace bitdrop {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 constexpr auto kSpin = std::chrono::microseconds(50);  // then a worker sleeps
+constexpr uint64_t kWorthWaking = 4;                   // times the work that a thread must have if it is awake
 
 void pause() {
 #if defined(BITDROP_X86)
@@ -29,6 +33,22 @@ void pause() {
     __asm__ volatile("yield");
 #endif
 }
+
+// Waiting for what another thread is about to do. That thread may need this very CPU, because the threads of another
+// library spin on the others: so it is offered now and then.
+class Spin {
+public:
+    void turn() {
+        if (++turns_ % kTurns)
+            pause();
+        else
+            std::this_thread::yield();
+    }
+
+private:
+    static constexpr int kTurns = 64;  // a few microseconds
+    int turns_ = 0;
+};
 
 // The chunks that are a thread's own, on a cache line of their own.
 struct alignas(64) Share {
@@ -39,8 +59,21 @@ struct alignas(64) Share {
 class ThreadPool {
 public:
     // False where the pool serves another caller.
-    bool run(uint64_t chunks, int threads, void (*task)(void*, uint64_t), void* context) {
+    bool run(uint64_t chunks, Sharing sharing, void (*task)(void*, uint64_t), void* context) {
         if (taken_.exchange(true)) return false;
+        if (sharing.wakes || are_awake(sharing.threads) || Clock::now() < ended_ + kSpin)
+            share(chunks, sharing.threads, task, context);
+        else
+            for (uint64_t chunk = 0; chunk < chunks; ++chunk) task(context, chunk);
+        ended_ = Clock::now();
+        taken_.store(false);
+        return true;
+    }
+
+private:
+    bool are_awake(int threads) const { return static_cast<int>(shares_.size()) >= threads && sleepers_.load() == 0; }
+
+    void share(uint64_t chunks, int threads, void (*task)(void*, uint64_t), void* context) {
         grow(threads);
         task_ = task;
         context_ = context;
@@ -52,17 +85,9 @@ public:
         // A worker counts itself busy before it looks whether the job is open, and the job is closed here
         // before the busy are counted: none can begin after the loop has ended.
         open_.store(false);
-        const auto deadline = std::chrono::steady_clock::now() + kSpin;
-        while (busy_.load() != 0) {
-            pause();
-            // A worker that still has a chunk after this long has lost its CPU: perhaps to this loop.
-            if (std::chrono::steady_clock::now() > deadline) std::this_thread::yield();
-        }
-        taken_.store(false);
-        return true;
+        for (Spin spin; busy_.load() != 0;) spin.turn();
     }
 
-private:
     void grow(int threads) {
         try {
             while (static_cast<int>(shares_.size()) < threads) {
@@ -113,8 +138,8 @@ private:
 
     void wait_for_job(uint64_t* seen) {
         const auto changed = [&] { return jobs_.load() != *seen; };
-        const auto deadline = std::chrono::steady_clock::now() + kSpin;
-        while (!changed() && std::chrono::steady_clock::now() < deadline) pause();
+        const auto deadline = Clock::now() + kSpin;
+        for (Spin spin; !changed() && Clock::now() < deadline;) spin.turn();
         if (!changed()) {
             std::unique_lock<std::mutex> lock(sleep_mutex_);
             sleepers_.fetch_add(1);
@@ -127,6 +152,7 @@ private:
     std::atomic<bool> taken_{false};  // by the caller whose job this is; not a mutex, for a task may call again
     std::deque<Share> shares_;        // the caller's, then each worker's; none ever moves
     int threads_ = 0;
+    Clock::time_point ended_;  // the last work
 
     void (*task_)(void*, uint64_t) = nullptr;
     void* context_ = nullptr;
@@ -158,8 +184,14 @@ ThreadPool& pool() {
 
 }  // namespace
 
-void run_chunks(uint64_t chunks, int threads, void (*task)(void*, uint64_t), void* context) {
-    if (threads > 1 && chunks > 1 && pool().run(chunks, threads, task, context)) return;
+Sharing sharing_of(uint64_t elements, uint64_t elements_per_thread, int most_threads) {
+    const uint64_t useful = std::max<uint64_t>(elements / elements_per_thread, 1);
+    const uint64_t threads = std::min(useful, static_cast<uint64_t>(std::max(most_threads, 1)));
+    return {static_cast<int>(threads), elements / threads >= kWorthWaking * elements_per_thread};
+}
+
+void run_chunks(uint64_t chunks, Sharing sharing, void (*task)(void*, uint64_t), void* context) {
+    if (sharing.threads > 1 && chunks > 1 && pool().run(chunks, sharing, task, context)) return;
     for (uint64_t chunk = 0; chunk < chunks; ++chunk) task(context, chunk);
 }
 

@@ -77,7 +77,7 @@ void check_workers_have_default_mode() {
     const Mode hostile = {FE_UPWARD, true};
     hostile.set();
     Meeting meeting;
-    run_chunks(2, 2, Meeting::attend, &meeting);
+    run_chunks(2, {2, true}, Meeting::attend, &meeting);
     CHECK(meeting.in_default_mode == 1, "%d of 1 workers are in the default mode", meeting.in_default_mode.load());
     Mode{FE_TONEAREST, false}.set();
 }

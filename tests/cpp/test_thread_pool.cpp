@@ -2,6 +2,7 @@
 //     test_thread_pool [without-fork]
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <thread>
 #include <vector>
 
@@ -31,7 +32,7 @@ struct Tally {
 
     static void check(uint64_t chunks, int threads) {
         Tally tally = {std::vector<int>(chunks)};
-        run_chunks(chunks, threads, count, &tally);
+        run_chunks(chunks, {threads, true}, count, &tally);
         for (uint64_t i = 0; i < chunks; ++i)
             CHECK(tally.done[i] == 1, "chunk %d: %d times", static_cast<int>(i), tally.done[i]);
     }
@@ -45,7 +46,7 @@ void check_counts() {
 
 void check_nested() {
     const auto outer = [](void*, uint64_t) { Tally::check(5, 3); };
-    for (int again = 0; again < 50; ++again) run_chunks(6, 3, outer, nullptr);
+    for (int again = 0; again < 50; ++again) run_chunks(6, {3, true}, outer, nullptr);
 }
 
 // A dropout of enough elements for several threads, and what one thread makes of it.
@@ -105,7 +106,39 @@ void check_worker_joins() {
         auto& count = *static_cast<std::atomic<int>*>(context);
         for (++count; count < 2;) std::this_thread::yield();
     };
-    run_chunks(2, 2, meet, &arrived);
+    run_chunks(2, {2, true}, meet, &arrived);
+}
+
+// Of two chunks of some length, how many a worker does.
+struct Helped {
+    std::thread::id caller = std::this_thread::get_id();
+    std::chrono::microseconds length;
+    std::atomic<int> chunks{0};
+
+    static void work(void* context, uint64_t) {
+        auto& helped = *static_cast<Helped*>(context);
+        if (std::this_thread::get_id() != helped.caller) ++helped.chunks;
+        std::this_thread::sleep_for(helped.length);
+    }
+
+    static int count(std::chrono::microseconds length) {
+        Helped helped;
+        helped.length = length;
+        run_chunks(2, {2, false}, work, &helped);
+        return helped.chunks;
+    }
+};
+
+// What is not worth it wakes nobody, but for one call after another. A thread may be late, so some of many will do.
+void check_sleepers_are_left_alone_between_calls() {
+    int alone = 0, helped = 0;
+    for (int again = 0; again < 50; ++again) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(3));
+        alone += Helped::count(std::chrono::milliseconds(3)) == 0;
+    }
+    CHECK(alone > 0, "workers that sleep are woken each time");
+    for (int again = 0; again < 1000; ++again) helped += Helped::count(std::chrono::microseconds(100));
+    CHECK(helped > 0, "workers sleep while there is one call after another");
 }
 
 #if !defined(_WIN32)
@@ -151,6 +184,7 @@ int main(int argc, char** argv) {
     check_counts();
     check_worker_joins();
     check_nested();
+    check_sleepers_are_left_alone_between_calls();
     check_many_callers(work);
 #if !defined(_WIN32)
     if (argc == 1 || std::strcmp(argv[1], "without-fork") != 0) check_fork(work);
