@@ -1,0 +1,85 @@
+"""How many times faster `bitdrop.torch` is than torch's own dropout, on tensors from small to large.
+
+    pip install '.[bench,torch]'
+    python benchmarks/tensors.py
+
+Every call makes a new tensor, as training does. Run it on a machine that does nothing else. A mark stands where
+there is a figure to reach.
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+from functools import partial
+from timeit import Timer
+
+import bitdrop
+import bitdrop.torch
+import machine
+import report
+import torch
+from timing import alternate
+from torch import Tensor
+from torch.nn import functional as torchs
+
+TORCH, BITDROP = "torch", "bitdrop"
+Dropout = Callable[[Tensor, float], Tensor]
+
+# Elements, p, and how many times faster to be at least: forward without gradient, with it, forward and backward.
+_ROWS: tuple[tuple[int, float, tuple[float | None, float | None, float | None]], ...] = (
+    (2**10, 0.5, (1, 1, None)),
+    (2**10, 0.1, (1, 1, None)),
+    (2**18, 0.5, (60, None, 30)),
+    (2**18, 0.1, (None, None, None)),
+    (2**20, 0.5, (None, None, None)),
+    (2**24, 0.5, (20, None, 12)),
+    (2**24, 0.1, (None, None, None)),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--threads", type=int, default=1, help="of both libraries")
+    parser.add_argument("--seconds", type=float, default=4.0, help="for each comparison")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    bitdrop.set_num_threads(options.threads)
+    report.print_facts(machine.facts() | {"PyTorch": torch.__version__})
+    rows = [
+        [f"{n:,}", str(p), name, *_compare(calls, n, options.seconds, reach)]
+        for n, p, reaches in _ROWS
+        for (name, calls), reach in zip(_calls(n, p).items(), reaches, strict=True)
+    ]
+    columns = ("elements", "p", "call", "torch, ns an element", "bitdrop, ns", "times faster", "to reach")
+    report.print_table(f"New float32 tensors, threads: {options.threads}", columns, rows)
+
+
+def _calls(n: int, p: float) -> dict[str, dict[str, Timer]]:
+    """Return the calls to compare, each by both libraries."""
+    sides: dict[str, Dropout] = {TORCH: torchs.dropout, BITDROP: bitdrop.torch.functional.dropout}
+    plain, leaf, dy = torch.rand(n) + 1, torch.rand(n, requires_grad=True), torch.rand(n)
+    return {
+        "forward": {side: Timer(partial(dropout, plain, p)) for side, dropout in sides.items()},
+        "forward, recorded": {side: Timer(partial(dropout, leaf, p)) for side, dropout in sides.items()},
+        "forward and backward": {
+            side: Timer(partial(_there_and_back, dropout, leaf, p, dy)) for side, dropout in sides.items()
+        },
+    }
+
+
+def _there_and_back(dropout: Dropout, leaf: Tensor, p: float, dy: Tensor) -> None:
+    torch.autograd.grad(dropout(leaf, p), leaf, dy)
+
+
+def _compare(calls: dict[str, Timer], n: int, seconds: float, reach: float | None) -> list[str]:
+    timings = alternate([calls], BITDROP, seconds)
+    faster = timings[TORCH].ratio
+    mark = "" if reach is None else f"{'reached' if faster >= reach else 'MISSED'} ({reach})"
+    nanoseconds = [f"{timings[side].seconds / n * 1e9:.3f}" for side in (TORCH, BITDROP)]
+    return [*nanoseconds, f"{faster:.1f}", mark]
+
+
+if __name__ == "__main__":
+    main()
