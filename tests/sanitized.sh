@@ -2,13 +2,15 @@
 # The Python tests with the engine under AddressSanitizer and UndefinedBehaviorSanitizer:
 #     tests/sanitized.sh [directory for the build [pytest arguments...]]
 # The interpreter is not instrumented, so the sanitizer is preloaded, and leaks, which are its own, are not reported.
+# What measures or limits memory cannot run so, and is marked `without_asan`: tests/test_memory.py but for Python's own
+# memory, and the example with workers that may hold 512 MiB. PyTorch's tests run if it is installed in the environment.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 build=${1:-build/sanitized}
 shift $(($# > 0))
 
 python3 -m venv "$build/venv"
-"$build/venv/bin/python" -m pip install -q --disable-pip-version-check '.[test]' \
+"$build/venv/bin/python" -m pip install -q --disable-pip-version-check '.[examples,test]' \
     --config-settings=build-dir="$build/build" \
     --config-settings=cmake.define.BITDROP_SANITIZE=address,undefined
 preload=$(for library in libasan.so libubsan.so libstdc++.so; do "${CXX:-g++}" -print-file-name=$library; done | xargs)

@@ -7,6 +7,7 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -19,6 +20,9 @@ DTYPES: list[np.dtype[Any]] = [
 ]
 CODES = {dtype: code for code, dtype in enumerate(DTYPES)}
 """How `bitdrop._core` calls them."""
+
+# Its shadow memory and its quarantine are no leak of ours, and need more memory than a limit leaves.
+without_asan = pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="AddressSanitizer")
 
 UNSIGNED: dict[int, Any] = {2: np.uint16, 4: np.uint32, 8: np.uint64}
 

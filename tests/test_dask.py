@@ -16,7 +16,7 @@ from cuts import Shape, chunkings, noise_shapes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
-from support import DTYPES, Array, assert_identical, normal, run_python
+from support import DTYPES, Array, assert_identical, normal, run_python, without_asan
 from test_properties import PROBABILITIES, SEEDS
 
 pytest.importorskip("dask.array", reason="needs pip install '.[dask]'")
@@ -263,6 +263,7 @@ def test_cluster_that_loses_a_worker_gives_the_values_of_one_machine(tmp_path: P
     assert_identical(backward, whole_mask.backward(2 * whole))
 
 
+@without_asan
 @pytest.mark.skipif(find_spec("rich") is None, reason="needs pip install '.[examples]'")
 def test_example_processes_more_than_its_workers_may_hold() -> None:
     script = Path(__file__).parents[1] / "examples" / "larger_than_memory.py"
