@@ -1,9 +1,12 @@
 """``python -m bitdrop stream`` writes the bits of the specification, and ends as programs in a pipe do."""
 
+import io
 import os
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import oracle
@@ -92,6 +95,38 @@ def oracle_end(choice: str) -> bytes:
         rows = [oracle.packed((1, 2), number, 0.5, 0, 1024).tobytes() for number in (2**64 - 2, 2**64 - 1)]
         return b"".join(rows)
     return oracle.packed((1, 2), 0, 0.5, 2**64 - 1024, 2**64).tobytes()
+
+
+def test_no_byte_is_lost_where_a_write_takes_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = bytearray()
+
+    class Part(io.RawIOBase):
+        """Takes what there is room for, as a pipe does whose writer has been paused."""
+
+        def write(self, data: Any) -> int:
+            written.extend(data[:1000])
+            return min(len(data), 1000)
+
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=Part()))
+    chunks = [np.full(size, number, np.uint8) for number, size in enumerate((2500, 1, 3000))]
+    _stream._write(iter(chunks), 5000)
+    assert written == np.concatenate(chunks)[:5000].tobytes()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="the system has no such signal")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_paused_process_loses_nothing(unbuffered: str) -> None:
+    command = [*COMMAND, "--bytes", str(2**25)]
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdout is not None
+        found = process.stdout.read(1)
+        for _ in range(20):  # while it waits in the middle of a write
+            process.send_signal(signal.SIGSTOP)
+            process.send_signal(signal.SIGCONT)
+            found += process.stdout.read(2**17)
+        found += process.stdout.read()
+    assert found == oracle.packed((1, 2), 0, 0.5, 0, 2**28).tobytes()
 
 
 def test_closed_pipe_is_a_clean_end() -> None:

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,6 +135,12 @@ def _write(chunks: Iterator[NDArray[np.uint8]], nbytes: int | None) -> None:
         if bits is None:
             break
         part = bits if left is None else bits[:left]
-        output.write(part.data)
+        _write_all(output, part.data)
         left = None if left is None else left - part.size
     output.flush()
+
+
+def _write_all(output: BinaryIO, data: memoryview) -> None:
+    # Under PYTHONUNBUFFERED the output is the file itself, which may take a part, as when the process is paused.
+    while data:
+        data = data[output.write(data) :]
