@@ -3,8 +3,8 @@
     pip install '.[bench,torch]'
     python benchmarks/tensors.py
 
-Every call makes a new tensor, as training does. Run it on a machine that does nothing else. A mark stands where
-there is a figure to reach.
+Every call makes a new tensor, as training does. Run it on a machine that does nothing else. A mark stands
+where there is a figure to reach.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from torch.nn import functional as torchs
 TORCH, BITDROP = "torch", "bitdrop"
 Dropout = Callable[[Tensor, float], Tensor]
 
-# Elements, p, and how many times faster to be at least: forward without gradient, with it, forward and backward.
+# Elements, p, and how many times faster to be at least: forward without gradient, with it, and backward too.
 _ROWS: tuple[tuple[int, float, tuple[float | None, float | None, float | None]], ...] = (
     (2**10, 0.5, (1, 1, None)),
     (2**10, 0.1, (1, 1, None)),

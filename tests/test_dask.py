@@ -3,10 +3,10 @@
 import os
 import pickle
 import signal
-import threading
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import bitdrop
 import numpy as np
@@ -23,7 +23,6 @@ pytest.importorskip("dask.array", reason="needs pip install '.[dask]'")
 distributed = pytest.importorskip("distributed", reason="needs pip install '.[dask]'")
 
 import bitdrop.dask  # noqa: E402
-import dask  # noqa: E402
 import dask.array as da  # noqa: E402
 
 FLOAT32 = np.dtype(np.float32)
@@ -184,39 +183,20 @@ def test_gradient_of_another_shape_is_refused() -> None:
         mask.backward(da.ones((60, 50), dtype=np.float32))
 
 
-@pytest.mark.usefixtures("settings_restored")
+@pytest.mark.parametrize("noise_shape", [None, (60, 1, 40)])
 @pytest.mark.parametrize("num_threads", [1, 3])
 def test_chunks_use_the_threads_that_they_were_given(
-    num_threads: int, monkeypatch: pytest.MonkeyPatch
+    num_threads: int, noise_shape: tuple[int, ...] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bitdrop.set_num_threads(5)
-    seen = []
-    both_at_work = threading.Barrier(2, timeout=60)
-    apply = bitdrop.Mask.apply
-
-    def recorded(self: bitdrop.Mask, x: Any, **options: Any) -> Array:
-        both_at_work.wait()
-        seen.append(bitdrop.get_num_threads())
-        y = apply(self, x, **options)
-        both_at_work.wait()
-        return y
-
-    monkeypatch.setattr(bitdrop.Mask, "apply", recorded)
-    y, _ = bitdrop.dask.dropout(chunked(X, (30, 50, 40)), 0.3, rng=0, num_threads=num_threads)
-    with dask.config.set(num_workers=2):
-        computed(y, "threads")
-    assert seen == [num_threads] * 2
-    assert bitdrop.get_num_threads() == 5
-
-
-@pytest.mark.usefixtures("settings_restored")
-def test_threads_are_restored_after_a_failure() -> None:
-    bitdrop.set_num_threads(5)
-    lies = da.map_blocks(lambda block: block.astype(int), chunked(X, 25), dtype=X.dtype, meta=X[:0, :0, :0])
-    y, _ = bitdrop.dask.dropout(lies)
-    with pytest.raises(TypeError, match="int64"):
-        computed(y)
-    assert bitdrop.get_num_threads() == 5
+    spies = {name: mock.Mock(wraps=getattr(_core, name)) for name in ("apply", "make_part")}
+    for name, spy in spies.items():
+        monkeypatch.setattr(_core, name, spy)
+    y, _ = bitdrop.dask.dropout(
+        chunked(X, (30, 50, 40)), 0.3, rng=0, noise_shape=noise_shape, num_threads=num_threads
+    )
+    computed(y)
+    for spy in spies.values():
+        assert [call.args[-1] for call in spy.call_args_list] == [num_threads] * 2  # once for each chunk
 
 
 def test_results_of_chunks_are_not_held_for_later() -> None:

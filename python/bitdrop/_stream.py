@@ -141,6 +141,6 @@ def _write(chunks: Iterator[NDArray[np.uint8]], nbytes: int | None) -> None:
 
 
 def _write_all(output: BinaryIO, data: memoryview) -> None:
-    # Under PYTHONUNBUFFERED the output is the file itself, which may take a part, as when the process is paused.
+    # Under PYTHONUNBUFFERED this is the file itself, which may take a part, as where the process is paused.
     while data:
         data = data[output.write(data) :]

@@ -13,16 +13,13 @@ True
 True
 """
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from math import isnan
 from typing import Any
 
 import numpy as np
 
-from bitdrop import _checks, _config, _core
+from bitdrop import _checks, _config
 from bitdrop._checks import Array, NoiseShape, Number
 from bitdrop._cut import Shard
 from bitdrop._rng import RNGLike, draw_key
@@ -127,7 +124,7 @@ def dropout(
         As in `bitdrop.dropout`. noise_shape speaks of the whole array.
     num_threads : int, default 1
         Threads that a chunk may use: one, because dask works on as many chunks at a time as there are cores.
-        While chunks are worked on, it takes the place of `bitdrop.set_num_threads` in the whole process.
+        `bitdrop.set_num_threads` does not count here.
 
     Returns
     -------
@@ -192,32 +189,4 @@ def _drop_chunk(x: Array, whole: Mask, num_threads: int, block_info: Any) -> Arr
     # Memory of NumPy's own, because what bitdrop holds for results to come would count against the limit of
     # the worker.
     out = np.empty(x.shape, x.dtype)
-    with _threads.limited_to(num_threads):
-        return part.apply(x, out=out)
-
-
-class _Threads:
-    """Sets the engine's threads while chunks are worked on; with the last of them it is as it was before."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._chunks = 0
-        self._before = 0
-
-    @contextmanager
-    def limited_to(self, num_threads: int) -> Iterator[None]:
-        with self._lock:
-            if not self._chunks:
-                self._before = _core.get_num_threads()
-            self._chunks += 1
-            _core.set_num_threads(num_threads)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._chunks -= 1
-                if not self._chunks:
-                    _core.set_num_threads(self._before)
-
-
-_threads = _Threads()
+    return part._applied(x, out, "x", num_threads)

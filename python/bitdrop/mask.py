@@ -176,8 +176,8 @@ class Mask:
         bits.flags.writeable = False
         return bits.view()  # of a read-only array, so that it cannot be made writable again
 
-    def _made_bits(self) -> NDArray[np.uint8]:
-        return make_bits(self, _core.empty_bits(self.size)) if self._bits is None else self._bits
+    def _made_bits(self, threads: int = 0) -> NDArray[np.uint8]:
+        return make_bits(self, _core.empty_bits(self.size), threads) if self._bits is None else self._bits
 
     @property
     def nbytes(self) -> int:
@@ -261,7 +261,7 @@ class Mask:
         """
         return self._applied(dy, out, "dy")
 
-    def _applied(self, x: ArrayLike, out: Array | None, name: str) -> Array:
+    def _applied(self, x: ArrayLike, out: Array | None, name: str, threads: int = 0) -> Array:
         values, dtype = _checks.array(x, name)
         _checks.same_shape(values, self._shape, name)
         if out is None:
@@ -270,11 +270,11 @@ class Mask:
             _checks.output(out, values, name)
         if self._bits is None and self._cut is None:
             k0, k1 = self._key
-            _core.drop(values, out, None, dtype, k0, k1, self._stream, self._p, self._scale)
+            _core.drop(values, out, None, dtype, k0, k1, self._stream, self._p, self._scale, 0.0, 0.0, threads)
         else:
             steps = None if self._cut is None else self._cut.bit_steps
             # By position: a keyword costs pybind11 more than the smallest masks do.
-            _core.apply(values, out, self._made_bits(), dtype, self._scale, 0.0, 0.0, steps)
+            _core.apply(values, out, self._made_bits(threads), dtype, self._scale, 0.0, 0.0, steps, threads)
         return out
 
     def __eq__(self, other: object) -> bool:
@@ -300,11 +300,11 @@ class Mask:
         return f"Mask({shape}, {p!r}, key={key}, stream={stream}, scale={scale!r}{where})"
 
 
-def make_bits(mask: Mask, bits: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Write the bits of a mask into memory for them, and return it."""
+def make_bits(mask: Mask, bits: NDArray[np.uint8], threads: int = 0) -> NDArray[np.uint8]:
+    """Write the bits of a mask into memory for them, and return it. No threads: as many as is set."""
     (k0, k1), cut_ = mask._key, mask._cut
     place = (0, (mask.size,), (1,)) if cut_ is None else (cut_.first, cut_.lengths, cut_.steps)
-    _core.make_part(bits, k0, k1, mask._stream, mask._p, *place)
+    _core.make_part(bits, k0, k1, mask._stream, mask._p, *place, threads)
     return bits
 
 
