@@ -270,7 +270,9 @@ class Mask:
             _checks.output(out, values, name)
         if self._bits is None and self._cut is None:
             k0, k1 = self._key
-            _core.drop(values, out, None, dtype, k0, k1, self._stream, self._p, self._scale, 0.0, 0.0, threads)
+            _core.drop(
+                values, out, None, dtype, k0, k1, self._stream, self._p, self._scale, 0.0, 0.0, threads
+            )
         else:
             steps = None if self._cut is None else self._cut.bit_steps
             # By position: a keyword costs pybind11 more than the smallest masks do.

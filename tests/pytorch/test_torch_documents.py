@@ -53,3 +53,16 @@ def test_the_training_benchmark_prints_three_sides_and_writes_its_chart(tmp_path
     for none, torchs, bitdrops in zip(saved[::3], saved[1::3], saved[2::3], strict=True):
         assert none < bitdrops < torchs
     assert chart.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_benchmark_of_tensors_compares_every_call() -> None:
+    pytest.importorskip("rich")
+    process = run_python(str(ROOT / "benchmarks/tensors.py"), "--seconds", "0.01")
+    assert process.returncode == 0, process.stderr
+    rows = [line.split("|")[1:-1] for line in process.stdout.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) == 3 * 7
+    for row in rows:
+        torchs, bitdrops, faster = map(float, row[3:6])
+        assert torchs > 0
+        assert bitdrops > 0
+        assert faster > 0
