@@ -3,7 +3,7 @@
 #     tests/sanitized.sh [directory for the build [pytest arguments...]]
 # The interpreter is not instrumented, so the sanitizer is preloaded, and leaks, which are its own, are not reported.
 # What measures or limits memory cannot run so, and is marked `without_asan`: tests/test_memory.py but for Python's own
-# memory, and the example with workers that may hold 512 MiB. PyTorch's tests run if it is installed in the environment.
+# memory, and the example with workers that may hold 512 MiB. PyTorch is not installed, so its tests are skipped.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 build=${1:-build/sanitized}
