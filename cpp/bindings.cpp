@@ -15,6 +15,7 @@
 #include "dispatch.h"
 #include "engine.h"
 #include "machine.h"
+#include "thread_pool.h"
 #include "view.h"
 
 namespace py = pybind11;
@@ -236,6 +237,8 @@ PYBIND11_MODULE(_core, m) {
     m.def("set_isa", [](const std::string& name) { set_active_kernels(kernels_named(name)); }, py::arg("name"));
     m.def("get_num_threads", &num_threads);
     m.def("set_num_threads", &set_num_threads, py::arg("n"));
+    m.def("get_waking_factor", &waking_factor);
+    m.def("set_waking_factor", &set_waking_factor, py::arg("factor"));
     m.def("get_streaming_threshold", &streaming_threshold);
     m.def("set_streaming_threshold", &set_streaming_threshold, py::arg("nbytes"));
     m.def("last_level_cache", &last_level_cache_bytes);

@@ -24,7 +24,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr auto kSpin = std::chrono::microseconds(50);  // then a worker sleeps
-constexpr uint64_t kWorthWaking = 4;                   // times the work that a thread must have if it is awake
+std::atomic<uint64_t> worth_waking{16};
 
 void pause() {
 #if defined(BITDROP_X86)
@@ -187,12 +187,15 @@ ThreadPool& pool() {
 Sharing sharing_of(uint64_t elements, uint64_t elements_per_thread, int most_threads) {
     const uint64_t useful = std::max<uint64_t>(elements / elements_per_thread, 1);
     const uint64_t threads = std::min(useful, static_cast<uint64_t>(std::max(most_threads, 1)));
-    return {static_cast<int>(threads), elements / threads >= kWorthWaking * elements_per_thread};
+    return {static_cast<int>(threads), elements / threads >= waking_factor() * elements_per_thread};
 }
 
 void run_chunks(uint64_t chunks, Sharing sharing, void (*task)(void*, uint64_t), void* context) {
     if (sharing.threads > 1 && chunks > 1 && pool().run(chunks, sharing, task, context)) return;
     for (uint64_t chunk = 0; chunk < chunks; ++chunk) task(context, chunk);
 }
+
+uint64_t waking_factor() { return worth_waking.load(std::memory_order_relaxed); }
+void set_waking_factor(uint64_t factor) { worth_waking.store(factor, std::memory_order_relaxed); }
 
 }  // namespace bitdrop

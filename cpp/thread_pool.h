@@ -11,6 +11,12 @@ struct Sharing {
     bool wakes;
 };
 
+// Sleeping workers are woken for so many times the work that they must have to be of use while they are awake. It is
+// much, because in between a caller mostly multiplies matrices, on threads that go on spinning where a worker would
+// have to run. Tests set it to 1.
+uint64_t waking_factor();
+void set_waking_factor(uint64_t factor);
+
 // The sharing of so many elements, if each thread must have so many to be of use while it is awake.
 Sharing sharing_of(uint64_t elements, uint64_t elements_per_thread, int most_threads);
 

@@ -13,6 +13,9 @@ from support import DTYPES
 settings.register_profile("bitdrop", deadline=None, derandomize=True, database=None)
 settings.load_profile("bitdrop")
 
+# Otherwise threads that sleep between calls would only be used for larger arrays than those of most tests.
+_core.set_waking_factor(1)
+
 
 @pytest.fixture(params=_core.isas())
 def isa(request: pytest.FixtureRequest) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 WORKERS = 4
 X = np.ones(2**19, np.float32)  # of the size that threads share
+bitdrop._core.set_waking_factor(1)  # also if they sleep
 
 unseeded = bitdrop.Dropout()
 seeded = bitdrop.Dropout(rng=0)

@@ -101,6 +101,7 @@ x = np.ones(2**22, np.float32)
 bits = np.empty(2**19, np.uint8)
 before = len(os.listdir("/proc/self/task"))
 _core.set_num_threads(4)
+_core.set_waking_factor(1)
 for threads in (1, 2, 3):
     _core.drop(x, x, bits, 2, 1, 2, 0, 0.5, 2.0, 0.0, 0.0, threads)
     assert workers() == threads - 1, ("drop", threads, workers())

@@ -56,6 +56,7 @@ assert generator.bit_generator.state == drawn
 
 # What needs no memory works, though there is none for the stacks of threads either.
 bitdrop.set_num_threads(8)
+bitdrop._core.set_waking_factor(1)
 limit(pages * resource.getpagesize())
 recompute(x)
 limit(resource.RLIM_INFINITY)

@@ -139,6 +139,7 @@ void check_results(const Kernels& kernels, DType dtype) {
 }  // namespace
 
 int main() {
+    set_waking_factor(1);  // so that threads share small arrays
     check_workers_have_default_mode();
     for (const Kernels* kernels : available_kernels())
         for (int code = 0; code < kDTypes; ++code) check_results(*kernels, static_cast<DType>(code));

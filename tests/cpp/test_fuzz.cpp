@@ -2,6 +2,7 @@
 #include "fuzz.h"
 
 #include "dispatch.h"
+#include "thread_pool.h"
 
 using namespace bitdrop;
 
@@ -46,6 +47,7 @@ uint64_t argument(int argc, char** argv, int at, uint64_t otherwise) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    set_waking_factor(1);  // so that threads share small arrays
     const uint64_t cases = argument(argc, argv, 1, 20000), seed = argument(argc, argv, 2, 1);
     const uint64_t first = argument(argc, argv, 3, 0);
     for (case_number = first; case_number < first + cases; ++case_number) {

@@ -5,6 +5,7 @@
 #include "calls.h"
 #include "dispatch.h"
 #include "golden.h"
+#include "thread_pool.h"
 
 using namespace bitdrop;
 
@@ -144,6 +145,7 @@ void check_document() {
 }  // namespace
 
 int main(int, char** argv) {
+    set_waking_factor(1);  // so that threads share small arrays
     check_document();
     const std::vector<GoldenCase> cases = read_golden(argv[1]);
     for (size_t i = 0; i < cases.size(); ++i) {

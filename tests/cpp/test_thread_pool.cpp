@@ -180,6 +180,7 @@ void check_fork(const Work& work) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    set_waking_factor(1);  // so that threads share small arrays
     const Work work;
     check_counts();
     check_worker_joins();

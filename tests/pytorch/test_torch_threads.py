@@ -27,6 +27,7 @@ from bitdrop.torch import functional
 def workers():
     return len(os.listdir("/proc/self/task")) - before
 
+bitdrop._core.set_waking_factor(1)
 x = torch.empty(2**22, requires_grad=True)
 before = len(os.listdir("/proc/self/task"))
 for torchs, bitdrops, expected in [(1, 4, 1), (3, 1, 1), (2, 4, 2), (4, 3, 3)]:
