@@ -24,7 +24,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr auto kSpin = std::chrono::microseconds(50);  // then a worker sleeps
-std::atomic<uint64_t> worth_waking{16};
+std::atomic<uint64_t> worth_waking{4};
 
 void pause() {
 #if defined(BITDROP_X86)

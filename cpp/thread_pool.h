@@ -11,9 +11,9 @@ struct Sharing {
     bool wakes;
 };
 
-// Sleeping workers are woken for so many times the work that they must have to be of use while they are awake. It is
-// much, because in between a caller mostly multiplies matrices, on threads that go on spinning where a worker would
-// have to run. Tests set it to 1.
+// Sleeping workers are woken for so many times the work that they must have to be of use while they are awake:
+// waking takes time, and their CPUs may be taken by the threads of another library, which spin between its calls.
+// Tests set it to 1.
 uint64_t waking_factor();
 void set_waking_factor(uint64_t factor);
 
