@@ -1,7 +1,7 @@
 """What dropout costs in training: steps of networks with torch's dropout, with bitdrop's, and with none.
 
 Each network is built three times with the same weights. Their steps (forward, backward, optimiser) alternate
-in one run, so that what else the machine does meets all three alike.
+in one run, so that what else the machine does meets all three alike. This is done several times.
 """
 
 import argparse
@@ -131,17 +131,22 @@ class Result:
     saved: Mapping[str, int]
 
 
-def measure(network: Network, rounds: int) -> Result:
-    """Train all sides by turns."""
+def measure(network: Network, builds: int, rounds: int) -> Result:
+    """Train all sides by turns, and begin anew several times.
+
+    The C library gives memory back to the system and fetches it again as it happens to lie: a fresh page costs
+    as much as dropping thousands of elements, and one build has thousands a step where the next has none.
+    """
     x = network.batch()
-    trainers = {side: Trainer(model, x) for side, model in variants(network).items()}
     times: dict[str, list[float]] = {side: [] for side in SIDES}
-    for number in range(-WARM_UP, rounds):
-        # Forwards and backwards, so that a drift of the machine favours nobody.
-        for side in SIDES if number % 2 else reversed(SIDES):
-            seconds = trainers[side].step()
-            if number >= 0:
-                times[side].append(seconds)
+    for _ in range(builds):
+        trainers = {side: Trainer(model, x) for side, model in variants(network).items()}
+        for number in range(-WARM_UP, rounds):
+            # Forwards and backwards, so that a drift of the machine favours nobody.
+            for side in SIDES if number % 2 else reversed(SIDES):
+                seconds = trainers[side].step()
+                if number >= 0:
+                    times[side].append(seconds)
     pairs = {side: zip(times[side], times[NONE], strict=True) for side in SIDES}
     return Result(
         network,
@@ -206,7 +211,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--rounds", type=positive, default=40, help="steps of each side")
+    parser.add_argument("--builds", type=positive, default=8, help="how often each network is built")
+    parser.add_argument("--rounds", type=positive, default=10, help="steps of each side in each build")
     parser.add_argument(
         "--threads", type=positive, default=bitdrop.get_num_threads(), help="of both libraries"
     )
@@ -221,7 +227,7 @@ def main() -> None:
     results = []
     with report.progress() as progress:
         for network in progress.track(NETWORKS, description="training"):
-            results.append(measure(network, arguments.rounds))
+            results.append(measure(network, arguments.builds, arguments.rounds))
     print_results(results, arguments.threads)
     footnote = f"{facts['processor']}, threads: {arguments.threads}, PyTorch {torch.__version__}"
     plot(results, arguments.output, footnote)
