@@ -134,8 +134,8 @@ class Result:
 def measure(network: Network, builds: int, rounds: int) -> Result:
     """Train all sides by turns, and begin anew several times.
 
-    The C library gives memory back to the system and fetches it again as it happens to lie: a fresh page costs
-    as much as dropping thousands of elements, and one build has thousands a step where the next has none.
+    The C library gives memory back to the system and fetches it again as it happens to lie: a fresh page
+    costs as much as dropping thousands of elements, and one build has thousands a step, the next has none.
     """
     x = network.batch()
     times: dict[str, list[float]] = {side: [] for side in SIDES}

@@ -90,11 +90,13 @@ py::ssize_t item_size(int dtype) {
     return kSizes[dtype];
 }
 
-// `threads` as Python gives it: 0 is the setting of the process.
-int threads_or_setting(int threads) { return threads > 0 ? threads : num_threads(); }
+// As Python gives them: 0 threads are the setting of the process, and a team is an address.
+Threads threads_of(int threads, uintptr_t team) {
+    return {threads > 0 ? threads : num_threads(), reinterpret_cast<Team>(team)};
+}
 
 Job job_of(const View& x, const View& out, int dtype, double scale, double shift, double dropped,
-           const Steps& bit_steps, int threads, const std::optional<std::string>& isa) {
+           const Steps& bit_steps, int threads, uintptr_t team, const std::optional<std::string>& isa) {
     Job job;
     job.kernels = &kernels_named(isa);
     job.dtype = static_cast<DType>(dtype);
@@ -104,15 +106,15 @@ Job job_of(const View& x, const View& out, int dtype, double scale, double shift
     job.scale = scale;
     job.shift = shift;
     job.dropped = dropped;
-    job.threads = threads_or_setting(threads);
+    job.threads = threads_of(threads, team);
     return job;
 }
 
 void drop(const py::object& x, const py::object& out, const py::object& bits, int dtype, uint64_t key0, uint64_t key1,
-          uint64_t stream, double p, double scale, double shift, double dropped, int threads,
+          uint64_t stream, double p, double scale, double shift, double dropped, int threads, uintptr_t team,
           const std::optional<std::string>& isa) {
     const View from(x, item_size(dtype), false), to(out, item_size(dtype), true);
-    Job job = job_of(from, to, dtype, scale, shift, dropped, {}, threads, isa);
+    Job job = job_of(from, to, dtype, scale, shift, dropped, {}, threads, team, isa);
     const Plan plan = make_plan(key0, key1, stream, p);
     job.plan = &plan;
     const py::ssize_t size = from.size();
@@ -123,9 +125,9 @@ void drop(const py::object& x, const py::object& out, const py::object& bits, in
 }
 
 void apply(const py::object& x, const py::object& out, const py::object& bits, int dtype, double scale, double shift,
-           double dropped, const Steps& bit_steps, int threads, const std::optional<std::string>& isa) {
+           double dropped, const Steps& bit_steps, int threads, uintptr_t team, const std::optional<std::string>& isa) {
     const View from(x, item_size(dtype), false), to(out, item_size(dtype), true);
-    Job job = job_of(from, to, dtype, scale, shift, dropped, bit_steps, threads, isa);
+    Job job = job_of(from, to, dtype, scale, shift, dropped, bit_steps, threads, team, isa);
     job.bits = bytes_of(bits, bits_reached(job.layout), false);
     without_lock(from.size(), [&] { run(job); });
 }
@@ -144,7 +146,7 @@ py::array bits(uint64_t key0, uint64_t key1, uint64_t stream, double p, uint64_t
 
 // Into memory that exists: once a stream number is taken, nothing may fail.
 void make_part(const py::object& bits, uint64_t key0, uint64_t key1, uint64_t stream, double p, uint64_t start,
-               const std::vector<int64_t>& lengths, const std::vector<int64_t>& steps, int threads,
+               const std::vector<int64_t>& lengths, const std::vector<int64_t>& steps, int threads, uintptr_t team,
                const std::optional<std::string>& isa) {
     if (lengths.size() != steps.size() || lengths.size() > kMaxAxes) throw py::value_error("one step for each axis");
     const Kernels& kernels = kernels_named(isa);
@@ -154,7 +156,7 @@ void make_part(const py::object& bits, uint64_t key0, uint64_t key1, uint64_t st
     for (size_t axis = 0; axis < lengths.size(); ++axis) part.add_axis(lengths[axis], 0, 0, steps[axis]);
     uint8_t* bytes = bytes_of(bits, part.size(), true);
     without_lock(static_cast<py::ssize_t>(part.size()),
-                 [&] { make_part_bits(kernels, plan, start, part, bytes, threads_or_setting(threads)); });
+                 [&] { make_part_bits(kernels, plan, start, part, bytes, threads_of(threads, team)); });
 }
 
 // Whether a result for x can be written into `out`, or why not. `overlaps` says that their bounds meet: whether
@@ -197,20 +199,21 @@ std::vector<std::string> isas() {
 PYBIND11_MODULE(_core, m) {
     using namespace bitdrop;
     const auto threads = py::arg("threads") = 0;
+    const auto team = py::arg("team") = 0;
     const auto isa = py::arg("isa") = py::none();
     m.attr("MASK_FORMAT") = kMaskFormat;
     m.attr("COMPILER") = BITDROP_COMPILER;
 
     m.def("drop", &drop, py::arg("x"), py::arg("out"), py::arg("bits"), py::arg("dtype"), py::arg("key0"),
           py::arg("key1"), py::arg("stream"), py::arg("p"), py::arg("scale"), py::arg("shift") = 0.0,
-          py::arg("dropped") = 0.0, threads, isa);
+          py::arg("dropped") = 0.0, threads, team, isa);
     m.def("apply", &apply, py::arg("x"), py::arg("out"), py::arg("bits"), py::arg("dtype"), py::arg("scale"),
-          py::arg("shift") = 0.0, py::arg("dropped") = 0.0, py::arg("bit_steps") = py::none(), threads, isa);
+          py::arg("shift") = 0.0, py::arg("dropped") = 0.0, py::arg("bit_steps") = py::none(), threads, team, isa);
     m.def("bits", &bits, py::arg("key0"), py::arg("key1"), py::arg("stream"), py::arg("p"), py::arg("start"),
           py::arg("stop"), isa);
 
     m.def("make_part", &make_part, py::arg("bits"), py::arg("key0"), py::arg("key1"), py::arg("stream"), py::arg("p"),
-          py::arg("start"), py::arg("lengths"), py::arg("steps"), threads, isa);
+          py::arg("start"), py::arg("lengths"), py::arg("steps"), threads, team, isa);
 
     m.attr("POOLED_BYTES") = kPooledBytes;
     m.def("empty_bits", &empty_bits, py::arg("elements"));

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "thread_pool.h"
-
 namespace bitdrop {
 namespace {
 
@@ -148,13 +146,14 @@ void fill_bits(uint8_t* to, uint64_t to_bit, bool value, uint64_t count) {
         [&](uint64_t done, uint64_t bytes) { std::memset(to + (to_bit + done) / 8, value ? 0xFF : 0, bytes); });
 }
 
-void make_bits(const Kernels& kernels, const Plan& plan, uint64_t first, uint64_t count, uint8_t* bits, int threads) {
+void make_bits(const Kernels& kernels, const Plan& plan, uint64_t first, uint64_t count, uint8_t* bits,
+               Threads threads) {
     BitsJob job = {kernels, plan, first, count, nullptr, bits};
     run_chunks(chunks_of(count), sharing_of(count, kBitsPerThread, threads), make_chunk, &job);
 }
 
 void make_part_bits(const Kernels& kernels, const Plan& plan, uint64_t first, const Layout& part, uint8_t* bits,
-                    int threads) {
+                    Threads threads) {
     const uint64_t count = part.size();
     if (part.axes == 1 && part.axis[0].bit_step == 1) return make_bits(kernels, plan, first, count, bits, threads);
     BitsJob job = {kernels, plan, first, count, &part, bits};

@@ -19,7 +19,7 @@ struct Job {
     Layout layout;
     uint8_t* bits = nullptr;  // packed
     double scale = 1.0;
-    int threads = 1;       // at most so many
+    Threads threads = 1;
     double shift = 0.0;    // kept elements become scale * x + shift
     double dropped = 0.0;  // dropped elements become this
 };

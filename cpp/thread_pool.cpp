@@ -1,6 +1,7 @@
 #include "thread_pool.h"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -56,10 +57,57 @@ struct alignas(64) Share {
     uint64_t end = 0;
 };
 
+using Task = void (*)(void* context, uint64_t chunk);
+
+template <class Shares> void divide(Shares* shares, int threads, uint64_t chunks) {
+    const uint64_t parts = static_cast<uint64_t>(threads);
+    for (uint64_t part = 0; part < parts; ++part) {
+        (*shares)[part].next.store(chunks * part / parts, std::memory_order_relaxed);
+        (*shares)[part].end = chunks * (part + 1) / parts;
+    }
+}
+
+// First the thread's own share, so that an array that is used again finds its parts in the same caches; then
+// what the others have left.
+template <class Shares> void work_on(Shares* shares, int threads, int self, Task task, void* context) {
+    for (int turn = 0; turn < threads; ++turn) {
+        Share& share = (*shares)[static_cast<size_t>((self + turn) % threads)];
+        for (uint64_t chunk; (chunk = share.next.fetch_add(1, std::memory_order_relaxed)) < share.end;)
+            task(context, chunk);
+    }
+}
+
+// Work of a team. Where fewer threads come than were asked for, those that do come take all the shares.
+class TeamWork {
+public:
+    static constexpr int kMostThreads = 64;
+
+    TeamWork(uint64_t chunks, int threads, Task task, void* context)
+        : threads_(std::min(threads, kMostThreads)), task_(task), context_(context) {
+        divide(&shares_, threads_, chunks);
+    }
+
+    void run(Team team) { team(join, this, static_cast<unsigned>(threads_), 0); }
+
+private:
+    static void join(void* team_work) {
+        DefaultFloatMode mode;  // another library's thread has a mode of its own
+        TeamWork& work = *static_cast<TeamWork*>(team_work);
+        const int self = work.arrived_.fetch_add(1);
+        if (self < work.threads_) work_on(&work.shares_, work.threads_, self, work.task_, work.context_);
+    }
+
+    std::array<Share, kMostThreads> shares_;
+    std::atomic<int> arrived_{0};
+    const int threads_;
+    const Task task_;
+    void* const context_;
+};
+
 class ThreadPool {
 public:
     // False where the pool serves another caller.
-    bool run(uint64_t chunks, Sharing sharing, void (*task)(void*, uint64_t), void* context) {
+    bool run(uint64_t chunks, Sharing sharing, Task task, void* context) {
         if (taken_.exchange(true)) return false;
         if (sharing.wakes || are_awake(sharing.threads) || Clock::now() < ended_ + kSpin)
             share(chunks, sharing.threads, task, context);
@@ -73,15 +121,15 @@ public:
 private:
     bool are_awake(int threads) const { return static_cast<int>(shares_.size()) >= threads && sleepers_.load() == 0; }
 
-    void share(uint64_t chunks, int threads, void (*task)(void*, uint64_t), void* context) {
+    void share(uint64_t chunks, int threads, Task task, void* context) {
         grow(threads);
         task_ = task;
         context_ = context;
         threads_ = static_cast<int>(shares_.size()) < threads ? static_cast<int>(shares_.size()) : threads;
-        divide(chunks);
+        divide(&shares_, threads_, chunks);
         open_.store(true);
         wake();
-        work(0);
+        work_on(&shares_, threads_, 0, task, context);
         // A worker counts itself busy before it looks whether the job is open, and the job is closed here
         // before the busy are counted: none can begin after the loop has ended.
         open_.store(false);
@@ -100,24 +148,6 @@ private:
         }
     }
 
-    void divide(uint64_t chunks) {
-        const uint64_t parts = static_cast<uint64_t>(threads_);
-        for (uint64_t part = 0; part < parts; ++part) {
-            shares_[part].next.store(chunks * part / parts, std::memory_order_relaxed);
-            shares_[part].end = chunks * (part + 1) / parts;
-        }
-    }
-
-    // First the thread's own share, so that an array that is used again finds its parts in the same caches; then
-    // what the others have left.
-    void work(int self) {
-        for (int turn = 0; turn < threads_; ++turn) {
-            Share& share = shares_[static_cast<size_t>((self + turn) % threads_)];
-            for (uint64_t chunk; (chunk = share.next.fetch_add(1, std::memory_order_relaxed)) < share.end;)
-                task_(context_, chunk);
-        }
-    }
-
     void wake() {
         jobs_.fetch_add(1);
         if (sleepers_.load() == 0) return;
@@ -131,7 +161,7 @@ private:
         for (;;) {
             wait_for_job(&seen);
             busy_.fetch_add(1);
-            if (open_.load() && self < threads_) work(self);
+            if (open_.load() && self < threads_) work_on(&shares_, threads_, self, task_, context_);
             busy_.fetch_sub(1);
         }
     }
@@ -154,7 +184,7 @@ private:
     int threads_ = 0;
     Clock::time_point ended_;  // the last work
 
-    void (*task_)(void*, uint64_t) = nullptr;
+    Task task_ = nullptr;
     void* context_ = nullptr;
     std::atomic<bool> open_{false};
     std::atomic<int> busy_{0};
@@ -184,14 +214,17 @@ ThreadPool& pool() {
 
 }  // namespace
 
-Sharing sharing_of(uint64_t elements, uint64_t elements_per_thread, int most_threads) {
+Sharing sharing_of(uint64_t elements, uint64_t elements_per_thread, Threads threads) {
     const uint64_t useful = std::max<uint64_t>(elements / elements_per_thread, 1);
-    const uint64_t threads = std::min(useful, static_cast<uint64_t>(std::max(most_threads, 1)));
-    return {static_cast<int>(threads), elements / threads >= waking_factor() * elements_per_thread};
+    const uint64_t used = std::min(useful, static_cast<uint64_t>(std::max(threads.most, 1)));
+    return {static_cast<int>(used), elements / used >= waking_factor() * elements_per_thread, threads.team};
 }
 
-void run_chunks(uint64_t chunks, Sharing sharing, void (*task)(void*, uint64_t), void* context) {
-    if (sharing.threads > 1 && chunks > 1 && pool().run(chunks, sharing, task, context)) return;
+void run_chunks(uint64_t chunks, Sharing sharing, Task task, void* context) {
+    if (sharing.threads > 1 && chunks > 1) {
+        if (sharing.team) return TeamWork(chunks, sharing.threads, task, context).run(sharing.team);
+        if (pool().run(chunks, sharing, task, context)) return;
+    }
     for (uint64_t chunk = 0; chunk < chunks; ++chunk) task(context, chunk);
 }
 

@@ -34,6 +34,7 @@ def drop(
     shift: float = 0.0,
     dropped: float = 0.0,
     threads: int = 0,
+    team: int = 0,
     isa: str | None = None,
 ) -> None: ...
 def apply(
@@ -46,6 +47,7 @@ def apply(
     dropped: float = 0.0,
     bit_steps: Sequence[int] | None = None,
     threads: int = 0,
+    team: int = 0,
     isa: str | None = None,
 ) -> None: ...
 def bits(
@@ -67,6 +69,7 @@ def make_part(
     lengths: Sequence[int],
     steps: Sequence[int],
     threads: int = 0,
+    team: int = 0,
     isa: str | None = None,
 ) -> None: ...
 def empty_bits(elements: int) -> NDArray[np.uint8]: ...

@@ -1,5 +1,8 @@
-// Arguments for the engine by name: what a test leaves out has the engine's own default.
+// Arguments for the engine by name, what a test leaves out having the engine's own default; and a team of threads.
 #pragma once
+
+#include <thread>
+#include <vector>
 
 #include "engine.h"
 
@@ -18,7 +21,7 @@ inline bitdrop::Run make_run(void* dst, const void* src, uint64_t count, uint64_
 
 // A job without axes yet. A null plan applies `bits`.
 inline bitdrop::Job make_job(const bitdrop::Kernels& kernels, const bitdrop::Plan* plan, bitdrop::DType dtype,
-                             const void* src, void* dst, uint8_t* bits, double scale, int threads) {
+                             const void* src, void* dst, uint8_t* bits, double scale, bitdrop::Threads threads) {
     bitdrop::Job job = {};
     job.kernels = &kernels;
     job.plan = plan;
@@ -29,4 +32,12 @@ inline bitdrop::Job make_job(const bitdrop::Kernels& kernels, const bitdrop::Pla
     job.scale = scale;
     job.threads = threads;
     return job;
+}
+
+// What an OpenMP runtime would do, by threads of its own: as many as are asked for, one less, or one more.
+template <int more> void team(void (*work)(void*), void* data, unsigned threads, unsigned) {
+    std::vector<std::thread> others;
+    for (int other = 1; other < static_cast<int>(threads) + more; ++other) others.emplace_back(work, data);
+    work(data);
+    for (std::thread& other : others) other.join();
 }

@@ -91,7 +91,7 @@ struct Results {
     }
 };
 
-Results compute(const Kernels& kernels, DType dtype, const std::vector<unsigned char>& x, int threads) {
+Results compute(const Kernels& kernels, DType dtype, const std::vector<unsigned char>& x, Threads threads) {
     const int64_t item = static_cast<int64_t>(kItemSize[static_cast<int>(dtype)]);
     const int64_t count = static_cast<int64_t>(x.size()) / item;
     Results r = {std::vector<unsigned char>(x.size()), std::vector<unsigned char>((static_cast<size_t>(count) + 7) / 8),
@@ -123,14 +123,15 @@ void check_results(const Kernels& kernels, DType dtype) {
     const std::vector<unsigned char> x = inputs(dtype);
     const Results want = compute(kernels, dtype, x, 1);
     for (const Mode& mode : modes())
-        for (const int threads : {1, 3}) {
+        for (const Threads threads : {Threads{1}, Threads{3}, Threads{3, team<0>}}) {
             mode.set();
             const uint64_t before = control_word();
             const Results got = compute(kernels, dtype, x, threads);
             const uint64_t after = control_word();
             Mode{FE_TONEAREST, false}.set();
-            CHECK(got == want, "%s, %s, rounding %d, flushing %d, %d threads", kernels.name,
-                  kDTypeName[static_cast<int>(dtype)], mode.rounding, mode.flushes, threads);
+            CHECK(got == want, "%s, %s, rounding %d, flushing %d, %d threads, a team's: %d", kernels.name,
+                  kDTypeName[static_cast<int>(dtype)], mode.rounding, mode.flushes, threads.most,
+                  threads.team != nullptr);
             CHECK(before == after, "%s left control word %llx, not %llx", kernels.name,
                   static_cast<unsigned long long>(after), static_cast<unsigned long long>(before));
         }

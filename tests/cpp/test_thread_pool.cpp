@@ -30,9 +30,9 @@ struct Tally {
 
     static void count(void* tally, uint64_t chunk) { ++static_cast<Tally*>(tally)->done[chunk]; }
 
-    static void check(uint64_t chunks, int threads) {
+    static void check(uint64_t chunks, Sharing sharing) {
         Tally tally = {std::vector<int>(chunks)};
-        run_chunks(chunks, {threads, true}, count, &tally);
+        run_chunks(chunks, sharing, count, &tally);
         for (uint64_t i = 0; i < chunks; ++i)
             CHECK(tally.done[i] == 1, "chunk %d: %d times", static_cast<int>(i), tally.done[i]);
     }
@@ -41,11 +41,11 @@ struct Tally {
 void check_counts() {
     for (const int threads : {0, 1, 2, 3, 8})
         for (const uint64_t chunks : {0, 1, 2, 7, 100})
-            for (int again = 0; again < 20; ++again) Tally::check(chunks, threads);
+            for (int again = 0; again < 20; ++again) Tally::check(chunks, {threads, true});
 }
 
 void check_nested() {
-    const auto outer = [](void*, uint64_t) { Tally::check(5, 3); };
+    const auto outer = [](void*, uint64_t) { Tally::check(5, {3, true}); };
     for (int again = 0; again < 50; ++again) run_chunks(6, {3, true}, outer, nullptr);
 }
 
@@ -64,10 +64,10 @@ public:
 
     // Allocates nothing: a child that is forked while another thread is in here must not find the allocator's locks
     // held, which AddressSanitizer's own allocator does not take care of.
-    void check(const char* where, Result* result) const {
+    void check(const char* where, Result* result, Threads threads = 4) const {
         std::fill(result->y.begin(), result->y.end(), -1.0f);
         std::fill(result->bits.begin(), result->bits.end(), uint8_t{0xa5});
-        compute(4, result);
+        compute(threads, result);
         CHECK(result->y == want_.y && result->bits == want_.bits, "another result %s", where);
     }
 
@@ -77,7 +77,7 @@ public:
     }
 
 private:
-    void compute(int threads, Result* result) const {
+    void compute(Threads threads, Result* result) const {
         const Plan plan = make_plan(1, 2, 3, 0.3);
         Job job =
             make_job(active_kernels(), &plan, DType::float32, x_.data(), result->y.data(), nullptr, 1 / 0.7, threads);
@@ -89,6 +89,15 @@ private:
     std::vector<float> x_;
     Result want_;
 };
+
+void check_teams(const Work& work) {
+    for (const Team its_team : {team<-1>, team<0>, team<1>}) {
+        for (const int threads : {2, 3, 64, 100})
+            for (const uint64_t chunks : {2, 7, 1000}) Tally::check(chunks, {threads, true, its_team});
+        Work::Result result;
+        work.check("of a team", &result, {4, its_team});
+    }
+}
 
 void check_many_callers(const Work& work) {
     std::vector<std::thread> callers;
@@ -186,6 +195,7 @@ int main(int argc, char** argv) {
     check_worker_joins();
     check_nested();
     check_sleepers_are_left_alone_between_calls();
+    check_teams(work);
     check_many_callers(work);
 #if !defined(_WIN32)
     if (argc == 1 || std::strcmp(argv[1], "without-fork") != 0) check_fork(work);

@@ -13,7 +13,7 @@ pytest.importorskip("torch", reason="needs PyTorch: pip install '.[torch]'")
 
 import torch
 from bitdrop._rng import Key
-from bitdrop.torch import _tensors, functional
+from bitdrop.torch import _tensors, _threads, functional
 
 # Workers live as long as the process, so their number tells how many a call has asked for. Those of torch do
 # not start, because nothing else is computed.
@@ -67,3 +67,33 @@ def test_a_thread_may_begin_in_inference_mode() -> None:
     with ThreadPoolExecutor(1) as pool:
         for y in pool.submit(twice).result():
             assert set(y.tolist()) == {0.0, 2.0}
+
+
+def test_the_threads_are_torchs_where_it_has_openmp() -> None:
+    assert (_threads.of_a_call()[1] != 0) == torch.backends.openmp.is_available()
+
+
+# A runtime of OpenMP that has been at work does not survive a fork.
+FORK = """
+import os, signal
+import torch
+from bitdrop.torch import functional
+
+torch.set_num_threads(2)
+x = torch.ones(2**22)
+torch.manual_seed(0)
+expected = functional.dropout(x, 0.5)
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    torch.manual_seed(0)
+    y = functional.dropout(x, 0.5)
+    os._exit(0 if y.numpy().tobytes() == expected.numpy().tobytes() else 1)
+_, status = os.waitpid(child, 0)
+assert os.waitstatus_to_exitcode(status) == 0, status
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_child_drops_on_threads_of_its_own() -> None:
+    subprocess.run([sys.executable, "-W", "ignore", "-c", FORK], check=True, timeout=120)

@@ -12,6 +12,7 @@ from bitdrop import _core
 from bitdrop._rng import Key
 from bitdrop.alpha import affine_numbers
 from bitdrop.mask import keep_scale
+from bitdrop.torch import _threads
 
 DTYPES = {torch.float16: 0, torch.bfloat16: 1, torch.float32: 2, torch.float64: 3}
 """What bitdrop can drop, and what `bitdrop._core` calls it."""
@@ -126,13 +127,13 @@ def new_bits(x: Tensor, mask: Mask) -> Tensor:
 
 def drop(x: Tensor, out: Tensor, mask: Mask, bits: Tensor | None, linear: bool = False) -> None:
     """Make a mask's bits, write them into `bits` unless that is None, and drop from x into out."""
-    change, (k0, k1), threads = numbers(mask.p, mask.alpha, linear), mask.key, _threads()
+    change, (k0, k1), threads = numbers(mask.p, mask.alpha, linear), mask.key, _threads.of_a_call()
     if mask.channel_axes:
         bits = new_bits(x, mask) if bits is None else bits
-        _core.make_part(_bytes(bits), k0, k1, 0, mask.p, 0, (mask.bits(x),), (1,), threads)
+        _core.make_part(_bytes(bits), k0, k1, 0, mask.p, 0, (mask.bits(x),), (1,), *threads)
         return _apply(x, out, mask, bits, change)
     memory = _memory(x, mask.order), _memory(out, mask.order), None if bits is None else _bytes(bits)
-    _core.drop(*memory, DTYPES[x.dtype], k0, k1, 0, mask.p, *change, threads)
+    _core.drop(*memory, DTYPES[x.dtype], k0, k1, 0, mask.p, *change, *threads)
 
 
 def scale(x: Tensor, out: Tensor, mask: Mask, bits: Tensor) -> None:
@@ -143,12 +144,7 @@ def scale(x: Tensor, out: Tensor, mask: Mask, bits: Tensor) -> None:
 def _apply(x: Tensor, out: Tensor, mask: Mask, bits: Tensor, change: Numbers) -> None:
     steps = _bit_steps(x, mask) if mask.channel_axes else None
     memory = _memory(x, mask.order), _memory(out, mask.order), _bytes(bits)
-    _core.apply(*memory, DTYPES[x.dtype], *change, steps, _threads())
-
-
-def _threads() -> int:
-    """Return how many threads a call may use: the smaller of torch's number and bitdrop's."""
-    return min(torch.get_num_threads(), _core.get_num_threads())
+    _core.apply(*memory, DTYPES[x.dtype], *change, steps, *_threads.of_a_call())
 
 
 def _memory(x: Tensor, order: Order) -> tuple[int, Sequence[int], Sequence[int]]:
