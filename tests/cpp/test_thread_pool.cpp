@@ -156,7 +156,7 @@ void check_child(const Work& work, const char* where) {
     const pid_t child = fork();
     CHECK(child >= 0, "no process");
     if (child == 0) {
-        alarm(20);  // a child that waits for threads it does not have ends by this signal
+        alarm(120);  // a child that waits for threads it does not have ends by this signal
         work.check(where);
         check_worker_joins();
         _exit(0);
