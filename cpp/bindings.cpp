@@ -84,10 +84,9 @@ uint64_t bits_reached(const Layout& layout) {
     return static_cast<uint64_t>(last) + 1;
 }
 
-py::ssize_t item_size(int dtype) {
-    static constexpr py::ssize_t kSizes[kDTypes] = {2, 2, 4, 8};
-    if (dtype < 0 || dtype >= kDTypes) throw py::value_error("no such dtype");
-    return kSizes[dtype];
+DType dtype_of(int code) {
+    if (code < 0 || code >= kDTypes) throw py::value_error("no such dtype");
+    return static_cast<DType>(code);
 }
 
 // As Python gives them: 0 threads are the setting of the process, and a team is an address.
@@ -95,11 +94,11 @@ Threads threads_of(int threads, uintptr_t team) {
     return {threads > 0 ? threads : num_threads(), reinterpret_cast<Team>(team)};
 }
 
-Job job_of(const View& x, const View& out, int dtype, double scale, double shift, double dropped,
+Job job_of(const View& x, const View& out, DType dtype, double scale, double shift, double dropped,
            const Steps& bit_steps, int threads, uintptr_t team, const std::optional<std::string>& isa) {
     Job job;
     job.kernels = &kernels_named(isa);
-    job.dtype = static_cast<DType>(dtype);
+    job.dtype = dtype;
     job.src = x.data;
     job.dst = out.data;
     describe(&job.layout, x, out, bit_steps);
@@ -113,8 +112,9 @@ Job job_of(const View& x, const View& out, int dtype, double scale, double shift
 void drop(const py::object& x, const py::object& out, const py::object& bits, int dtype, uint64_t key0, uint64_t key1,
           uint64_t stream, double p, double scale, double shift, double dropped, int threads, uintptr_t team,
           const std::optional<std::string>& isa) {
-    const View from(x, item_size(dtype), false), to(out, item_size(dtype), true);
-    Job job = job_of(from, to, dtype, scale, shift, dropped, {}, threads, team, isa);
+    const DType type = dtype_of(dtype);
+    const View from(x, item_size(type), false), to(out, item_size(type), true);
+    Job job = job_of(from, to, type, scale, shift, dropped, {}, threads, team, isa);
     const Plan plan = make_plan(key0, key1, stream, p);
     job.plan = &plan;
     const py::ssize_t size = from.size();
@@ -126,8 +126,9 @@ void drop(const py::object& x, const py::object& out, const py::object& bits, in
 
 void apply(const py::object& x, const py::object& out, const py::object& bits, int dtype, double scale, double shift,
            double dropped, const Steps& bit_steps, int threads, uintptr_t team, const std::optional<std::string>& isa) {
-    const View from(x, item_size(dtype), false), to(out, item_size(dtype), true);
-    Job job = job_of(from, to, dtype, scale, shift, dropped, bit_steps, threads, team, isa);
+    const DType type = dtype_of(dtype);
+    const View from(x, item_size(type), false), to(out, item_size(type), true);
+    Job job = job_of(from, to, type, scale, shift, dropped, bit_steps, threads, team, isa);
     job.bits = bytes_of(bits, bits_reached(job.layout), false);
     without_lock(from.size(), [&] { run(job); });
 }

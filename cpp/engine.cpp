@@ -22,16 +22,6 @@ constexpr int64_t kDirectRun = 64;
 std::atomic<uint64_t> streaming_bytes{default_streaming_threshold()};
 std::atomic<int> thread_limit{1};
 
-int64_t item_size(DType dtype) {
-    switch (dtype) {
-        case DType::float16:
-        case DType::bfloat16: return 2;
-        case DType::float32: return 4;
-        case DType::float64: break;
-    }
-    return 8;
-}
-
 template <class T> void copy_elements(char* to, int64_t to_step, const char* from, int64_t from_step, int64_t count) {
     for (int64_t i = 0; i < count; ++i) std::memcpy(to + i * to_step, from + i * from_step, sizeof(T));
 }
@@ -184,6 +174,16 @@ private:
 };
 
 }  // namespace
+
+int64_t item_size(DType dtype) {
+    switch (dtype) {
+        case DType::float16:
+        case DType::bfloat16: return 2;
+        case DType::float32: return 4;
+        case DType::float64: break;
+    }
+    return 8;
+}
 
 void run(const Job& job) {
     const uint64_t size = job.layout.size();

@@ -26,6 +26,8 @@ struct Job {
 
 void run(const Job& job);
 
+int64_t item_size(DType dtype);  // bytes
+
 // Outputs of so many bytes are written past the caches. By default those that the last-level cache does not hold.
 uint64_t streaming_threshold();
 void set_streaming_threshold(uint64_t bytes);
