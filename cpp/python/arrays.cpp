@@ -1,0 +1,168 @@
+#include "arrays.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+namespace py = pybind11;
+
+namespace bitdrop {
+
+ArrayView::ArrayView(const py::object& array, py::ssize_t expected_item_size, bool writable) : item_size(expected_item_size) {
+    if (PyTuple_CheckExact(array.ptr())) {
+        read_tuple(py::reinterpret_borrow<py::tuple>(array));
+        return;
+    }
+    if (!py::isinstance<py::array>(array)) throw py::type_error("expected an array, or (address, shape, strides)");
+    const auto numpy = py::reinterpret_borrow<py::array>(array);
+    read_array(numpy);
+    if (numpy.itemsize() != expected_item_size)
+        throw py::value_error("the dtype of an array does not match its code");
+    if (writable && !numpy.writeable()) throw py::value_error("an array to be written to is read-only");
+}
+
+ArrayView::ArrayView(const py::array& array) : item_size(array.itemsize()) { read_array(array); }
+
+void ArrayView::read_array(const py::array& array) {
+    data = static_cast<char*>(const_cast<void*>(array.data()));
+    ndim = static_cast<int>(array.ndim());
+    shape = array.shape();
+    strides = array.strides();
+}
+
+void ArrayView::read_tuple(const py::tuple& described) {
+    if (described.size() != 3) throw py::value_error("expected (address, shape, strides)");
+    const py::tuple lengths = described[1], in_elements = described[2];
+    if (lengths.size() != in_elements.size() || lengths.size() > kMaxNdim)
+        throw py::value_error("one stride for each axis");
+    data = reinterpret_cast<char*>(described[0].cast<uintptr_t>());
+    ndim = static_cast<int>(lengths.size());
+    for (int a = 0; a < ndim; ++a) {
+        const auto axis = static_cast<size_t>(a);
+        numbers_[a] = lengths[axis].cast<py::ssize_t>();
+        numbers_[kMaxNdim + a] = in_elements[axis].cast<py::ssize_t>() * item_size;
+    }
+    shape = numbers_;
+    strides = numbers_ + kMaxNdim;
+}
+
+py::ssize_t ArrayView::size() const {
+    py::ssize_t product = 1;
+    for (int a = 0; a < ndim; ++a) product *= shape[a];
+    return product;
+}
+
+bool ArrayView::same_shape(const ArrayView& other) const {
+    return ndim == other.ndim && std::equal(shape, shape + ndim, other.shape);
+}
+
+bool ArrayView::same_memory(const ArrayView& other) const {
+    if (data != other.data) return false;
+    for (int a = 0; a < ndim; ++a)
+        if (shape[a] != 1 && strides[a] != other.strides[a]) return false;
+    return true;
+}
+
+// From the first byte to after the last.
+void ArrayView::bounds(const char** low, const char** high) const {
+    *low = data;
+    *high = data + item_size;
+    for (int a = 0; a < ndim; ++a) {
+        const py::ssize_t reach = (shape[a] - 1) * strides[a];
+        *(reach < 0 ? low : high) += reach;
+    }
+}
+
+bool ArrayView::bounds_meet(const ArrayView& other) const {
+    const char *low, *high, *other_low, *other_high;
+    bounds(&low, &high);
+    other.bounds(&other_low, &other_high);
+    return low < other_high && other_low < high;
+}
+
+bool ArrayView::overlaps_itself() const {
+    py::ssize_t spanned = item_size;
+    bool used[kMaxNdim] = {};
+    for (;;) {
+        int smallest = -1;
+        for (int a = 0; a < ndim; ++a) {
+            if (used[a] || shape[a] == 1) continue;
+            if (smallest < 0 || std::abs(strides[a]) < std::abs(strides[smallest])) smallest = a;
+        }
+        if (smallest < 0) return false;
+        used[smallest] = true;
+        const py::ssize_t stride = std::abs(strides[smallest]);
+        if (stride < spanned) return true;
+        spanned += stride * (shape[smallest] - 1);
+    }
+}
+
+namespace {
+
+// The axes in C order, without those of length 1, which have no stride.
+int long_axes(const ArrayView* views, int operands, BitStrides bit_strides, Axis* axes) {
+    int count = 0;
+    int64_t in_c_order = 1;
+    for (int a = views[0].ndim - 1; a >= 0; --a) {
+        const int64_t length = views[0].shape[a];
+        if (length != 1) {
+            Axis& axis = axes[count++] = {length, {}, bit_strides ? bit_strides[a] : in_c_order};
+            for (int i = 0; i < operands; ++i) axis.stride[i] = views[i].strides[a];
+        }
+        in_c_order *= length;
+    }
+    std::reverse(axes, axes + count);
+    return count;
+}
+
+Layout layout_of(const ArrayView* views, int operands, BitStrides bit_strides) {
+    Axis axes[kMaxNdim];
+    const int count = long_axes(views, operands, bit_strides, axes);
+    const auto reach = [&](const Axis& axis) {
+        int64_t sum = 0;
+        for (int i = 0; i < operands; ++i) sum += std::abs(axis.stride[i]);
+        return sum;
+    };
+    const auto outer = [&](const Axis& a, const Axis& b) { return reach(a) > reach(b); };
+    const bool in_order = std::is_sorted(axes, axes + count, outer);
+    if (!in_order) std::stable_sort(axes, axes + count, outer);
+    Layout layout(operands, !bit_strides && in_order);
+    for (const Axis* axis = axes; axis < axes + count; ++axis) layout.add_axis(*axis);
+    if (count == 0) {
+        Axis one = {1, {}, 1};
+        for (int i = 0; i < operands; ++i) one.stride[i] = views[0].item_size;
+        layout.add_axis(one);
+    }
+    return layout;
+}
+
+DType dtype_of(const py::handle& code) {
+    const int number = code.cast<int>();
+    if (number < 0 || number >= kDTypes) throw py::value_error("no such dtype");
+    return static_cast<DType>(number);
+}
+
+}  // namespace
+
+Operands operands_of(const py::tuple& described, BitStrides bit_strides, int bit_strides_ndim) {
+    if (described.size() != 2) throw py::value_error("operands must be (dtype, (output, input))");
+    const DType dtype = dtype_of(described[0]);
+    const auto arrays = described[1].cast<py::tuple>();
+    if (arrays.size() != kMaxOperands) throw py::value_error("operands must be an output and an input");
+    const ArrayView views[kMaxOperands] = {{arrays[0], item_size(dtype), true}, {arrays[1], item_size(dtype), false}};
+    for (const ArrayView& view : views)
+        if (!view.same_shape(views[0]) || view.ndim > kMaxNdim) throw py::value_error("operands have different shapes");
+    if (bit_strides && bit_strides_ndim != views[0].ndim) throw py::value_error("one bit stride for each axis");
+    Operands operands = {dtype, {}, layout_of(views, kMaxOperands, bit_strides)};
+    for (int i = 0; i < kMaxOperands; ++i) operands.data[i] = views[i].data;
+    return operands;
+}
+
+uint8_t* bytes_of(const py::object& bits, uint64_t count, bool writable) {
+    const ArrayView bytes(bits, 1, writable);
+    if (bytes.ndim != 1 || (bytes.shape[0] > 1 && bytes.strides[0] != 1) ||
+        static_cast<uint64_t>(bytes.shape[0]) < (count + 7) / 8)
+        throw py::value_error("bits must be (size + 7) // 8 adjacent bytes");
+    return reinterpret_cast<uint8_t*>(bytes.data);
+}
+
+}  // namespace bitdrop
