@@ -5,14 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
-from numpy.typing import NDArray
-
 from bitdrop import _core
 from bitdrop._typing import Array
 from bitdrop._validate import as_word
 
 _MAX_DEFAULT = 512 * 2**20
 _POOLED = _core.POOLED_BYTES
+
+empty_bits = _core.empty_bits
+"""Return uninitialised memory for a number of packed bits."""
 
 
 def empty_like(x: Array) -> Array:
@@ -21,11 +22,6 @@ def empty_like(x: Array) -> Array:
     like = np.empty(x.shape, x.dtype) if 0 in x.strides else np.empty_like(x, subok=False)
     # An untouched array costs no memory, so NumPy's own gives the strides.
     return like if x.nbytes < _POOLED else _core.pooled(like)
-
-
-def empty_bits(count: int) -> NDArray[np.uint8]:
-    """Return uninitialised memory for packed bits: ``(count + 7) // 8`` bytes."""
-    return _core.empty_bits(count)
 
 
 def set_buffer_limit(nbytes: int) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from bitdrop._bit_layout import BitLayout, Shard, bit_layout
+from bitdrop._bit_layout import BitLayout, Shard, bit_layout, check_shard
 from bitdrop._typing import Shape
 from bitdrop._validate import NdimError, as_noise_shape
 
@@ -55,10 +55,13 @@ class Units:
 
     def layout(self, shape: Shape, shard: Shard | None = None) -> BitLayout | None:
         """Return where the bits of an array of this shape are. None: element i has bit i."""
-        self.check(shape)
         if shard is None and self.leading is None and self.noise is None:
             return None
-        return bit_layout(shape, self.noise_shape(shape if shard is None else shard.shape), shard)
+        self.check(shape)
+        if shard is None:
+            return bit_layout(shape, self.noise_shape(shape), None)
+        check_shard(shard, shape)
+        return bit_layout(shape, self.noise_shape(shard.shape), shard)
 
 
 ELEMENTS = Units()

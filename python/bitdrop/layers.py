@@ -8,7 +8,7 @@ from bitdrop._forward import Rule
 from bitdrop._layer import Layer
 from bitdrop._typing import NoiseShape, Number, RNGLike, Scaling
 from bitdrop._units import SAMPLES, Units
-from bitdrop.functional import SCALINGS, rule_of
+from bitdrop.functional import SCALINGS, rule_of, units_of
 
 _P = float("0.5")
 """The default of p. It is told by identity from a 0.5 of the caller, which must not come with keep_prob."""
@@ -79,7 +79,7 @@ class Dropout(Layer):
     ) -> None:
         _validate.check_choice(scaling, "scaling", SCALINGS)
         self._scaling: Scaling = scaling
-        self._units = Units(noise=None if noise_shape is None else _validate.as_noise_entries(noise_shape))
+        self._units = units_of(noise_shape)
         if keep_prob is not None:
             if p is not _P:
                 raise TypeError(
@@ -89,7 +89,7 @@ class Dropout(Layer):
         super().__init__(p, inplace=inplace, recompute=recompute, rng=rng)
 
     def _rule_of(self, p: float) -> Rule:
-        return rule_of(p, self._scaling, self._units)
+        return rule_of(p, self._scaling)._replace(units=self._units)
 
     @property
     def scaling(self) -> Scaling:
