@@ -14,7 +14,7 @@ def beyond_arrays(n: int, recompute: bool) -> tuple[float, float, float]:
     """Return bits per element for n elements: held between forward and backward, and two peaks.
 
     The first peak is that of Python's allocators, including NumPy's arrays (tracemalloc). The second is that
-    of the resident set, which includes the engine and its threads. It is NaN if the system does not report it.
+    of the resident set, including the engine and its threads. It is NaN if the system does not report it.
     """
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         held, peak, resident = pool.apply(_measure, (n, recompute))

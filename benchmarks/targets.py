@@ -13,8 +13,8 @@ from competitors.copying import copy, non_temporal_copy
 from timing import Array, Step, Timing, alternate, buffers
 
 CACHED, LARGE, HUGE = 2**18, 2**20, 2**26
-# If np.copyto takes at most this many non-temporal copies, the C library uses such stores itself. Then a step,
-# too, must take at most this many non-temporal copies.
+# If np.copyto takes at most this many non-temporal copies, the C library uses such stores itself. Then a
+# step, too, must take at most this many non-temporal copies.
 _NON_TEMPORAL_ALREADY = 1.1
 
 

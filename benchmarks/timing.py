@@ -55,7 +55,7 @@ class Timing:
 
 
 def buffers(n: int, dtype: DTypeLike = np.float32) -> list[tuple[Array, Array]]:
-    """Return pairs of input and output of n elements: the same memory at several offsets, inputs in [1, 2)."""
+    """Return pairs of input in [1, 2) and output, of n elements: the same memory at several offsets."""
     dtype = np.dtype(dtype)
     source, target = (_pages(n * dtype.itemsize + _PAGE).view(dtype) for _ in range(2))
     source[:] = np.random.default_rng(0).random(source.size, dtype=np.float32) * 0.99 + 1.0

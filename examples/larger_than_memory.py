@@ -2,8 +2,8 @@
 
 Two worker processes share the work, each with a memory limit. Neither the whole array nor the whole mask ever
 exists: a worker creates a chunk, drops elements, sums the results and frees the chunk. The bits of a chunk
-come from the mask's key and the chunk's place. Finally some rows are computed again without dask, to show that
-the result equals that of one machine.
+come from the mask's key and the chunk's place. Finally some rows are computed again without dask, to show
+that the result equals that of one machine.
 """
 
 import argparse
