@@ -9,11 +9,11 @@ from timing import Array
 
 
 class UnavailableError(Exception):
-    """A competitor cannot run here; the message says why."""
+    """Raised if a competitor cannot run here; the message gives the reason."""
 
 
 class WrongAnswerError(Exception):
-    """A competitor does not compute dropout."""
+    """Raised if a competitor does not compute dropout."""
 
 
 @dataclass(frozen=True)
