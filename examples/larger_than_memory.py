@@ -80,10 +80,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     table = Table(show_header=False)
     table.add_row("array", f"{x.shape[0]:,} x {x.shape[1]:,} float32: {x.nbytes / MIB:,.0f} MiB")
     table.add_row("memory limit of all workers", f"{options.workers * options.memory_limit:,} MiB")
-    table.add_row("peak memory of each worker", ", ".join(f"{peak / MIB:,.0f} MiB" for peak in peaks))
+    table.add_row("most that each worker held", ", ".join(f"{peak / MIB:,.0f} MiB" for peak in peaks))
     table.add_row("mean before and after dropout", f"{mean:.5f}, {dropped_mean:.5f}")
-    table.add_row("share of dropped gradients", f"{dropped_share:.5f}")
-    table.add_row("rows equal those of one machine", "yes" if np.array_equal(alone, some_y) else "NO")
+    table.add_row("share of gradients dropped", f"{dropped_share:.5f}")
+    table.add_row("rows as on one machine", "yes" if np.array_equal(alone, some_y) else "NO")
     Console().print(table)
 
 
