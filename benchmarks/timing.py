@@ -101,7 +101,7 @@ def alternate(
     while len(samples) < len(places) or time.perf_counter() < end:
         number = len(samples)
         sides, sample = places[number % len(places)], {}
-        # In both orders by turns, so that a drift of the machine favours no side.
+        # Alternate the order, so that a drift of the machine favours no side.
         for name in names if number // len(places) % 2 == 0 else reversed(names):
             if settle:
                 time.sleep(settle)

@@ -143,7 +143,7 @@ def measure(network: Network, builds: int, rounds: int) -> Result:
     for _ in range(builds):
         trainers = {side: Trainer(model, x) for side, model in variants(network).items()}
         for number in range(-WARM_UP, rounds):
-            # In both orders by turns, so that a drift of the machine favours no side.
+            # Alternate the order, so that a drift of the machine favours no side.
             for side in SIDES if number % 2 else reversed(SIDES):
                 seconds = trainers[side].step()
                 if number >= 0:
