@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from bitdrop import _core
 from hypothesis import settings
-from support import DTYPES
+
+from tests.helpers.support import DTYPES
 
 # The same examples in each run: a failure is there for everybody, and the time is known.
 settings.register_profile("bitdrop", deadline=None, derandomize=True, database=None)

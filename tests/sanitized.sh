@@ -2,7 +2,7 @@
 # The Python tests with the engine under AddressSanitizer and UndefinedBehaviorSanitizer:
 #     tests/sanitized.sh [directory for the build [pytest arguments...]]
 # The interpreter is not instrumented, so the sanitizer is preloaded, and leaks, which are its own, are not reported.
-# What measures or limits memory cannot run so, and is marked `without_asan`: tests/test_memory.py but for Python's own
+# What measures or limits memory cannot run so, and is marked `without_asan`: tests/engine/test_memory.py but for Python's own
 # memory, and the example with workers that may hold 512 MiB. PyTorch is not installed, so its tests are skipped.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -1,0 +1,311 @@
+"""bitdrop.Dropout: modes, its place in the stream of masks, and how it is saved and restored."""
+
+import copy
+import inspect
+import json
+import pickle
+import threading
+from typing import Any
+
+import bitdrop
+import numpy as np
+import pytest
+
+from tests.helpers import oracle
+from tests.helpers.support import Array, assert_identical, normal
+
+X = normal(np.dtype(np.float32), (13, 17))
+
+
+def mask_of(layer: bitdrop.Dropout) -> bitdrop.Mask:
+    assert layer.mask is not None
+    return layer.mask
+
+
+def outputs(layer: bitdrop.Dropout, calls: int) -> Array:
+    return np.stack([layer(X) for _ in range(calls)])
+
+
+def test_training_drops_and_backward_passes_where_the_signal_passed(dtype: np.dtype[Any]) -> None:
+    layer = bitdrop.Dropout(p=0.4, rng=0)
+    x, dy = normal(dtype, (30, 40)), normal(dtype, (30, 40), seed=1)
+    y = layer(x)
+    keep = oracle.kept(tuple(layer.state["key"]), 0, 0.4, 0, x.size).reshape(x.shape)
+    assert_identical(y, oracle.applied(x, keep, 1 / (1 - 0.4)))
+    assert_identical(layer.backward(dy), oracle.applied(dy, keep, 1 / (1 - 0.4)))
+    assert_identical(layer.backward(dy), oracle.applied(dy, keep, 1 / (1 - 0.4)))  # as often as wanted
+
+
+def test_layer_trains_at_first_and_p_is_a_half() -> None:
+    layer = bitdrop.Dropout()
+    assert layer.training
+    assert layer.p == 0.5
+    assert layer.mask is None
+
+
+def test_modes_return_the_layer() -> None:
+    layer = bitdrop.Dropout()
+    assert layer.eval() is layer
+    assert layer.training is False
+    assert layer.train() is layer
+    assert layer.training is True
+    assert layer.train(False) is layer
+    assert layer.training is False
+
+
+def test_evaluation_returns_x_itself_and_the_gradient_as_it_is() -> None:
+    layer = bitdrop.Dropout(rng=0).eval()
+    assert layer(X) is X
+    assert mask_of(layer) == bitdrop.Mask(X.shape, 0.0, key=(0, 0), scale=1.0)
+    assert_identical(layer.backward(X), X)
+
+
+def test_vanilla_layer_scales_at_evaluation_only() -> None:
+    layer = bitdrop.Dropout(0.3, scaling="vanilla", rng=0)
+    y = layer(X)
+    keep = np.asarray(layer.mask)
+    assert_identical(y, oracle.applied(X, keep, 1.0))
+    assert_identical(layer.backward(X), y)
+    everything = np.ones(X.shape, bool)
+    assert_identical(layer.eval()(X), oracle.applied(X, everything, 1 - 0.3))
+    assert_identical(layer.backward(X), oracle.applied(X, everything, 1 - 0.3))
+
+
+def test_training_argument_overrides_the_mode_for_one_call() -> None:
+    layer = bitdrop.Dropout(rng=0)
+    assert layer(X, False) is X
+    assert layer.forward(X, training=False) is X
+    assert layer.training
+    layer.eval()
+    assert (layer(X, True) == 0).any()
+    assert (layer.forward(X, True) == 0).any()
+    assert not layer.training
+    assert layer(X) is X
+
+
+def test_out_is_written_and_returned() -> None:
+    layer, other = bitdrop.Dropout(rng=0), bitdrop.Dropout(rng=0)
+    out = np.empty_like(X)
+    assert layer(X, out=out) is out
+    assert_identical(out, other(X))
+    assert layer.backward(X, out=out) is out
+    assert_identical(out, other.backward(X))
+    assert layer.forward(X, False, out=out) is out
+    assert_identical(out, X)
+
+
+def test_keep_prob_is_1_minus_p_in_double() -> None:
+    assert bitdrop.Dropout(keep_prob=0.9).p == 1 - 0.9 != 0.1
+    assert bitdrop.Dropout(keep_prob=0).p == 1.0
+    assert bitdrop.Dropout(keep_prob=np.float64(1)).p == 0.0
+
+
+@pytest.mark.parametrize("p", [0.5, 0.1])
+def test_p_and_keep_prob_exclude_each_other(p: float) -> None:
+    with pytest.raises(TypeError, match="p and keep_prob exclude each other"):
+        bitdrop.Dropout(p, keep_prob=0.5)
+
+
+def test_all_but_p_and_x_are_given_by_name() -> None:
+    expected: list[tuple[Any, list[str], set[str]]] = [
+        (bitdrop.Dropout, ["p"], {"keep_prob", "scaling", "inplace", "recompute", "rng"}),
+        (bitdrop.dropout, ["x", "p"], {"training", "scaling", "rng", "out"}),
+        (bitdrop.Mask, ["shape", "p"], {"key", "stream", "scale"}),
+    ]
+    for function, by_place, by_name in expected:
+        parameters = inspect.signature(function).parameters.values()
+        assert [each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD] == by_place
+        assert {each.name for each in parameters if each.kind is each.KEYWORD_ONLY} >= by_name
+    assert float(inspect.signature(bitdrop.Dropout).parameters["p"].default) == 0.5
+
+
+def test_inplace_layer_writes_into_x_in_forward_alone() -> None:
+    layer, other = bitdrop.Dropout(0.4, inplace=True, rng=0), bitdrop.Dropout(0.4, rng=0)
+    x, dy = X.copy(), X.copy()
+    expected = other(x)
+    assert layer(x) is x
+    assert_identical(x, expected)
+    assert_identical(layer.backward(dy), other.backward(dy))
+    assert_identical(dy, X)
+    layer.eval()
+    assert layer(x) is x
+    assert_identical(x, expected)
+
+
+def test_inplace_vanilla_layer_scales_x_at_evaluation() -> None:
+    x = X.copy()
+    y = bitdrop.Dropout(0.25, inplace=True, scaling="vanilla").eval()(x)
+    assert y is x
+    assert_identical(x, X * np.float32(0.75))
+
+
+def test_recompute_holds_no_bits_and_changes_nothing() -> None:
+    stored, recomputed = bitdrop.Dropout(0.1, rng=3), bitdrop.Dropout(0.1, rng=3, recompute=True)
+    for shape in [(5,), (100, 1000), ()]:
+        x = normal(np.dtype(np.float64), shape)
+        assert_identical(np.asarray(stored(x)), np.asarray(recomputed(x)))
+        assert_identical(stored.backward(x), recomputed.backward(x))
+        assert mask_of(stored) == mask_of(recomputed)
+        assert mask_of(stored).nbytes == (x.size + 7) // 8
+        assert mask_of(recomputed).nbytes == 0
+
+
+def test_each_training_forward_takes_the_next_stream_number() -> None:
+    layer = bitdrop.Dropout(0.3, rng=0)
+    key = tuple(layer.state["key"])
+    for stream in range(5):
+        layer(X)
+        assert mask_of(layer) == bitdrop.Mask(X.shape, 0.3, key=key, stream=stream)
+    assert layer.state["position"] == 5
+
+
+def test_evaluation_takes_no_stream_number() -> None:
+    layer = bitdrop.Dropout(0.3, rng=0)
+    layer(X, False)
+    layer.eval()(X)
+    assert layer.state["position"] == 0
+
+
+def test_p_0_takes_a_stream_number_so_that_other_masks_stay() -> None:
+    layer, other = bitdrop.Dropout(0.3, rng=0), bitdrop.Dropout(0.3, rng=0)
+    layer.p = 0
+    assert_identical(layer(X), X)
+    layer.p = 0.3
+    other(X)
+    assert_identical(layer(X), other(X))
+    assert layer.state == other.state
+
+
+def test_p_may_be_changed_and_earlier_masks_keep_theirs() -> None:
+    layer = bitdrop.Dropout(0.3, rng=0)
+    y = layer(X)
+    layer.p = 0.9
+    assert layer.p == 0.9
+    assert mask_of(layer).p == 0.3
+    assert_identical(layer.backward(X), y)
+    layer(X)
+    assert (mask_of(layer).p, mask_of(layer).scale) == (0.9, 1 / (1 - 0.9))
+
+
+def test_masks_of_earlier_calls_go_back_each_their_own_way() -> None:
+    layer = bitdrop.Dropout(rng=0)
+    passes = [(layer(X), mask_of(layer)) for _ in range(4)]
+    for y, mask in passes:
+        assert_identical(mask.backward(X), y)
+
+
+def test_backward_before_forward_is_an_error() -> None:
+    with pytest.raises(RuntimeError, match=r"backward needs .* forward pass.*\.$"):
+        bitdrop.Dropout().backward(X)
+
+
+def test_state_resumes_a_run_bit_for_bit_also_through_json() -> None:
+    layer = bitdrop.Dropout(0.3, rng=0)
+    outputs(layer, 3)
+    saved = json.loads(json.dumps(layer.state))
+    assert set(saved) == {"format", "key", "position"}
+    assert (saved["format"], saved["position"]) == (1, 3)
+    assert all(type(word) is int for word in saved["key"])
+    expected = outputs(layer, 3)
+    other = bitdrop.Dropout(0.3)
+    other.state = saved
+    assert other.state == saved
+    assert_identical(outputs(other, 3), expected)
+
+
+def test_state_is_a_copy() -> None:
+    layer = bitdrop.Dropout(rng=0)
+    state = layer.state
+    layer.state["key"][0] = 5
+    layer.state["position"] = 7
+    assert layer.state == state
+
+
+@pytest.mark.parametrize(
+    "duplicate", [lambda layer: pickle.loads(pickle.dumps(layer)), copy.copy, copy.deepcopy]
+)
+@pytest.mark.parametrize("rng", [None, 0])
+def test_copied_layer_goes_on_identically(duplicate: Any, rng: int | None) -> None:
+    layer = bitdrop.Dropout(0.3, scaling="vanilla", recompute=True, rng=rng)
+    outputs(layer, 3)
+    layer.eval()
+    other = duplicate(layer)
+    assert (other.p, other.training, other.state) == (0.3, False, layer.state)
+    assert repr(other) == repr(layer)
+    assert other.mask == layer.mask
+    assert_identical(other(X), layer(X))
+    layer.train()
+    other.train()
+    assert_identical(outputs(other, 3), outputs(layer, 3))
+    assert_identical(other.backward(X), layer.backward(X))
+    layer(X)
+    assert other.state != layer.state  # they share nothing
+
+
+def test_pickled_layer_of_another_format_is_refused() -> None:
+    state = bitdrop.Dropout(rng=0).__getstate__()
+    assert state["_format"] == bitdrop.MASK_FORMAT
+    state["_format"] = 99
+    with pytest.raises(ValueError, match="format 99"):
+        bitdrop.Dropout.__new__(bitdrop.Dropout).__setstate__(state)
+
+
+def test_stream_numbers_end_with_an_error() -> None:
+    layer = bitdrop.Dropout(rng=0)
+    layer.state = layer.state | {"position": 2**64 - 1}
+    layer(X)
+    assert mask_of(layer).stream == 2**64 - 1
+    restored = bitdrop.Dropout(rng=1)
+    restored.state = layer.state  # a layer that is used up can be restored too
+    assert restored.state == layer.state
+    used_up = layer.state
+    with pytest.raises(RuntimeError, match="all 2\\*\\*64 stream numbers"):
+        layer(X)
+    assert layer.state == used_up
+
+
+def test_layers_of_the_same_seed_make_the_same_masks_and_unseeded_ones_do_not() -> None:
+    assert_identical(outputs(bitdrop.Dropout(rng=5), 3), outputs(bitdrop.Dropout(rng=5), 3))
+    assert len({tuple(bitdrop.Dropout().state["key"]) for _ in range(50)}) == 50
+
+
+def test_layers_that_share_a_generator_have_their_own_keys() -> None:
+    rng = np.random.default_rng(0)
+    assert bitdrop.Dropout(rng=rng).state["key"] != bitdrop.Dropout(rng=rng).state["key"]
+
+
+def test_threads_that_share_a_layer_use_no_stream_number_twice() -> None:
+    layer = bitdrop.Dropout(rng=0)
+    x = np.ones(3, np.float32)
+    threads, calls = 8, 300
+    taken: list[list[bool]] = [[] for _ in range(threads)]
+    start = threading.Barrier(threads)
+
+    def work(own: list[bool]) -> None:
+        start.wait()
+        for _ in range(calls):
+            layer(x)
+            own.append(True)
+
+    workers = [threading.Thread(target=work, args=(own,)) for own in taken]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert sum(map(len, taken)) == threads * calls
+    assert layer.state["position"] == threads * calls
+
+
+def test_repr_says_how_the_layer_was_made() -> None:
+    layer = bitdrop.Dropout(0.25, scaling="vanilla", inplace=True, recompute=True, rng=0)
+    assert repr(layer) == "Dropout(p=0.25, scaling='vanilla', inplace=True, recompute=True)"
+
+
+def test_layer_can_be_subclassed() -> None:
+    class Noisy(bitdrop.Dropout):
+        def forward(self, x: Any, training: bool | None = None, **options: Any) -> Array:
+            return super().forward(x, True, **options)
+
+    layer = Noisy(0.3, rng=0).eval()
+    assert_identical(layer(X), bitdrop.Dropout(0.3, rng=0)(X))
+    assert repr(layer).startswith("Noisy(")

@@ -1,0 +1,324 @@
+"""Layers that drop channels and samples, or keep moments: what they drop, and what they leave."""
+
+import copy
+import json
+import pickle
+from decimal import Decimal, localcontext
+from typing import Any
+
+import bitdrop
+import numpy as np
+import pytest
+from bitdrop import _core
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.helpers import oracle
+from tests.helpers.cuts import NoiseShape, kept
+from tests.helpers.strategies import PROBABILITIES, SEEDS, views
+from tests.helpers.support import DTYPES, Array, assert_identical, normal
+
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+SATURATION = -1.7580993408473766  # lim SELU(x) for x -> -infinity
+
+Case = tuple[Any, tuple[int, ...], NoiseShape]
+CASES: list[Case] = [
+    (bitdrop.Dropout1d, (6, 5, 9), (None, None, 1)),
+    (bitdrop.Dropout1d, (40, 9), (None, 1)),
+    (bitdrop.Dropout2d, (6, 5, 4, 3), (None, None, 1, 1)),
+    (bitdrop.Dropout2d, (30, 10, 11), (None, 1, 1)),
+    (bitdrop.Dropout3d, (6, 5, 4, 3, 2), (None, None, 1, 1, 1)),
+    (bitdrop.Dropout3d, (30, 4, 5, 6), (None, 1, 1, 1)),
+    (bitdrop.DropPath, (40,), (None,)),
+    (bitdrop.DropPath, (40, 7), (None, 1)),
+    (bitdrop.DropPath, (40, 3, 5, 6), (None, 1, 1, 1)),
+    (bitdrop.AlphaDropout, (40,), (None,)),
+    (bitdrop.AlphaDropout, (6, 5, 9), (None, None, None)),
+    (bitdrop.FeatureAlphaDropout, (6, 7), (None, None)),
+    (bitdrop.FeatureAlphaDropout, (6, 5, 4, 3), (None, None, 1, 1)),
+    (bitdrop.FeatureAlphaDropout, (6, 5, 4, 3, 2), (None, None, 1, 1, 1)),
+]
+KINDS = {kind: (shape, noise_shape) for kind, shape, noise_shape in CASES}
+for_all_cases = pytest.mark.parametrize(("kind", "shape", "noise_shape"), CASES)
+for_all_kinds = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+
+
+def input_for(kind: Any, dtype: np.dtype[Any] = FLOAT32, seed: int = 0) -> Array:
+    return normal(dtype, KINDS[kind][0], seed)
+
+
+def mask_of(layer: Any) -> bitdrop.Mask:
+    mask = layer.mask
+    assert isinstance(mask, bitdrop.Mask)
+    return mask
+
+
+def numbers(kind: Any, p: float) -> tuple[float, float, float]:
+    """Return a, b and what dropped units become, from the formulas of the papers, with digits to spare."""
+    if not issubclass(kind, bitdrop.AlphaDropout):
+        return (1 / (1 - p) if p < 1 else 0.0), 0.0, 0.0
+    if p in (0, 1):
+        return 1.0 - p, 0.0, 0.0
+    with localcontext(prec=400):
+        q, saturation = 1 - Decimal(p), Decimal(SATURATION)
+        a = 1 / (q + saturation**2 * q * (1 - q)).sqrt()
+        b = -a * (1 - q) * saturation
+        return float(a), float(b), float(a * saturation + b)
+
+
+def affine(x: Array, keep: Array, a: float, b: float, dropped: float) -> Array:
+    """Return kept ? a * x + b : dropped in x's dtype, to within its rounding."""
+    return np.where(keep, a * x.astype(np.float64) + b, dropped)
+
+
+@for_all_cases
+def test_layer_drops_what_its_name_says(
+    kind: Any, shape: tuple[int, ...], noise_shape: NoiseShape, dtype: np.dtype[Any]
+) -> None:
+    layer = kind(0.4, rng=0)
+    x, dy = normal(dtype, shape), normal(dtype, shape, seed=1)
+    y = layer(x)
+    keep = kept(bitdrop.Mask(shape, 0.4, key=tuple(layer.state["key"])), noise_shape)
+    a, b, dropped = numbers(kind, 0.4)
+    epsilon = 2.0**-8 if dtype.name == "bfloat16" else float(np.finfo(dtype).eps)
+    np.testing.assert_allclose(
+        y.astype(FLOAT64), affine(x, keep, a, b, dropped), rtol=epsilon, atol=4 * epsilon
+    )
+    assert np.unique(y[~keep]).size == 1
+    assert_identical(layer.backward(dy), oracle.applied(dy, keep, mask_of(layer).scale))
+    assert mask_of(layer).scale == pytest.approx(a, rel=1e-15)
+    assert 0 < keep.sum() < keep.size
+
+
+@pytest.mark.usefixtures("settings_restored")
+@for_all_cases
+def test_every_instruction_set_gives_the_same(
+    kind: Any, shape: tuple[int, ...], noise_shape: NoiseShape, isa: str, dtype: np.dtype[Any]
+) -> None:
+    large = (*shape[:-1], 211)
+    x = normal(dtype, large)
+    for p in (0.0, 0.3, 1.0):
+        _core.set_isa("scalar")
+        expected = kind(p, rng=0)(x)
+        _core.set_isa(isa)
+        assert_identical(kind(p, rng=0)(x), expected)
+        assert_identical(kind(p, rng=0)(x.copy(), out=np.empty_like(x)), expected)
+
+
+@settings(max_examples=150)
+@given(st.data(), st.sampled_from([*KINDS]), st.sampled_from(DTYPES), PROBABILITIES, SEEDS)
+def test_layout_of_input_and_output_does_not_matter(
+    data: st.DataObject, kind: Any, dtype: np.dtype[Any], p: float, seed: int
+) -> None:
+    shape = tuple(data.draw(st.integers(0, 2 * length)) for length in KINDS[kind][0])
+    x, out = data.draw(views(shape, dtype)), data.draw(views(shape, dtype, writable=True))
+    plain = np.ascontiguousarray(x)
+    with np.errstate(all="ignore"):
+        expected = kind(p, rng=seed)(plain)
+        layer = kind(p, rng=seed)
+        assert_identical(layer(x, out=out), expected)
+        assert_identical(layer.backward(x), mask_of(layer).backward(plain))
+
+
+@for_all_kinds
+def test_inference_returns_x_itself(kind: Any) -> None:
+    layer, x = kind(0.5, rng=0).eval(), input_for(kind)
+    assert layer(x) is x
+    assert_identical(layer.backward(x), x)
+    assert layer.state["position"] == 0
+    assert layer.train()(x) is not x
+
+
+@for_all_kinds
+def test_p_0_keeps_every_bit_in_training(kind: Any, dtype: np.dtype[Any]) -> None:
+    x = input_for(kind, dtype)
+    x[0] = -0.0
+    x[1] = np.inf
+    layer = kind(0.0, rng=0)
+    y = layer(x)
+    assert y is not x
+    assert_identical(y, x)
+    assert_identical(layer.backward(x), x)
+    assert layer.state["position"] == 1
+
+
+@for_all_kinds
+def test_p_1_makes_everything_zero(kind: Any, dtype: np.dtype[Any]) -> None:
+    x = input_for(kind, dtype)
+    x[0] = np.nan
+    layer = kind(1.0, rng=0)
+    assert_identical(layer(x), np.zeros_like(x))  # +0.0
+    assert_identical(layer.backward(x), np.zeros_like(x))
+
+
+@for_all_kinds
+def test_out_inplace_and_recompute_change_nothing_else(kind: Any, dtype: np.dtype[Any]) -> None:
+    x = input_for(kind, dtype)
+    plain = kind(0.4, rng=0)
+    expected = plain(x)
+    gradient = plain.backward(x)
+    out, written = np.empty_like(x), x.copy()
+    with_out, inplace, recompute = (
+        kind(0.4, rng=0),
+        kind(0.4, inplace=True, rng=0),
+        kind(0.4, recompute=True, rng=0),
+    )
+    assert with_out(x, out=out) is out
+    assert inplace(written) is written
+    for result in (out, written, recompute(x)):
+        assert_identical(result, expected)
+    for layer in (with_out, inplace, recompute):
+        assert_identical(layer.backward(x), gradient)
+    assert mask_of(recompute).nbytes == 0 < mask_of(plain).nbytes
+    with pytest.raises(TypeError, match="out must not be given"):
+        inplace(x, out=out)
+
+
+@for_all_kinds
+@pytest.mark.parametrize("duplicate", [lambda layer: pickle.loads(pickle.dumps(layer)), copy.deepcopy])
+def test_copied_layer_goes_on_identically(kind: Any, duplicate: Any) -> None:
+    layer, x = kind(0.3, recompute=True, rng=None), input_for(kind)
+    layer(x)
+    other = duplicate(layer)
+    assert repr(other) == repr(layer)
+    assert_identical(other.backward(x), layer.backward(x))
+    for _ in range(2):
+        assert_identical(other(x), layer(x))
+    restored = kind(0.3)
+    restored.state = json.loads(json.dumps(layer.state))
+    assert_identical(restored(x), layer(x))
+
+
+@for_all_kinds
+def test_each_training_forward_drops_anew(kind: Any) -> None:
+    layer, x = kind(0.5, rng=0), input_for(kind)
+    first, second = layer(x), layer(x)
+    assert (first != second).any()
+    assert mask_of(layer).stream == 1
+    assert_identical(kind(0.5, rng=0)(x), first)
+
+
+@for_all_kinds
+def test_p_may_be_changed(kind: Any) -> None:
+    layer, changed, x = kind(0.3, rng=0), kind(0.8, rng=0), input_for(kind)
+    changed.p = 0.3
+    assert_identical(changed(x), layer(x))
+    with pytest.raises(ValueError, match=r"p must be in \[0, 1\]"):
+        layer.p = 1.5
+    with pytest.raises(TypeError, match="p must be a number"):
+        kind("0.5")
+
+
+@for_all_kinds
+def test_repr_makes_the_layer(kind: Any) -> None:
+    layer = kind(0.25, inplace=True, recompute=True, rng=0)
+    again = eval(repr(layer), vars(bitdrop))
+    assert type(again) is kind
+    assert repr(again) == repr(layer)
+    assert again.p == 0.25
+
+
+def test_p_is_a_half_but_for_drop_path() -> None:
+    assert {kind.__name__: kind().p for kind in KINDS} == {
+        kind.__name__: 0.0 if kind is bitdrop.DropPath else 0.5 for kind in KINDS
+    }
+
+
+WRONG_AXES: list[tuple[Any, tuple[int, ...], str]] = [
+    (bitdrop.Dropout1d, (), r"\(N, C, L\) or \(C, L\), but got \(\)"),
+    (bitdrop.Dropout1d, (4,), r"\(N, C, L\) or \(C, L\), but got \(4,\)"),
+    (bitdrop.Dropout1d, (2, 3, 4, 5), r"\(N, C, L\) or \(C, L\), but got \(2, 3, 4, 5\)"),
+    (bitdrop.Dropout2d, (2, 3), r"\(N, C, H, W\) or \(C, H, W\), but got \(2, 3\)"),
+    (bitdrop.Dropout2d, (2, 3, 4, 5, 6), r"\(N, C, H, W\) or \(C, H, W\)"),
+    (bitdrop.Dropout3d, (2, 3, 4), r"\(N, C, D, H, W\) or \(C, D, H, W\)"),
+    (bitdrop.Dropout3d, (1, 2, 3, 4, 5, 6), r"\(N, C, D, H, W\) or \(C, D, H, W\)"),
+    (bitdrop.DropPath, (), r"\(N, \.\.\.\), but it has no axes"),
+    (bitdrop.FeatureAlphaDropout, (), r"\(N, C, \.\.\.\), but its shape is \(\)"),
+    (bitdrop.FeatureAlphaDropout, (4,), r"\(N, C, \.\.\.\), but its shape is \(4,\)"),
+]
+
+
+@pytest.mark.parametrize(("kind", "shape", "message"), WRONG_AXES)
+@pytest.mark.parametrize("training", [True, False])
+def test_wrong_number_of_axes_is_an_error_that_takes_no_number(
+    kind: Any, shape: tuple[int, ...], message: str, training: bool
+) -> None:
+    layer = kind(0.5, rng=0)
+    with pytest.raises(RuntimeError, match=rf"{kind.__name__} needs x of shape {message}"):
+        layer(np.ones(shape), training)
+    assert layer.state["position"] == 0
+    assert layer.mask is None
+
+
+@for_all_kinds
+@pytest.mark.parametrize("bad", [np.ones((2, 3, 4, 5), int), [["a"]], None, [[1.0], [1.0, 2.0]]], ids=str)
+def test_what_is_no_array_of_numbers_is_a_type_error(kind: Any, bad: Any) -> None:
+    layer = kind(0.5, rng=0)
+    with pytest.raises(TypeError, match="x must be"):
+        layer(bad)
+    assert layer.state["position"] == 0
+
+
+def test_lists_are_arrays_too() -> None:
+    x = [[1.0, 2.0], [3.0, 4.0]]
+    assert_identical(bitdrop.Dropout1d(0.5, rng=0)(x), bitdrop.Dropout1d(0.5, rng=0)(np.array(x)))
+
+
+def test_drop_path_without_scaling_leaves_kept_samples_as_they_are() -> None:
+    layer, x = bitdrop.DropPath(0.4, scale_by_keep=False, rng=0), input_for(bitdrop.DropPath)
+    y = layer(x)
+    keep = np.asarray(layer.mask)
+    assert_identical(y, oracle.applied(x, keep, 1.0))
+    assert_identical(layer.backward(x), y)
+    assert layer.eval()(x) is x
+    assert "scale_by_keep=False" in repr(layer)
+    layer.p = 0.9
+    layer.train()(x)
+    assert mask_of(layer).scale == 1.0
+    with pytest.raises(TypeError, match="scale_by_keep must be True or False"):
+        bitdrop.DropPath(scale_by_keep=1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", [bitdrop.AlphaDropout, bitdrop.FeatureAlphaDropout])
+@pytest.mark.parametrize("p", [0.01, 0.1, 0.3, 0.5, 0.8, 0.95])
+def test_mean_and_deviation_stay(kind: Any, p: float, dtype: np.dtype[Any]) -> None:
+    """Of 2^20 draws, so that 1 % is ten standard errors of the mean."""
+    shape = (1024, 1024) if kind is bitdrop.FeatureAlphaDropout else (2**20,)
+    x = np.random.default_rng(5).standard_normal(shape).astype(dtype)
+    y = kind(p, rng=7)(x).astype(np.float64)
+    assert abs(y.mean()) < 0.01
+    assert abs(y.std() - 1) < 0.01
+
+
+@pytest.mark.parametrize("p", [2.0**-70, 1e-300, 5e-324, 1 - 2.0**-53, 0.999999])
+def test_numbers_of_alpha_dropout_are_finite_for_every_p(p: float, dtype: np.dtype[Any]) -> None:
+    layer = bitdrop.AlphaDropout(p, rng=0)
+    x = normal(dtype, 5000)
+    y = layer(x)
+    assert np.isfinite(y.astype(np.float64)[~np.asarray(layer.mask)]).all()
+    if p < 1e-20:
+        np.testing.assert_array_equal(y, x)
+    found = layer._scale, layer._shift, layer._dropped
+    np.testing.assert_allclose(found, numbers(bitdrop.AlphaDropout, p), rtol=1e-15)
+
+
+@settings(max_examples=60)
+@given(st.sampled_from([*KINDS]), st.floats(0, 0.99), SEEDS)
+def test_backward_is_the_derivative_of_forward(kind: Any, p: float, seed: int) -> None:
+    layer = kind(p, rng=seed)
+    x, weights, direction = (input_for(kind, FLOAT64, seed + n) for n in range(3))
+    start = layer.state
+
+    def loss(at: Array) -> float:
+        layer.state = start  # so that the same mask is made
+        return float(np.sum(weights * layer(at)))
+
+    step = 2.0**-10
+    slope = (loss(x + step * direction) - loss(x - step * direction)) / (2 * step)
+    assert slope == pytest.approx(float(np.sum(layer.backward(weights) * direction)), rel=1e-6, abs=1e-6)
+
+
+@for_all_kinds
+def test_layers_share_one_base_class(kind: Any) -> None:
+    bases = set(bitdrop.Dropout.__mro__) & set(kind.__mro__) - {object}
+    assert {base.__name__ for base in bases} == {"Layer"}

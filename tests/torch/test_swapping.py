@@ -1,0 +1,151 @@
+"""bitdrop's dropout in models that were written for torch's."""
+
+from typing import Any
+
+import pytest
+
+from tests.helpers.support import run_python
+
+pytest.importorskip("torch", reason="needs PyTorch: pip install '.[torch]'")
+
+import bitdrop.torch
+import torch
+from bitdrop.torch import functional, patch, replace_dropout
+from torch import nn
+
+from tests.helpers.pytorch_support import MODULES, NAMES, TORCHS_OWN, shape_for
+
+
+@pytest.mark.parametrize(("kind", "name"), [*zip(MODULES, NAMES, strict=True)])
+def test_every_kind_is_replaced_and_keeps_what_it_was(kind: str, name: str) -> None:
+    old = getattr(nn, kind)(0.3, inplace=True)
+    model = nn.Sequential(nn.Identity(), old, nn.Sequential(getattr(nn, kind)(0.1).eval()))
+    calls = []
+    old.register_forward_hook(lambda *_: calls.append("hook"))
+    before, keys = repr(model), list(model.state_dict())
+    assert replace_dropout(model) == 2
+    assert type(model[1]) is getattr(bitdrop.torch, kind)
+    assert repr(model) == before
+    assert list(model.state_dict()) == keys
+    assert (model[1].p, model[1].inplace, model[1].training) == (0.3, True, True)
+    assert not model[2][0].training
+    x = torch.ones(shape_for(name))
+    assert model(x) is x
+    assert calls == ["hook"]
+    assert replace_dropout(model) == 0
+
+
+def test_shared_modules_stay_shared_and_count_once() -> None:
+    shared = nn.Dropout(0.5)
+    model = nn.ModuleDict({"a": shared, "b": nn.Sequential(shared)})
+    model.elsewhere = [shared]  # type: ignore[assignment]
+    assert replace_dropout(model) == 1
+    assert model["a"] is model["b"][0] is model.elsewhere[0] is shared  # type: ignore[index]
+    assert type(shared) is bitdrop.torch.Dropout
+
+
+def test_a_module_itself_and_a_model_without_dropout() -> None:
+    module = nn.Dropout2d(0.5)
+    assert replace_dropout(module) == 1
+    assert type(module) is bitdrop.torch.Dropout2d
+    assert replace_dropout(nn.Linear(2, 2)) == 0
+
+
+def test_subclasses_are_left_alone() -> None:
+    class Other(nn.Dropout):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            return input + 1
+
+    model = nn.Sequential(Other())
+    assert replace_dropout(model) == 0
+    assert type(model[0]) is Other
+
+
+def test_replaced_modules_draw_bitdrops_masks() -> None:
+    x = torch.ones(1000)
+    module = nn.Dropout(0.5)
+    replace_dropout(module)
+    torch.manual_seed(1)
+    y = module(x)
+    torch.manual_seed(1)
+    assert torch.equal(y, functional.dropout(x, 0.5))
+
+
+def test_a_transformer_trains_when_its_dropout_is_replaced() -> None:
+    layer = nn.TransformerEncoderLayer(16, 4, 32, dropout=0.1, batch_first=True)
+    assert replace_dropout(layer) == 3
+    y = layer(torch.randn(2, 5, 16))
+    y.sum().backward()
+    assert all(parameter.grad is not None for parameter in layer.parameters())
+
+
+def test_patched_functions_are_bitdrops_for_a_while() -> None:
+    with patch():
+        for name in NAMES:
+            assert getattr(nn.functional, name) is getattr(functional, name)
+    for name in NAMES:
+        assert getattr(nn.functional, name) is TORCHS_OWN[name]
+
+
+@pytest.mark.parametrize(("kind", "name"), [*zip(MODULES, NAMES, strict=True)])
+def test_torchs_modules_use_what_is_patched(kind: str, name: str) -> None:
+    x, module = torch.ones(shape_for(name)), getattr(nn, kind)(0.5)
+    with patch():
+        torch.manual_seed(1)
+        y = module(x)
+    torch.manual_seed(1)
+    assert torch.equal(y, getattr(functional, name)(x, 0.5, True))
+
+
+def test_patches_end_after_an_exception_and_nest() -> None:
+    with pytest.raises(ZeroDivisionError), patch():
+        raise ZeroDivisionError
+    assert nn.functional.dropout is TORCHS_OWN["dropout"]
+    with patch():
+        with patch():
+            pass
+        assert nn.functional.dropout is functional.dropout
+    assert nn.functional.dropout is TORCHS_OWN["dropout"]
+
+
+def test_a_patch_restores_what_another_patch_had_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    def other(*_: Any) -> None: ...
+
+    monkeypatch.setattr(nn.functional, "dropout", other)
+    with patch():
+        assert nn.functional.dropout is functional.dropout
+    assert nn.functional.dropout is other
+
+
+def test_what_goes_to_torch_ends_there_while_patched() -> None:
+    with patch():
+        assert nn.functional.dropout(torch.ones(3, device="meta"), 0.5).shape == (3,)
+        with pytest.raises(ValueError, match="dropout probability has to be between 0 and 1, but got 2"):
+            nn.functional.dropout(torch.ones(3), 2)
+
+
+def test_which_attention_a_patch_reaches() -> None:
+    """The documentation says: with weights asked for, but not the fused one."""
+    attention = nn.MultiheadAttention(8, 2, dropout=0.5, batch_first=True)
+    x = torch.randn(2, 6, 8)
+    seen = []
+    original = functional.dropout
+    try:
+        functional.dropout = lambda *args, **kwargs: seen.append(1) or original(*args, **kwargs)  # type: ignore
+        with patch():
+            attention(x, x, x, need_weights=False)
+            assert not seen
+            attention(x, x, x, need_weights=True)
+            assert seen
+    finally:
+        functional.dropout = original
+
+
+def test_without_torch_the_import_says_what_to_install() -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "try:\n    import bitdrop.torch\nexcept ImportError as error:\n    print(error)"
+    )
+    assert (
+        run_python("-c", code).stdout.strip() == "bitdrop.torch needs PyTorch: pip install 'bitdrop[torch]'."
+    )
