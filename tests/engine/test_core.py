@@ -1,8 +1,5 @@
 """What `bitdrop._core` takes besides arrays: addresses, and a number of threads for one call."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +8,7 @@ import numpy as np
 import pytest
 from bitdrop import _core
 
-from tests.helpers.support import Array
+from tests.helpers.support import Array, run_python
 
 FLOAT32 = 2
 KEY = (5, 6)
@@ -116,5 +113,5 @@ assert workers() == 3, workers()
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads as Linux shows them")
 def test_a_call_uses_the_threads_that_it_is_given_or_those_of_the_process() -> None:
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, "-c", COUNT_WORKERS], check=True, env=environment)
+    process = run_python("-c", COUNT_WORKERS, OPENBLAS_NUM_THREADS="1")
+    assert process.returncode == 0, process.stderr

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tests.helpers import oracle
 
-COMMAND = [sys.executable, "-m", "bitdrop", "stream"]
+COMMAND = [sys.executable, "-P", "-m", "bitdrop", "stream"]  # -P: not from the current folder
 KEY = (2**64 - 3, 7)
 MORE_THAN_A_CHUNK = 2 * _stream._CHUNK_BYTES + 13
 

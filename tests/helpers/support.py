@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.helpers.paths import ROOT
+
 Array = NDArray[Any]
 
 DTYPES: list[np.dtype[Any]] = [
@@ -65,6 +67,7 @@ def run_python(*arguments: str, **environment: str) -> subprocess.CompletedProce
     variables = {name: value for name, value in os.environ.items() if not name.startswith("BITDROP_")}
     return subprocess.run(
         [sys.executable, *arguments],
+        cwd=ROOT,  # in tests/ the folders would hide the libraries of the same names
         env=variables | environment,
         capture_output=True,
         text=True,

@@ -1,13 +1,13 @@
 """How many threads a call uses, and calls on many threads at once."""
 
 import os
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 
 import pytest
+
+from tests.helpers.support import run_python
 
 pytest.importorskip("torch", reason="needs PyTorch: pip install '.[torch]'")
 
@@ -41,8 +41,8 @@ for torchs, bitdrops, expected in [(1, 4, 1), (3, 1, 1), (2, 4, 2), (4, 3, 3)]:
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads as Linux shows them")
 def test_threads_are_the_smaller_of_torchs_number_and_bitdrops() -> None:
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, "-c", COUNT_WORKERS], check=True, env=environment)
+    process = run_python("-c", COUNT_WORKERS, OPENBLAS_NUM_THREADS="1")
+    assert process.returncode == 0, process.stderr
 
 
 def test_no_two_threads_draw_the_same_key(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,4 +96,5 @@ assert os.waitstatus_to_exitcode(status) == 0, status
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_forked_child_drops_on_threads_of_its_own() -> None:
-    subprocess.run([sys.executable, "-W", "ignore", "-c", FORK], check=True, timeout=120)
+    process = run_python("-W", "ignore", "-c", FORK)
+    assert process.returncode == 0, process.stderr
