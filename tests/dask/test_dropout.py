@@ -40,7 +40,7 @@ def computed(x: Any, scheduler: str = "sync") -> Array:
 
 @settings(max_examples=100)
 @given(st.data(), SHAPES, PROBABILITIES, SEEDS)
-def test_every_chunking_gives_the_values_of_the_whole(
+def test_any_chunking_gives_values_of_whole_array(
     data: st.DataObject, shape: Shape, p: float, seed: int
 ) -> None:
     dtype, noise_shape = data.draw(st.sampled_from(DTYPES)), data.draw(noise_shapes(shape))
@@ -58,13 +58,13 @@ def test_every_chunking_gives_the_values_of_the_whole(
     assert_identical(computed(dx, scheduler), whole_mask.backward(dy))
 
 
-def test_parts_of_the_result_can_be_had_alone() -> None:
+def test_slice_of_result_equals_slice_of_whole_array() -> None:
     y, _ = bitdrop.dask.dropout(chunked(X, (7, 50, 9)), 0.3, rng=0)
     whole, _ = bitdrop.dropout(X, 0.3, rng=0)
     assert_identical(computed(y[11:13, ::2, -1]), whole[11:13, ::2, -1])
 
 
-def test_chunks_of_any_layout() -> None:
+def test_chunks_of_any_layout_give_values_of_whole_array() -> None:
     whole, _ = bitdrop.dropout(X.T, 0.3, rng=0)
     lazy = chunked(X, 17).T[::-1]
     assert_identical(computed(bitdrop.dask.dropout(lazy[::-1], 0.3, rng=0)[0]), whole)
@@ -75,7 +75,7 @@ def test_chunks_of_any_layout() -> None:
     assert_identical(computed(bitdrop.dask.dropout(ones, 0.3, rng=0)[0]), expected)
 
 
-def test_nothing_is_computed_before_it_is_asked_for() -> None:
+def test_building_graph_computes_nothing() -> None:
     def fail(block: Any) -> Any:
         raise AssertionError("computed")
 
@@ -86,7 +86,7 @@ def test_nothing_is_computed_before_it_is_asked_for() -> None:
         computed(y)
 
 
-def test_one_task_for_each_chunk_and_no_bits_in_the_graph() -> None:
+def test_graph_has_one_task_per_chunk_and_no_bits() -> None:
     lazy = da.ones((4096, 4096), chunks=(1024, 512), dtype=np.float32)
     y, mask = bitdrop.dask.dropout(lazy, 0.5, rng=0)
     before, after = dict(lazy.__dask_graph__()), dict(y.__dask_graph__())
@@ -97,7 +97,7 @@ def test_one_task_for_each_chunk_and_no_bits_in_the_graph() -> None:
     assert mask.whole.nbytes == 0
 
 
-def test_key_is_drawn_as_the_graph_is_built() -> None:
+def test_key_is_drawn_when_graph_is_built() -> None:
     rng = np.random.default_rng(0)
     lazy = chunked(X, 25)
     y, mask = bitdrop.dask.dropout(lazy, 0.5, rng=rng)
@@ -110,7 +110,7 @@ def test_key_is_drawn_as_the_graph_is_built() -> None:
     assert len(set(unseeded)) == 3
 
 
-def test_inference_returns_x_itself_or_scales_it() -> None:
+def test_inference_returns_x_itself_or_scales_it_if_vanilla() -> None:
     rng = np.random.default_rng(0)
     before = rng.bit_generator.state
     lazy = chunked(X, 25)
@@ -142,7 +142,7 @@ BAD_INPUTS: dict[str, tuple[Any, type[Exception], str]] = {
 
 
 @pytest.mark.parametrize("bad", BAD_INPUTS)
-def test_bad_input_is_refused_as_the_graph_is_built(bad: str) -> None:
+def test_bad_array_is_refused_when_graph_is_built(bad: str) -> None:
     make, error, message = BAD_INPUTS[bad]
     rng = np.random.default_rng(0)
     before = rng.bit_generator.state
@@ -169,7 +169,9 @@ def test_bad_input_is_refused_as_the_graph_is_built(bad: str) -> None:
     ],
     ids=str,
 )
-def test_bad_arguments_are_refused(arguments: dict[str, Any], error: type[Exception], message: str) -> None:
+def test_bad_argument_is_refused_and_draws_nothing(
+    arguments: dict[str, Any], error: type[Exception], message: str
+) -> None:
     rng = np.random.default_rng(0)
     before = rng.bit_generator.state
     with pytest.raises(error, match=message):
@@ -185,7 +187,7 @@ def test_gradient_of_another_shape_is_refused() -> None:
 
 @pytest.mark.parametrize("noise_shape", [None, (60, 1, 40)])
 @pytest.mark.parametrize("num_threads", [1, 3])
-def test_chunks_use_the_threads_that_they_were_given(
+def test_each_chunk_uses_num_threads(
     num_threads: int, noise_shape: tuple[int, ...] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spies = {name: mock.Mock(wraps=getattr(_core, name)) for name in ("apply", "make_part")}
@@ -199,26 +201,26 @@ def test_chunks_use_the_threads_that_they_were_given(
         assert [call.args[-1] for call in spy.call_args_list] == [num_threads] * 2  # once for each chunk
 
 
-def test_results_of_chunks_are_not_held_for_later() -> None:
+def test_results_of_chunks_are_not_held_in_buffer_pool() -> None:
     y, _ = bitdrop.dask.dropout(da.ones((4096, 1024), chunks=1024, dtype=np.float32), 0.5, rng=0)
     bitdrop.clear_buffers()
     computed(y.sum())
     assert _core.held_buffer_bytes() == 0
 
 
-def test_without_dask_the_error_says_what_to_install() -> None:
+def test_import_without_dask_says_how_to_install_it() -> None:
     code = "import sys; sys.modules['dask'] = None; import bitdrop.dask"
     process = run_python("-c", code)
     assert process.returncode != 0
     assert "ImportError: bitdrop.dask needs dask: pip install 'bitdrop[dask]'." in process.stderr
 
 
-def test_bitdrop_itself_does_not_import_dask() -> None:
+def test_import_of_bitdrop_does_not_import_dask() -> None:
     process = run_python("-c", "import sys, bitdrop; sys.exit('dask' in sys.modules)")
     assert process.returncode == 0
 
 
-def test_cluster_that_loses_a_worker_gives_the_values_of_one_machine(tmp_path: Path) -> None:
+def test_cluster_that_loses_worker_gives_values_of_one_machine(tmp_path: Path) -> None:
     died = tmp_path / "died"
 
     def kill_its_worker_once(block: Any, block_info: Any = None) -> Any:

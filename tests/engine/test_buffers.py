@@ -30,7 +30,7 @@ def address(x: Array) -> int:
     return int(x.ctypes.data)
 
 
-def test_memory_of_a_dead_result_serves_the_next() -> None:
+def test_memory_of_dead_result_is_reused() -> None:
     y, _ = bitdrop.dropout(X, rng=0)
     first = address(y)
     del y
@@ -39,7 +39,7 @@ def test_memory_of_a_dead_result_serves_the_next() -> None:
     assert address(y) == first
 
 
-def test_memory_is_not_used_again_while_a_view_lives() -> None:
+def test_memory_of_result_with_living_view_is_not_reused() -> None:
     mask = bitdrop.Mask(X.shape, 0.5, key=(1, 2))
     y = mask.apply(X)
     part, expected = y[5:9, ::3], y[5:9, ::3].copy()
@@ -49,14 +49,14 @@ def test_memory_is_not_used_again_while_a_view_lives() -> None:
     assert_identical(part, expected)
 
 
-def test_results_that_live_have_memory_of_their_own() -> None:
+def test_living_results_do_not_share_memory() -> None:
     ys = [bitdrop.dropout(X, rng=n)[0] for n in range(5)]
     assert len({address(y) for y in ys}) == 5
     for n, y in enumerate(ys):
         assert_identical(y, bitdrop.dropout(X, rng=n, out=np.empty_like(X))[0])
 
 
-def test_results_in_memory_used_before_are_right_in_every_layout(dtype: np.dtype[Any]) -> None:
+def test_results_in_reused_memory_are_right_in_every_layout(dtype: np.dtype[Any]) -> None:
     for n, shape in enumerate([(700, 800), (90, 80, 100), (2**20 + 3,)]):
         x = normal(dtype, shape)
         for view in (x, x.T, np.asfortranarray(x)):
@@ -67,7 +67,7 @@ def test_results_in_memory_used_before_are_right_in_every_layout(dtype: np.dtype
             assert_identical(y, expected)
 
 
-def test_no_more_is_held_than_the_limit() -> None:
+def test_held_memory_stays_within_limit() -> None:
     ys = [bitdrop.dropout(X, rng=n)[0] for n in range(24)]
     ys.clear()
     assert 0 < _core.held_buffer_bytes() <= LIMIT
@@ -75,13 +75,13 @@ def test_no_more_is_held_than_the_limit() -> None:
     assert 0 < _core.held_buffer_bytes() <= 10 * 2**20
 
 
-def test_limit_of_0_turns_reuse_off() -> None:
+def test_limit_of_0_disables_reuse() -> None:
     bitdrop.set_buffer_limit(0)
     bitdrop.dropout(X, rng=0)
     assert _core.held_buffer_bytes() == 0
 
 
-def test_cleared_buffers_are_given_back() -> None:
+def test_clear_buffers_frees_held_memory() -> None:
     bitdrop.dropout(X, rng=0)
     assert _core.held_buffer_bytes() > 0
     bitdrop.clear_buffers()
@@ -97,7 +97,7 @@ def test_large_result_does_not_own_its_memory_and_small_one_does() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_forked_child_uses_what_is_held_without_the_parent_noticing() -> None:
+def test_forked_child_reuses_held_memory_without_changing_parent() -> None:
     process = run_python("-W", "ignore", "-c", FORK)
     assert process.stdout == "{0} True True\n", process.stderr
 
@@ -138,7 +138,7 @@ print(statuses, np.array_equal(living, expected), _core.held_buffer_bytes() > 0)
 """
 
 
-def test_threads_do_not_share_the_memory_of_their_results() -> None:
+def test_results_of_concurrent_threads_do_not_share_memory() -> None:
     wrong: list[int] = []
 
     def work(seed: int) -> None:

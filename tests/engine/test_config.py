@@ -26,7 +26,7 @@ def config() -> dict[str, Any]:
     return facts
 
 
-def test_config_says_what_a_bug_report_should(settings_restored: None) -> None:
+def test_config_has_facts_for_bug_report(settings_restored: None) -> None:
     facts = config()
     assert set(facts) >= FACTS
     assert facts["bitdrop"] == bitdrop.__version__
@@ -38,14 +38,14 @@ def test_config_says_what_a_bug_report_should(settings_restored: None) -> None:
         assert config()["instruction_set"] == isa
 
 
-def test_config_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_config_prints_all_facts(capsys: pytest.CaptureFixture[str]) -> None:
     assert bitdrop.show_config() is None
     printed = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert set(printed) == set(config())
     assert printed["instruction_sets_available"] == ", ".join(_core.isas())
 
 
-def test_module_prints_the_config(
+def test_module_run_as_script_prints_config(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.argv", ["bitdrop"])
@@ -59,13 +59,13 @@ def test_module_prints_the_config(
 
 
 @pytest.mark.parametrize("n", [1, 2, 1024, np.int64(3)])
-def test_number_of_threads_is_set(n: int, settings_restored: None) -> None:
+def test_set_num_threads_changes_number_of_threads(n: int, settings_restored: None) -> None:
     bitdrop.set_num_threads(n)
     assert bitdrop.get_num_threads() == n
     assert config()["threads"] == n
 
 
-def test_threads_are_at_first_the_cpus_or_what_the_environment_says() -> None:
+def test_initial_threads_are_usable_cpus_or_value_in_environment() -> None:
     code = "import bitdrop; print(bitdrop.get_num_threads())"
     assert run_python("-c", code).stdout.strip() == str(_config.usable_cpus())
     assert run_python("-c", code, BITDROP_NUM_THREADS="3").stdout.strip() == "3"
@@ -73,7 +73,7 @@ def test_threads_are_at_first_the_cpus_or_what_the_environment_says() -> None:
 
 
 @pytest.mark.parametrize("threads", ["0", "-1", "1025", "two", "1.5", " ", "9" * 30, "²", "0x2"])
-def test_threads_that_cannot_be_are_an_error_at_import(threads: str) -> None:
+def test_bad_threads_in_environment_fail_import(threads: str) -> None:
     process = run_python("-c", "import bitdrop", BITDROP_NUM_THREADS=threads)
     assert process.returncode == 1
     expected = f"ImportError: BITDROP_NUM_THREADS must be an integer from 1 to 1024, but it is {threads!r}."
@@ -81,7 +81,7 @@ def test_threads_that_cannot_be_are_an_error_at_import(threads: str) -> None:
 
 
 @pytest.mark.parametrize("limit", ["-1", "1e6", "64M", str(2**64)])
-def test_buffer_limit_that_cannot_be_is_an_error_at_import(limit: str) -> None:
+def test_bad_buffer_limit_in_environment_fails_import(limit: str) -> None:
     process = run_python("-c", "import bitdrop", BITDROP_BUFFER_LIMIT=limit)
     assert process.returncode == 1
     error = process.stderr.splitlines()[-1]
@@ -89,14 +89,14 @@ def test_buffer_limit_that_cannot_be_is_an_error_at_import(limit: str) -> None:
     assert error.endswith(f", but it is {limit!r}.")
 
 
-def test_buffer_limit_is_what_the_environment_says() -> None:
+def test_buffer_limit_in_environment_is_used() -> None:
     code = "import bitdrop; print(bitdrop.show_config('dicts')['buffer_limit'])"
     assert run_python("-c", code, BITDROP_BUFFER_LIMIT="12345").stdout.strip() == "12345"
     assert run_python("-c", code, BITDROP_BUFFER_LIMIT="0").stdout.strip() == "0"
 
 
 @pytest.mark.parametrize("isa", ["neon", "avx1024", "AVX2", "scalar "])
-def test_instruction_set_that_cannot_be_is_an_error_at_import_that_lists_those_that_can(isa: str) -> None:
+def test_unknown_isa_in_environment_fails_import(isa: str) -> None:
     if isa in _core.isas():
         pytest.skip("this machine has it")
     process = run_python("-c", "import bitdrop", BITDROP_ISA=isa)
@@ -106,18 +106,18 @@ def test_instruction_set_that_cannot_be_is_an_error_at_import_that_lists_those_t
     assert ", ".join(_core.isas()) in error
 
 
-def test_best_instruction_set_is_used_unless_another_is_forced(isa: str) -> None:
+def test_best_isa_is_used_unless_environment_names_another(isa: str) -> None:
     code = "from bitdrop import _core; print(_core.get_isa())"
     assert run_python("-c", code).stdout.strip() == _core.isas()[0]
     assert run_python("-c", code, BITDROP_ISA="").stdout.strip() == _core.isas()[0]
     assert run_python("-c", code, BITDROP_ISA=isa).stdout.strip() == isa
 
 
-def test_every_machine_has_scalar_and_lists_it_last() -> None:
+def test_scalar_is_last_of_isas() -> None:
     assert _core.isas()[-1] == "scalar"
 
 
-def test_unknown_instruction_set_is_refused_by_the_module() -> None:
+def test_unknown_isa_is_refused_by_core() -> None:
     with pytest.raises(ValueError, match="no such instruction set"):
         _core.set_isa("mmx")
     with pytest.raises(ValueError, match="no such instruction set"):
@@ -135,7 +135,7 @@ CGROUPS: list[tuple[dict[str, str], float]] = [
 
 
 @pytest.mark.parametrize(("files", "cpus"), CGROUPS)
-def test_share_of_the_control_group_is_read(files: dict[str, str], cpus: float, tmp_path: Path) -> None:
+def test_cpu_share_of_control_group_is_read(files: dict[str, str], cpus: float, tmp_path: Path) -> None:
     for name, text in files.items():
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
@@ -158,7 +158,7 @@ def signature_of(function: Any) -> ast.FunctionDef:
     return definition
 
 
-def test_stubs_name_what_the_module_has() -> None:
+def test_stubs_match_core_module() -> None:
     functions, others = {}, set()
     for node in ast.parse((Path(bitdrop.__file__).parent / "_core.pyi").read_text()).body:
         if isinstance(node, ast.FunctionDef):
@@ -180,7 +180,7 @@ def test_package_is_typed() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in bitdrop.__all__ if callable(getattr(bitdrop, name))])
-def test_public_names_are_documented_in_numpy_style(name: str) -> None:
+def test_public_name_has_docstring_in_numpy_style(name: str) -> None:
     public = getattr(bitdrop, name)
     lines = (public.__doc__ or "").splitlines()
     assert lines
@@ -190,5 +190,5 @@ def test_public_names_are_documented_in_numpy_style(name: str) -> None:
 
 
 @pytest.mark.parametrize("public", [bitdrop, bitdrop.dropout, bitdrop.Dropout, bitdrop.Mask])
-def test_main_docstrings_have_an_example(public: Any) -> None:
+def test_docstring_of_main_name_has_example(public: Any) -> None:
     assert any(test.examples for test in doctest.DocTestFinder(recurse=False).find(public, "it"))

@@ -31,7 +31,7 @@ LAYOUTS: dict[str, Callable[[Array], Array]] = {
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_an_address_is_as_good_as_an_array(layout: str) -> None:
+def test_address_shape_and_strides_give_same_result_as_array(layout: str) -> None:
     x = LAYOUTS[layout](np.random.default_rng(1).standard_normal((70, 80), np.float32))
     n = (x.size + 7) // 8
     expected, bits = np.empty_like(x), np.empty(n, np.uint8)
@@ -64,14 +64,14 @@ X = np.zeros((4, 6), np.float32)
     ],
     ids=["two of three", "a stride is missing", "too many axes", "shape", "no address", "None", "dtype"],
 )
-def test_what_describes_no_memory_is_refused(x: Any, error: type[Exception], message: str) -> None:
+def test_invalid_memory_description_is_refused(x: Any, error: type[Exception], message: str) -> None:
     out = np.full_like(X, -1)
     with pytest.raises(error, match=message):
         _core.drop(x, out, None, FLOAT32, *KEY, 0, 0.5, 2.0)
     assert (out == -1).all()
 
 
-def test_memory_that_is_too_small_or_read_only_is_refused() -> None:
+def test_bits_or_out_of_wrong_memory_are_refused() -> None:
     out, bits = np.full_like(X, -1), np.zeros(3, np.uint8)
     with pytest.raises(ValueError, match="adjacent bytes"):
         _core.drop(X, out, bits[:2], FLOAT32, *KEY, 0, 0.5, 2.0)
@@ -112,6 +112,6 @@ assert workers() == 3, workers()
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads as Linux shows them")
-def test_a_call_uses_the_threads_that_it_is_given_or_those_of_the_process() -> None:
+def test_call_uses_its_thread_count_or_that_of_process() -> None:
     process = run_python("-c", COUNT_WORKERS, OPENBLAS_NUM_THREADS="1")
     assert process.returncode == 0, process.stderr

@@ -48,7 +48,7 @@ def tie_drop_probability(threshold: int) -> Fraction:
 
 
 @pytest.mark.parametrize("p", PROBABILITIES)
-def test_an_element_is_dropped_with_probability_t_over_2_to_the_64(isa: str, p: float) -> None:
+def test_element_is_dropped_with_probability_t_over_2_to_64(isa: str, p: float) -> None:
     threshold, levels, has_ties = _core.plan(p)
     keep, undecided = sliced(isa, p, levels)
     dropped = Fraction(int(np.sum(~keep & ~undecided)), 2**levels)
@@ -64,7 +64,7 @@ def test_an_element_is_dropped_with_probability_t_over_2_to_the_64(isa: str, p: 
 
 
 @pytest.mark.parametrize("p", PROBABILITIES)
-def test_the_level_of_the_first_zero_decides(isa: str, p: float) -> None:
+def test_level_of_first_zero_decides_keep_bit(isa: str, p: float) -> None:
     threshold, levels, _ = _core.plan(p)
     keep, undecided = sliced(isa, p, levels)
     for column in range(2**levels):
@@ -78,7 +78,7 @@ def test_the_level_of_the_first_zero_decides(isa: str, p: float) -> None:
             assert keep[column]
 
 
-def test_every_lane_of_the_slicing_is_alone(isa: str) -> None:
+def test_lanes_of_slicing_are_independent(isa: str) -> None:
     p = 0.1
     _, levels, _ = _core.plan(p)
     draws = np.random.default_rng(5).integers(0, 2**64, (levels, LANES), dtype=np.uint64)
@@ -95,7 +95,7 @@ def test_every_lane_of_the_slicing_is_alone(isa: str) -> None:
 @pytest.mark.parametrize(
     "threshold", [1, 2**51, 2**52 - 1, 0x5555555555555555, oracle.threshold(0.1), 2**64 - 1]
 )
-def test_tie_rule_reads_the_level_of_the_hash_s_trailing_ones(threshold: int) -> None:
+def test_tie_rule_reads_level_of_trailing_ones_of_hash(threshold: int) -> None:
     for ones in range(65):
         level = 13 + ones
         keeps = level > 64 or not oracle.level_bit(threshold, level)
@@ -104,7 +104,7 @@ def test_tie_rule_reads_the_level_of_the_hash_s_trailing_ones(threshold: int) ->
 
 
 @pytest.mark.parametrize("threshold", [1, 2**52 - 1, 0x5555555555555555, oracle.threshold(0.3)])
-def test_ties_are_dropped_with_the_probability_that_is_left(threshold: int) -> None:
+def test_ties_are_dropped_with_remaining_probability(threshold: int) -> None:
     assert tie_drop_probability(threshold) == Fraction(threshold % 2**52, 2**52)
 
 
@@ -124,7 +124,7 @@ def test_threshold_is_p_rounded_to_nearest_ties_to_even() -> None:
     assert not wrong
 
 
-def test_levels_are_the_significant_bits_of_the_threshold_up_to_twelve() -> None:
+def test_levels_are_significant_bits_of_threshold_up_to_twelve() -> None:
     for p in many_probabilities():
         threshold, levels, has_ties = _core.plan(p)
         significant = len(f"{threshold:064b}".rstrip("0"))
@@ -132,7 +132,7 @@ def test_levels_are_the_significant_bits_of_the_threshold_up_to_twelve() -> None
         assert has_ties == (significant > 12), p
 
 
-def test_nothing_is_drawn_where_p_decides_alone() -> None:
+def test_nothing_is_drawn_if_p_rounds_to_0_or_1() -> None:
     for p in (0.0, 2.0**-1074, 2.0**-66, 2.0**-65, 1.0):
         assert _core.plan(p)[1:] == (0, False)
     assert _core.plan(np.nextafter(2.0**-65, 1)) == (1, 12, True)

@@ -53,7 +53,7 @@ def digest(y: Array) -> str:
 
 @pytest.mark.parametrize("x", [SMALL, MIDDLE, LARGE], ids=["small", "middle", "large"])
 @pytest.mark.parametrize("recompute", [False, True])
-def test_eight_threads_on_one_layer_get_the_masks_of_different_streams(
+def test_threads_on_one_layer_get_masks_of_different_streams(
     x: Array, recompute: bool, settings_restored: None
 ) -> None:
     bitdrop.set_num_threads(3)
@@ -67,7 +67,7 @@ def test_eight_threads_on_one_layer_get_the_masks_of_different_streams(
     assert Counter(found) == Counter(expected)
 
 
-def test_eight_threads_on_layers_of_their_own_do_not_disturb_each_other(settings_restored: None) -> None:
+def test_threads_on_own_layers_get_results_of_one_thread(settings_restored: None) -> None:
     bitdrop.set_num_threads(3)
 
     def work(number: int) -> None:
@@ -87,7 +87,7 @@ def test_eight_threads_on_layers_of_their_own_do_not_disturb_each_other(settings
 
 
 @pytest.mark.parametrize("method", [pytest.param("fork", marks=needs_fork), "spawn"])
-def test_workers_of_a_pool_drop_different_units_unless_seeded(method: str) -> None:
+def test_workers_of_pool_drop_different_units_unless_seeded(method: str) -> None:
     process = run_python("-W", "ignore", str(POOL), method)
     assert process.returncode == 0, process.stderr
     outcome: dict[str, Any] = json.loads(process.stdout)
@@ -139,7 +139,7 @@ print(set(statuses), layer.state["position"], np.array_equal(mask.apply(x), expe
 
 
 @needs_fork
-def test_fork_while_other_threads_are_inside_calls() -> None:
+def test_child_forked_during_calls_of_other_threads_works() -> None:
     process = run_python("-W", "ignore", "-c", FORK_DURING_A_CALL)
     assert process.stdout == "{0} 0 True\n", process.stderr
 
@@ -166,7 +166,7 @@ working.wait()
 
 
 @pytest.mark.parametrize("size", [10_000, 300_000, 5_000_000])
-def test_interpreter_exits_while_calls_run_in_daemon_threads(size: int) -> None:
+def test_interpreter_exits_cleanly_during_calls_in_daemon_threads(size: int) -> None:
     for _ in range(4):
         process = run_python("-c", EXIT_DURING_A_CALL, str(size))
         assert (process.returncode, process.stderr) == (0, "")
@@ -174,7 +174,7 @@ def test_interpreter_exits_while_calls_run_in_daemon_threads(size: int) -> None:
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers that interrupt")
 @pytest.mark.parametrize("x", [SMALL, LARGE], ids=["small", "large"])
-def test_interrupted_layer_goes_on_with_a_stream_that_was_not_used(x: Array) -> None:
+def test_interrupted_layer_continues_with_unused_stream(x: Array) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -215,7 +215,7 @@ class Unwilling:
 
 
 @pytest.mark.parametrize("error", [ValueError, MemoryError, KeyboardInterrupt])
-def test_call_that_fails_takes_no_stream_and_keeps_the_last_mask(error: type[BaseException]) -> None:
+def test_failed_call_takes_no_stream_and_keeps_last_mask(error: type[BaseException]) -> None:
     layer, rng = bitdrop.Dropout(rng=0), np.random.default_rng(0)
     layer(SMALL)
     mask, state, generator = layer.mask, layer.state, rng.bit_generator.state

@@ -66,19 +66,19 @@ def cases() -> list[Case]:
     return [Case.of(line) for line in GOLDEN_FILE.read_text().splitlines() if not line.startswith("#")]
 
 
-def test_every_dtype_a_long_array_and_far_offsets_are_in_the_file(cases: list[Case]) -> None:
+def test_golden_file_has_every_dtype_long_array_and_far_offsets(cases: list[Case]) -> None:
     assert {case.dtype for case in cases} == set(DTYPES)
     assert all(any(case.first > 2**bits for case in cases) for bits in (32, 39, 63))
     assert any(case.elements > 2**20 for case in cases)
 
 
-def test_bits_are_the_golden_ones(isa: str, cases: list[Case]) -> None:
+def test_bits_of_every_isa_are_golden(isa: str, cases: list[Case]) -> None:
     for case in cases:
         bits = _core.bits(*case.key, case.stream, case.p, case.first, case.first + case.elements, isa=isa)
         assert hash_of(bits) == case.bits, case
 
 
-def test_outputs_are_the_golden_ones(isa: str, cases: list[Case]) -> None:
+def test_outputs_of_every_isa_are_golden(isa: str, cases: list[Case]) -> None:
     for case in cases:
         bits = _core.bits(*case.key, case.stream, case.p, case.first, case.first + case.elements, isa=isa)
         x = case.input
@@ -91,7 +91,7 @@ def test_outputs_are_the_golden_ones(isa: str, cases: list[Case]) -> None:
 
 
 @pytest.mark.parametrize("threads", range(1, 9))
-def test_a_mask_is_the_golden_one_for_any_number_of_threads(
+def test_mask_is_golden_for_any_number_of_threads(
     threads: int, cases: list[Case], settings_restored: None
 ) -> None:
     bitdrop.set_num_threads(threads)
@@ -101,7 +101,7 @@ def test_a_mask_is_the_golden_one_for_any_number_of_threads(
         assert hash_of(mask.apply(case.input)) == case.output, case
 
 
-def test_the_oracle_makes_the_golden_bits_and_outputs(cases: list[Case]) -> None:
+def test_bits_and_outputs_of_oracle_are_golden(cases: list[Case]) -> None:
     for case in cases:
         keep = oracle.kept(case.key, case.stream, case.p, case.first, case.first + case.elements)
         assert hash_of(np.packbits(keep, bitorder="little")) == case.bits, case

@@ -53,7 +53,7 @@ def placed(x: Array, offset: int) -> Guarded:
 
 @pytest.mark.parametrize("threshold", [ALWAYS, NEVER], ids=["streaming", "ordinary"])
 @pytest.mark.parametrize("p", [0.0, 0.1, 0.5, 1.0])
-def test_every_length_is_done_to_its_last_element(
+def test_every_length_is_processed_to_last_element(
     isa: str, dtype: np.dtype[Any], p: float, threshold: int
 ) -> None:
     _core.set_streaming_threshold(threshold)
@@ -80,7 +80,7 @@ def test_every_length_is_done_to_its_last_element(
 
 
 @pytest.mark.parametrize("threshold", [ALWAYS, NEVER], ids=["streaming", "ordinary"])
-def test_arrays_may_lie_at_any_byte(isa: str, dtype: np.dtype[Any], threshold: int) -> None:
+def test_arrays_at_any_byte_offset_give_same_result(isa: str, dtype: np.dtype[Any], threshold: int) -> None:
     _core.set_streaming_threshold(threshold)
     p, scale = 0.3, 1 / 0.7
     numbers = normal(dtype, 2100, seed=1)
@@ -104,9 +104,7 @@ def test_arrays_may_lie_at_any_byte(isa: str, dtype: np.dtype[Any], threshold: i
 
 
 @pytest.mark.parametrize("p", [0.0, 0.1, 0.5, 0.9, 1e-3, 1.0])
-def test_results_are_those_of_scalar_whatever_the_bits_of_the_numbers(
-    isa: str, dtype: np.dtype[Any], p: float
-) -> None:
+def test_results_equal_scalar_for_any_bit_pattern(isa: str, dtype: np.dtype[Any], p: float) -> None:
     x = any_bits(dtype, 70001)
     for scale in (1.0, 1 / 0.9, 2.0, 3e-5, 0.0):
         y = drop(isa, x, np.empty_like(x), p, scale)
@@ -120,7 +118,7 @@ HALF_SCALES = [1.0, 2.0, 1 / 0.9, 1 / 0.7, 1 / 3, 0.9, 3.0, 2.0**-14, 1e-8, 3e38
 
 @pytest.mark.parametrize("half", DTYPES[:2], ids=lambda half: half.name)
 @pytest.mark.parametrize("scale", HALF_SCALES)
-def test_every_half_number_is_multiplied_in_float32_and_rounded_to_even(
+def test_every_half_value_is_multiplied_in_float32_and_rounded_to_even(
     isa: str, half: np.dtype[Any], scale: float
 ) -> None:
     x = np.arange(65536, dtype=np.uint16).view(half)
@@ -140,7 +138,7 @@ def special_values(dtype: np.dtype[Any]) -> Array:
     return np.concatenate([np.array(numbers, dtype), largest, -largest, denormals, -denormals])
 
 
-def test_special_values_are_scaled_where_kept(isa: str, dtype: np.dtype[Any]) -> None:
+def test_kept_special_values_are_scaled(isa: str, dtype: np.dtype[Any]) -> None:
     x = special_values(dtype)
     y = drop(isa, x, np.empty_like(x), 0.0, 2.0)
     assert_identical(y, oracle.applied(x, np.ones(x.size, bool), 2.0))
@@ -152,7 +150,7 @@ def test_special_values_are_scaled_where_kept(isa: str, dtype: np.dtype[Any]) ->
     assert (bits_of(y[9:12]) == [2, 4, 6]).all()  # denormals stay
 
 
-def test_dropped_elements_are_positive_zero_whatever_they_were(isa: str, dtype: np.dtype[Any]) -> None:
+def test_dropped_special_values_become_positive_zero(isa: str, dtype: np.dtype[Any]) -> None:
     x = np.tile(special_values(dtype), 300)
     y = drop(isa, x, np.full_like(x, np.nan), 1.0, 0.0)
     assert not bits_of(y).any()
@@ -161,7 +159,7 @@ def test_dropped_elements_are_positive_zero_whatever_they_were(isa: str, dtype: 
     assert not bits_of(y)[~keep].any()
 
 
-def test_scale_is_converted_once_to_the_type_of_the_arithmetic(isa: str) -> None:
+def test_scale_is_rounded_once_to_type_of_arithmetic(isa: str) -> None:
     scale = 1 / 0.9
     single = np.array([3.0], np.float32)
     double = np.array([3.0])
@@ -170,7 +168,7 @@ def test_scale_is_converted_once_to_the_type_of_the_arithmetic(isa: str) -> None
 
 
 @pytest.mark.parametrize("threshold", [ALWAYS, NEVER], ids=["streaming", "ordinary"])
-def test_threads_change_nothing(isa: str, dtype: np.dtype[Any], threshold: int) -> None:
+def test_number_of_threads_does_not_change_result(isa: str, dtype: np.dtype[Any], threshold: int) -> None:
     _core.set_streaming_threshold(threshold)
     n = 8 * 2**17 + 12345  # so many that eight threads are used
     x = any_bits(dtype, n)
@@ -187,7 +185,7 @@ def test_threads_change_nothing(isa: str, dtype: np.dtype[Any], threshold: int) 
         assert_identical(apply(isa, x, y, packed, 1 / 0.9), expected, f"apply, {threads} threads")
 
 
-def test_threads_change_no_bit_of_a_range(isa: str) -> None:
+def test_number_of_threads_does_not_change_bits_of_range(isa: str) -> None:
     start, stop = 2**40 + 17, 2**40 + 17 + 4 * 8 * 2**17 + 99
     expected = oracle.packed(KEY, STREAM, 0.3, start, stop)
     for threads in (1, 2, 3, 8):
@@ -207,7 +205,7 @@ def layouts(x: Array) -> Iterator[tuple[str, Array]]:
     yield "three axes", x[:96].reshape(4, 24, -1).transpose(2, 0, 1)
 
 
-def test_index_runs_in_c_order_whatever_the_strides(isa: str, dtype: np.dtype[Any]) -> None:
+def test_index_runs_in_c_order_for_any_strides(isa: str, dtype: np.dtype[Any]) -> None:
     base = normal(dtype, (97, 133))
     for name, x in layouts(base):
         keep = oracle.kept(KEY, STREAM, 0.4, 0, x.size)
@@ -219,7 +217,7 @@ def test_index_runs_in_c_order_whatever_the_strides(isa: str, dtype: np.dtype[An
         assert_identical(apply(isa, x, np.empty(x.shape, dtype), bits, 1 / 0.6), expected, name)
 
 
-def test_output_with_gaps_is_written_only_where_its_elements_are(isa: str, dtype: np.dtype[Any]) -> None:
+def test_output_with_gaps_is_written_at_its_elements_only(isa: str, dtype: np.dtype[Any]) -> None:
     memory = normal(dtype, (90, 300), seed=3)
     before = memory.copy()
     out = memory[::3, 10:290:2]
@@ -231,9 +229,7 @@ def test_output_with_gaps_is_written_only_where_its_elements_are(isa: str, dtype
     assert_identical(memory, expected)
 
 
-def test_caller_that_flushes_denormals_gets_the_same_and_keeps_the_mode(
-    isa: str, dtype: np.dtype[Any]
-) -> None:
+def test_caller_flushing_denormals_gets_same_result_and_keeps_mode(isa: str, dtype: np.dtype[Any]) -> None:
     _core.set_num_threads(4)  # workers, whose mode is their own, do a part
     x = np.concatenate([np.resize(special_values(dtype), 300001), any_bits(dtype, 300000)])
     keep = oracle.kept(KEY, STREAM, 0.2, 0, x.size)

@@ -52,7 +52,7 @@ def test_digest_is_golden(
 
 
 @pytest.mark.parametrize(("key", "stream", "p", "start", "stop", "expected"), DIGESTS)
-def test_oracle_has_the_golden_digest(
+def test_digest_of_oracle_is_golden(
     key: oracle.Key, stream: int, p: float, start: int, stop: int, expected: str
 ) -> None:
     assert first_bytes(oracle.packed(key, stream, p, start, stop).tobytes()) == expected
@@ -69,7 +69,7 @@ print(json.dumps([_core.get_isa(), found]))
 """
 
 
-def test_golden_values_hold_where_the_environment_forces_the_instruction_set(isa: str) -> None:
+def test_golden_values_hold_for_isa_from_environment(isa: str) -> None:
     process = run_python(
         "-c", GOLDEN_VALUES_OF_A_PROCESS, json.dumps([FIRST_WORDS, DIGESTS]), BITDROP_ISA=isa
     )
@@ -80,7 +80,7 @@ def test_golden_values_hold_where_the_environment_forces_the_instruction_set(isa
 
 
 @pytest.mark.parametrize("p", PROBABILITIES)
-def test_bits_are_those_of_the_oracle_for_every_p(isa: str, p: float) -> None:
+def test_bits_equal_oracle_for_every_p(isa: str, p: float) -> None:
     for key, stream in [((0, 0), 0), ((2**64 - 1, 1), 2**64 - 1), ((0x0123456789ABCDEF, 2**63), 12345)]:
         actual = _core.bits(*key, stream, p, 100, 40000, isa=isa)
         assert np.array_equal(actual, oracle.packed(key, stream, p, 100, 40000)), (key, stream)
@@ -88,7 +88,7 @@ def test_bits_are_those_of_the_oracle_for_every_p(isa: str, p: float) -> None:
 
 @pytest.mark.parametrize("base", [0, 2**32, 2**40, 2**64 - 2**16], ids=["0", "2^32", "2^40", "near 2^64"])
 @pytest.mark.parametrize("p", [0.0, 0.1, 0.5, 1 - 2.0**-53, 1.0])
-def test_any_range_is_a_part_of_the_whole(isa: str, p: float, base: int) -> None:
+def test_bits_of_any_range_are_part_of_whole(isa: str, p: float, base: int) -> None:
     key, stream = (11, 22), 33
     begin = base - 4096 if base else 0  # so that the ranges cross 2^32 and 2^40
     whole = oracle.kept(key, stream, p, begin, begin + 20000)
@@ -100,7 +100,7 @@ def test_any_range_is_a_part_of_the_whole(isa: str, p: float, base: int) -> None
             assert np.array_equal(actual, expected), (start, length)
 
 
-def test_probability_of_many_ties_is_resolved_by_the_index_of_the_element(isa: str) -> None:
+def test_ties_are_resolved_by_index_of_element(isa: str) -> None:
     p = 2.0**-13 - 2.0**-64  # the bits of T begin behind the twelve levels: only ties are dropped
     start, stop = 2**33 + 5, 2**33 + 2**21
     actual = _core.bits(8, 9, 10, p, start, stop, isa=isa)
@@ -113,7 +113,7 @@ def test_padding_bits_are_zero(isa: str) -> None:
         assert _core.bits(1, 2, 3, 0.0, 0, size, isa=isa)[-1] == 0xFF >> (-size % 8)
 
 
-def test_neighbouring_keys_and_streams_do_not_meet() -> None:
+def test_masks_of_neighbouring_keys_and_streams_differ() -> None:
     # A draft of the format let key (1, 2) on stream 1 meet key (1, 3) on stream 0.
     masks = {
         Mask(4096, 0.5, key=(k0, k1), stream=stream).bits.tobytes()

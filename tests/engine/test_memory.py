@@ -68,7 +68,7 @@ assert np.array_equal(layer(np.ones(2**27, np.float16)), x)
 
 @on_linux
 @without_asan
-def test_memory_that_cannot_be_had_is_an_error_that_leaves_all_as_it_was() -> None:
+def test_failed_allocation_raises_memory_error_and_changes_nothing() -> None:
     process = run_python("-c", NO_MEMORY)
     assert process.returncode == 0, process.stderr
 
@@ -114,7 +114,7 @@ def round_of_calls() -> None:
 
 @on_linux
 @without_asan
-def test_no_memory_leaks_in_a_million_calls() -> None:
+def test_million_calls_leak_no_memory() -> None:
     round_of_calls()
     watched = [X, STRIDED, OUT, GENERATOR, X.dtype, LAYER.mask, np.ndarray, bitdrop.Mask, np.dtype(np.uint8)]
     for _ in range(5_000):
@@ -131,7 +131,7 @@ def test_no_memory_leaks_in_a_million_calls() -> None:
     assert grown < 2**20  # one byte a call would be that much
 
 
-def test_no_memory_of_python_leaks() -> None:
+def test_calls_leak_no_python_memory() -> None:
     round_of_calls()
     tracemalloc.start()
     try:
@@ -150,7 +150,7 @@ def test_no_memory_of_python_leaks() -> None:
 
 @on_linux
 @without_asan
-def test_no_large_result_leaks(settings_restored: None) -> None:
+def test_large_results_do_not_leak(settings_restored: None) -> None:
     bitdrop.clear_buffers()
     bitdrop.set_buffer_limit(32 * 2**20)
     x = normal(np.dtype(np.float32), (2**20,))
@@ -179,7 +179,7 @@ CHUNK = 2**26
 @pytest.mark.slow
 @on_linux
 @pytest.mark.parametrize("length", LENGTHS)
-def test_indices_of_more_than_32_bits(length: int) -> None:
+def test_arrays_with_more_than_32_bit_indices_are_dropped_exactly(length: int) -> None:
     if available_bytes() < 2.5 * length:
         pytest.skip(f"needs {2.5 * length / 2**30:.0f} GiB")
     x = np.ones(length, np.float16)

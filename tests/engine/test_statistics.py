@@ -21,7 +21,7 @@ def rejects(found: PValues) -> bool:
 
 
 @pytest.mark.parametrize("measure", MEASURES)
-def test_masks_pass(measure: str) -> None:
+def test_engine_passes_every_measure(measure: str) -> None:
     found = MEASURES[measure](engine)
     assert not rejects(found), f"{np.argmin(found)}: {found.min()}, where {found.size} were looked at"
 
@@ -29,16 +29,16 @@ def test_masks_pass(measure: str) -> None:
 @pytest.mark.parametrize(
     ("fault", "measure"), [(fault, measure) for fault, (*_, noticed) in FAULTS.items() for measure in noticed]
 )
-def test_fault_is_noticed(fault: str, measure: str) -> None:
+def test_planted_fault_is_rejected(fault: str, measure: str) -> None:
     old, new, _ = FAULTS[fault]
     assert rejects(MEASURES[measure](altered_oracle(old, new)))
 
 
-def test_every_measure_notices_a_fault() -> None:
+def test_every_measure_rejects_some_fault() -> None:
     assert {measure for *_, noticed in FAULTS.values() for measure in noticed} == set(MEASURES)
 
 
-def test_stream_1_of_a_key_is_not_stream_0_of_the_next() -> None:
+def test_stream_1_of_key_is_not_stream_0_of_next_key() -> None:
     """In an early draft of the format the stream number was added before the key was mixed."""
     old, new, _ = FAULTS["the stream is added to the key before it is mixed"]
     draft = altered_oracle(old, new)
@@ -59,7 +59,7 @@ def test_p_values_are_exact(trials: int, probability: float) -> None:
     np.testing.assert_allclose(found[: len(extreme)], np.minimum(extreme, 1), rtol=1e-9)
 
 
-def test_ranks_are_those_of_gauss() -> None:
+def test_ranks_equal_those_of_known_matrices() -> None:
     rows = np.random.default_rng(0).integers(0, 2**64, (3, 64), dtype=np.uint64)
     rows[1, 40:] = rows[1, :24] ^ rows[1, 16:40]  # sums of other rows
     rows[2] = rows[2, 0]
@@ -69,7 +69,7 @@ def test_ranks_are_those_of_gauss() -> None:
     assert found[1:].tolist() == [40, 1, 64, 0]
 
 
-def test_shares_of_ranks_are_those_of_the_literature() -> None:
+def test_shares_of_ranks_equal_published_values() -> None:
     # Marsaglia and Tsay, "Matrices and the structure of random number sequences", Linear Algebra and its
     # Applications 67, 1985.
     np.testing.assert_allclose(_shares_of_ranks(64, 4), [0.2888, 0.5776, 0.1284, 0.0052], atol=1e-4)

@@ -55,7 +55,7 @@ def expected(choice: str, stream: int, p: float, start: int, nbytes: int) -> byt
 @pytest.mark.parametrize(
     ("number", "p", "start"), [(0, 0.5, 0), (9, 0.1, 7 * 1024), (2**63, 1 / 3, 2**40 + 3072)]
 )
-def test_bits_are_those_of_the_oracle(choice: str, number: int, p: float, start: int) -> None:
+def test_written_bits_equal_oracle(choice: str, number: int, p: float, start: int) -> None:
     key = ["--key", str(KEY[0]), hex(KEY[1])]
     written = stream(
         choice, *key, "-p", repr(p), "--stream", str(number), "--start", str(start), "--bytes", "5001"
@@ -64,13 +64,13 @@ def test_bits_are_those_of_the_oracle(choice: str, number: int, p: float, start:
 
 
 @pytest.mark.parametrize(("choice", "start"), [("bits", 8), ("rows", 3072), ("lane", 15 * 64)])
-def test_chunks_follow_each_other_without_a_seam(choice: str, start: int) -> None:
+def test_chunks_continue_without_gap(choice: str, start: int) -> None:
     key = ["--key", str(KEY[0]), str(KEY[1])]
     written = stream(choice, *key, "--start", str(start), "--bytes", str(MORE_THAN_A_CHUNK))
     assert written == expected(choice, 0, 0.5, start, MORE_THAN_A_CHUNK)
 
 
-def test_streams_follow_each_other_across_chunks() -> None:
+def test_streams_continue_across_chunks() -> None:
     written = stream("streams", "--key", str(KEY[0]), str(KEY[1]), "--bytes", str(MORE_THAN_A_CHUNK))
     assert len(written) == MORE_THAN_A_CHUNK
     seam = _stream._CHUNK_BYTES // 128  # streams in a chunk
@@ -79,12 +79,12 @@ def test_streams_follow_each_other_across_chunks() -> None:
         assert written[128 * number : 128 * (number + 1)] == row
 
 
-def test_bits_in_order_are_what_is_written_unless_another_choice_is_made() -> None:
+def test_default_choice_writes_bits_in_order() -> None:
     assert stream("--bytes", "8").hex() == "264ab7d0dd246b4b"  # from docs/mask-format.md: key (1, 2), p = 0.5
     assert stream("--bytes", "0") == b""
 
 
-def test_output_ends_where_indices_or_streams_end() -> None:
+def test_output_ends_with_last_index_or_stream() -> None:
     last = str(2**64 - 1024)
     assert stream("--start", last) == oracle_end("bits")
     assert stream("streams", "--stream", str(2**64 - 2)) == oracle_end("streams")
@@ -98,7 +98,7 @@ def oracle_end(choice: str) -> bytes:
     return oracle.packed((1, 2), 0, 0.5, 2**64 - 1024, 2**64).tobytes()
 
 
-def test_no_byte_is_lost_where_a_write_takes_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_partial_write_is_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
     written = bytearray()
 
     class Part(io.RawIOBase):
@@ -116,7 +116,7 @@ def test_no_byte_is_lost_where_a_write_takes_a_part(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="the system has no such signal")
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_paused_process_loses_nothing(unbuffered: str) -> None:
+def test_paused_process_loses_no_byte(unbuffered: str) -> None:
     command = [*COMMAND, "--bytes", str(2**25)]
     environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
@@ -130,7 +130,7 @@ def test_a_paused_process_loses_nothing(unbuffered: str) -> None:
     assert found == oracle.packed((1, 2), 0, 0.5, 0, 2**28).tobytes()
 
 
-def test_closed_pipe_is_a_clean_end() -> None:
+def test_closed_pipe_ends_process_without_error() -> None:
     with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -140,7 +140,7 @@ def test_closed_pipe_is_a_clean_end() -> None:
         assert process.wait(30) == 0
 
 
-def test_interrupt_is_a_quiet_end() -> None:
+def test_interrupt_ends_process_without_traceback() -> None:
     with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.read(8)  # it is at work now, and waits for a reader
@@ -151,14 +151,14 @@ def test_interrupt_is_a_quiet_end() -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no device that is always full")
-def test_output_that_cannot_be_written_is_said_so() -> None:
+def test_full_device_is_reported_in_one_sentence() -> None:
     with open("/dev/full", "wb") as full:
         process = subprocess.run(COMMAND, stdout=full, stderr=subprocess.PIPE, check=False, timeout=60)
     assert process.returncode == 1
     assert process.stderr == b"The bits cannot be written: No space left on device.\n"
 
 
-def test_terminal_is_spared() -> None:
+def test_output_to_terminal_is_refused() -> None:
     terminal, end = pytest.importorskip("pty").openpty()
     process = subprocess.run(COMMAND, stdout=end, stderr=subprocess.PIPE, check=False, timeout=60)
     os.close(end)
@@ -184,7 +184,7 @@ def test_terminal_is_spared() -> None:
         (["columns"], "argument choice: invalid choice: 'columns'"),
     ],
 )
-def test_arguments_that_cannot_be_are_errors_in_plain_words(arguments: list[str], message: str) -> None:
+def test_bad_argument_is_reported_in_one_sentence(arguments: list[str], message: str) -> None:
     process = run(*arguments)
     assert process.returncode == 2
     assert process.stdout == b""

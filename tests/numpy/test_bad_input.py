@@ -81,7 +81,7 @@ CALLS: dict[str, tuple[str, Callable[[Watched, Any, Any], Any]]] = {
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("bad", BAD_ARRAYS)
-def test_array_that_is_not_supported_is_a_type_error(call: str, bad: str, watched: Watched) -> None:
+def test_unsupported_array_is_a_type_error(call: str, bad: str, watched: Watched) -> None:
     name, function = CALLS[call]
     make, match = BAD_ARRAYS[bad]
     out = np.full(SHAPE, 7, np.float32)
@@ -93,7 +93,7 @@ def test_array_that_is_not_supported_is_a_type_error(call: str, bad: str, watche
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("bad", BAD_OUTS)
-def test_out_that_cannot_be_written_to_is_an_error(call: str, bad: str, watched: Watched) -> None:
+def test_unsuitable_out_is_an_error(call: str, bad: str, watched: Watched) -> None:
     make, error, match = BAD_OUTS[bad]
     out = make()
     fails(error, rf"^out .*({match})", lambda: CALLS[call][1](watched, GOOD, out))
@@ -103,7 +103,7 @@ def test_out_that_cannot_be_written_to_is_an_error(call: str, bad: str, watched:
 
 @pytest.mark.parametrize("name", OVERLAPS)
 @pytest.mark.parametrize("training", [True, False])
-def test_out_that_overlaps_in_part_is_an_error(name: str, training: bool, watched: Watched) -> None:
+def test_partly_overlapping_out_is_a_value_error(name: str, training: bool, watched: Watched) -> None:
     x, out = OVERLAPS[name]
     before = MEMORY.copy()
     mask = bitdrop.Mask(x.shape, 0.5, key=(1, 2))
@@ -116,7 +116,7 @@ def test_out_that_overlaps_in_part_is_an_error(name: str, training: bool, watche
 
 
 @pytest.mark.parametrize("bad", BAD_PROBABILITIES)
-def test_probability_that_is_none_is_an_error(bad: str, watched: Watched) -> None:
+def test_invalid_probability_is_an_error(bad: str, watched: Watched) -> None:
     p, error = BAD_PROBABILITIES[bad]
     fails(error, "^p must be .*but got", lambda: bitdrop.dropout(GOOD, p, rng=watched.rng))
     fails(error, "^p must be .*but got", lambda: bitdrop.dropout(GOOD, p, rng=watched.rng, training=False))
@@ -129,7 +129,7 @@ def test_probability_that_is_none_is_an_error(bad: str, watched: Watched) -> Non
 
 
 @pytest.mark.parametrize("bad", BAD_RNGS)
-def test_rng_that_is_none_of_those_is_an_error(bad: str) -> None:
+def test_invalid_rng_is_an_error(bad: str) -> None:
     rng, error = BAD_RNGS[bad]
     out = np.full(SHAPE, 7, np.float32)
     fails(error, "^rng must be .*but got", lambda: bitdrop.dropout(GOOD, rng=rng, out=out))
@@ -148,7 +148,7 @@ def test_flag_that_is_not_a_bool_is_a_type_error(flag: Any, watched: Watched) ->
 
 
 @pytest.mark.parametrize("scaling", BAD_SCALINGS)
-def test_scaling_that_is_no_such_convention_is_a_value_error(scaling: Any, watched: Watched) -> None:
+def test_unknown_scaling_is_a_value_error(scaling: Any, watched: Watched) -> None:
     match = "^scaling must be 'inverted' or 'vanilla', but got"
     fails(ValueError, match, lambda: bitdrop.dropout(GOOD, scaling=scaling, rng=watched.rng))
     fails(ValueError, match, lambda: bitdrop.Dropout(scaling=scaling, rng=watched.rng))
@@ -156,7 +156,7 @@ def test_scaling_that_is_no_such_convention_is_a_value_error(scaling: Any, watch
 
 
 @pytest.mark.parametrize("bad", BAD_WORDS)
-def test_word_that_is_none_is_an_error(bad: str, watched: Watched) -> None:
+def test_invalid_64_bit_word_is_an_error(bad: str, watched: Watched) -> None:
     word, error = BAD_WORDS[bad]
     state = watched.layer.state
     fails(error, "^stream must be", lambda: bitdrop.Mask(3, 0.5, key=(1, 2), stream=word))
@@ -169,19 +169,19 @@ def test_word_that_is_none_is_an_error(bad: str, watched: Watched) -> None:
 
 
 @pytest.mark.parametrize("key", BAD_KEYS, ids=repr)
-def test_key_that_is_not_two_ints_is_a_type_error(key: Any, watched: Watched) -> None:
+def test_key_other_than_two_ints_is_a_type_error(key: Any, watched: Watched) -> None:
     fails(TypeError, "^key", lambda: bitdrop.Mask(3, 0.5, key=key))
     fails(TypeError, "^key", lambda: setattr(watched.layer, "state", watched.layer.state | {"key": key}))
     assert watched.unchanged()
 
 
 @pytest.mark.parametrize(("shape", "error"), BAD_SHAPES, ids=lambda value: repr(value)[:20])
-def test_shape_that_no_array_has_is_an_error(shape: Any, error: type[Exception]) -> None:
+def test_impossible_shape_is_an_error(shape: Any, error: type[Exception]) -> None:
     fails(error, "^shape must", lambda: bitdrop.Mask(shape, 0.5, key=(1, 2)))
 
 
 @pytest.mark.parametrize(("scale", "error"), BAD_SCALES, ids=lambda value: repr(value)[:20])
-def test_scale_that_is_not_a_finite_number_is_an_error(scale: Any, error: type[Exception]) -> None:
+def test_scale_other_than_finite_number_is_an_error(scale: Any, error: type[Exception]) -> None:
     fails(error, "^scale must be", lambda: bitdrop.Mask(3, 0.5, key=(1, 2), scale=scale))
 
 
@@ -196,15 +196,13 @@ def test_gradient_of_another_shape_is_a_value_error(shape: tuple[int, ...], watc
 
 
 @pytest.mark.parametrize(("state", "error", "match"), BAD_STATES)
-def test_state_that_is_none_is_an_error(
-    state: Any, error: type[Exception], match: str, watched: Watched
-) -> None:
+def test_invalid_state_is_an_error(state: Any, error: type[Exception], match: str, watched: Watched) -> None:
     fails(error, match, lambda: setattr(watched.layer, "state", state))
     assert watched.unchanged()
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_inplace_layer_refuses_what_it_cannot_write_to(training: bool) -> None:
+def test_inplace_layer_refuses_unwritable_input(training: bool) -> None:
     watched = Watched(inplace=True)
     layer, x = watched.layer, GOOD.copy()
     fails(TypeError, "^out must not be given", lambda: layer(x, training, out=np.empty_like(x)))
@@ -223,14 +221,14 @@ def test_inplace_layer_refuses_what_it_cannot_write_to(training: bool) -> None:
     [*BAD_WORDS.values(), (0, ValueError), (1025, ValueError)],
     ids=[*BAD_WORDS, "0", "1025"],
 )
-def test_number_of_threads_that_cannot_be_is_an_error(n: Any, error: type[Exception]) -> None:
+def test_invalid_number_of_threads_is_an_error(n: Any, error: type[Exception]) -> None:
     before = bitdrop.get_num_threads()
     fails(error, "^n must be", lambda: bitdrop.set_num_threads(n))
     assert bitdrop.get_num_threads() == before
 
 
 @pytest.mark.parametrize("bad", BAD_WORDS)
-def test_buffer_limit_that_cannot_be_is_an_error(bad: str) -> None:
+def test_invalid_buffer_limit_is_an_error(bad: str) -> None:
     nbytes, error = BAD_WORDS[bad]
     before = _core.get_buffer_limit()
     fails(error, "^nbytes must be", lambda: bitdrop.set_buffer_limit(nbytes))
@@ -238,11 +236,11 @@ def test_buffer_limit_that_cannot_be_is_an_error(bad: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["dict", "", None, 1])
-def test_mode_of_show_config_that_is_none_is_a_value_error(mode: Any) -> None:
+def test_unknown_mode_of_show_config_is_a_value_error(mode: Any) -> None:
     fails(ValueError, "^mode must be 'stdout' or 'dicts', but got", lambda: bitdrop.show_config(mode))
 
 
-def test_arguments_by_the_wrong_name_or_place_are_type_errors() -> None:
+def test_arguments_by_wrong_name_or_position_are_type_errors() -> None:
     calls: list[Callable[..., Any]] = [
         lambda: bitdrop.dropout(GOOD, 0.5, True),  # type: ignore[call-arg]
         lambda: bitdrop.dropout(GOOD, prob=0.5),  # type: ignore[call-arg]
@@ -255,7 +253,7 @@ def test_arguments_by_the_wrong_name_or_place_are_type_errors() -> None:
             call()
 
 
-def test_matrix_is_taken_as_the_array_that_it_is(recwarn: pytest.WarningsRecorder) -> None:
+def test_matrix_is_treated_as_plain_array(recwarn: pytest.WarningsRecorder) -> None:
     x = GOOD.view(np.matrix)
     y, mask = bitdrop.dropout(x, rng=0)
     assert type(y) is np.ndarray

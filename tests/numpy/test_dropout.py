@@ -17,7 +17,7 @@ def expected_output(x: Array, mask: bitdrop.Mask) -> Array:
     return oracle.applied(x, keep, mask.scale)
 
 
-def test_training_drops_and_scales_the_survivors(dtype: np.dtype[Any]) -> None:
+def test_training_drops_and_scales_kept_elements(dtype: np.dtype[Any]) -> None:
     x = normal(dtype, (37, 53))
     before = x.copy()
     y, mask = bitdrop.dropout(x, p=0.3, rng=0)
@@ -28,12 +28,12 @@ def test_training_drops_and_scales_the_survivors(dtype: np.dtype[Any]) -> None:
     assert 0.2 < np.mean(y == 0) < 0.4
 
 
-def test_p_is_a_half_by_default() -> None:
+def test_p_defaults_to_one_half() -> None:
     _, mask = bitdrop.dropout(np.ones(8))
     assert (mask.p, mask.scale) == (0.5, 2.0)
 
 
-def test_vanilla_scaling_leaves_the_survivors_as_they_are() -> None:
+def test_vanilla_scaling_keeps_values_unscaled() -> None:
     x = normal(np.dtype(np.float64), 1000)
     y, mask = bitdrop.dropout(x, p=0.3, scaling="vanilla", rng=0)
     assert mask.scale == 1.0
@@ -57,7 +57,7 @@ def test_inference_returns_x_itself(dtype: np.dtype[Any]) -> None:
     assert_identical(mask.backward(x), x)
 
 
-def test_inference_multiplies_by_1_minus_p_if_vanilla(dtype: np.dtype[Any]) -> None:
+def test_vanilla_inference_multiplies_by_1_minus_p(dtype: np.dtype[Any]) -> None:
     x = normal(dtype, (3, 4))
     y, mask = bitdrop.dropout(x, p=0.3, training=False, scaling="vanilla")
     assert mask == bitdrop.Mask((3, 4), 0.0, key=(0, 0), scale=1 - 0.3)
@@ -72,12 +72,12 @@ def test_inference_with_out_writes_a_copy() -> None:
     assert_identical(out, x)
 
 
-def test_inference_of_a_list_is_an_array() -> None:
+def test_inference_of_list_returns_array() -> None:
     y, _ = bitdrop.dropout([1.0, 2.0], training=False)
     assert_identical(y, np.array([1.0, 2.0]))
 
 
-def test_p_0_keeps_all_and_leaves_the_numbers_as_they_are(dtype: np.dtype[Any]) -> None:
+def test_p_0_keeps_all_values_unscaled(dtype: np.dtype[Any]) -> None:
     x = normal(dtype, 100)
     y, mask = bitdrop.dropout(x, p=0)
     assert y is not x
@@ -96,26 +96,26 @@ def test_p_1_drops_all_without_a_warning(dtype: np.dtype[Any]) -> None:
 
 
 @pytest.mark.parametrize("p", [0.5, np.float32(0.5), np.float64(0.5), np.float16(0.5)])
-def test_p_may_be_a_scalar_of_numpy(p: Any) -> None:
+def test_numpy_scalar_as_p_is_accepted(p: Any) -> None:
     _, mask = bitdrop.dropout(np.ones(4), p)
     assert mask.p == 0.5
     assert type(mask.p) is float
 
 
 @pytest.mark.parametrize("p", [0, 1, np.int64(1), np.uint8(0)])
-def test_p_may_be_an_integer(p: Any) -> None:
+def test_integer_as_p_is_accepted(p: Any) -> None:
     _, mask = bitdrop.dropout(np.ones(4), p)
     assert mask.p == p
     assert type(mask.p) is float
 
 
-def test_single_precision_p_is_not_rounded_to_decimals() -> None:
+def test_float32_p_is_converted_exactly() -> None:
     p: Any = np.float32(0.1)
     _, mask = bitdrop.dropout(np.ones(4), p)
     assert mask.p == float(np.float32(0.1)) != 0.1
 
 
-def test_0_d_input_gives_a_0_d_array(dtype: np.dtype[Any]) -> None:
+def test_0_d_input_gives_0_d_array(dtype: np.dtype[Any]) -> None:
     for p, expected in [(0.0, 3.0), (1.0, 0.0)]:
         y, mask = bitdrop.dropout(np.array(3.0, dtype), p)
         assert isinstance(y, np.ndarray)
@@ -126,14 +126,14 @@ def test_0_d_input_gives_a_0_d_array(dtype: np.dtype[Any]) -> None:
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("x", [3.0, np.float64(3.0)])
-def test_a_number_is_a_0_d_array(x: float, training: bool) -> None:
+def test_number_gives_0_d_array(x: float, training: bool) -> None:
     y, _ = bitdrop.dropout(x, 0.0, training=training)
     assert isinstance(y, np.ndarray)
     assert_identical(y, np.array(3.0))
 
 
 @pytest.mark.parametrize("shape", [(0,), (3, 0), (0, 5, 2)])
-def test_empty_input_gives_an_empty_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+def test_empty_input_gives_empty_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     for training in (True, False):
         y, mask = bitdrop.dropout(np.empty(shape, dtype), training=training)
         assert_identical(y, np.empty(shape, dtype))
@@ -142,7 +142,7 @@ def test_empty_input_gives_an_empty_array(shape: tuple[int, ...], dtype: np.dtyp
         assert mask.backward(y).shape == shape
 
 
-def test_nested_lists_of_floats_are_float64() -> None:
+def test_nested_list_of_floats_gives_float64() -> None:
     y, mask = bitdrop.dropout([[1.0, 2.0], [3.0, 4.0]], 0.5, rng=1)
     assert_identical(y, expected_output(np.array([[1.0, 2.0], [3.0, 4.0]]), mask))
 
@@ -160,7 +160,7 @@ class DLPackOnly:
         return self.values.__dlpack_device__()
 
 
-def test_arrays_of_other_libraries_are_taken_by_dlpack() -> None:
+def test_array_of_another_library_is_read_by_dlpack() -> None:
     x = normal(np.dtype(np.float32), 100)
     y, mask = bitdrop.dropout(DLPackOnly(x), 0.5, rng=1)  # type: ignore[arg-type]
     assert_identical(y, expected_output(x, mask))
@@ -178,7 +178,7 @@ STRIDES: dict[str, Callable[[Array], Array]] = {
 
 
 @pytest.mark.parametrize("name", STRIDES)
-def test_strides_of_x_and_out_do_not_change_the_result(name: str, dtype: np.dtype[Any]) -> None:
+def test_strides_of_x_and_out_do_not_change_result(name: str, dtype: np.dtype[Any]) -> None:
     view = STRIDES[name]
     x = view(normal(dtype, (40, 70)))
     y, mask = bitdrop.dropout(x, 0.4, rng=2)
@@ -191,13 +191,13 @@ def test_strides_of_x_and_out_do_not_change_the_result(name: str, dtype: np.dtyp
 
 
 @pytest.mark.parametrize("name", ["transposed", "Fortran", "many axes"])
-def test_new_output_has_the_memory_order_of_x(name: str) -> None:
+def test_new_output_has_memory_order_of_x(name: str) -> None:
     x = STRIDES[name](np.ones((40, 70)))
     y, _ = bitdrop.dropout(x)
     assert y.strides == np.empty_like(x, subok=False).strides
 
 
-def test_out_is_x_works_in_place(dtype: np.dtype[Any]) -> None:
+def test_out_equal_to_x_works_in_place(dtype: np.dtype[Any]) -> None:
     for view in (STRIDES["transposed"], STRIDES["stepped"], np.asarray):
         x = view(normal(dtype, (40, 70)))
         expected, _ = bitdrop.dropout(x, 0.4, rng=2)
@@ -206,7 +206,7 @@ def test_out_is_x_works_in_place(dtype: np.dtype[Any]) -> None:
         assert_identical(x, expected)
 
 
-def test_out_may_be_another_view_of_the_same_elements() -> None:
+def test_out_may_be_another_view_of_same_elements() -> None:
     x = normal(np.dtype(np.float32), (40, 70))
     expected, _ = bitdrop.dropout(x, 0.4, rng=2)
     bitdrop.dropout(x, 0.4, rng=2, out=x[:])
@@ -222,19 +222,19 @@ def test_out_may_interleave_with_x() -> None:
     assert_identical(memory[::2], others)
 
 
-def test_subclass_of_ndarray_gives_a_plain_array() -> None:
+def test_subclass_of_ndarray_gives_plain_array() -> None:
     y, mask = bitdrop.dropout(np.ones((3, 3)).view(np.recarray), rng=0)
     assert type(y) is np.ndarray
     assert type(mask.backward(y)) is np.ndarray
 
 
 @pytest.mark.parametrize("x", [np.ones(10), [1.0] * 10])
-def test_array_likes_give_the_same_as_the_array(x: ArrayLike) -> None:
+def test_array_like_gives_same_result_as_array(x: ArrayLike) -> None:
     assert_identical(bitdrop.dropout(x, rng=3)[0], bitdrop.dropout(np.ones(10), rng=3)[0])
 
 
 @pytest.mark.parametrize("shape", [(7,), (3, 500), (4, 5, 6)])
-def test_broadcast_input_gets_a_mask_for_each_copy(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+def test_broadcast_input_gets_own_mask_for_each_copy(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     x = normal(dtype, shape)
     copies = np.broadcast_to(x, (50, *shape))
     y, mask = bitdrop.dropout(copies, 0.3, rng=0)

@@ -26,7 +26,7 @@ def outputs(layer: bitdrop.Dropout, calls: int) -> Array:
     return np.stack([layer(X) for _ in range(calls)])
 
 
-def test_training_drops_and_backward_passes_where_the_signal_passed(dtype: np.dtype[Any]) -> None:
+def test_backward_in_training_drops_and_scales_like_forward(dtype: np.dtype[Any]) -> None:
     layer = bitdrop.Dropout(p=0.4, rng=0)
     x, dy = normal(dtype, (30, 40)), normal(dtype, (30, 40), seed=1)
     y = layer(x)
@@ -36,14 +36,14 @@ def test_training_drops_and_backward_passes_where_the_signal_passed(dtype: np.dt
     assert_identical(layer.backward(dy), oracle.applied(dy, keep, 1 / (1 - 0.4)))  # as often as wanted
 
 
-def test_layer_trains_at_first_and_p_is_a_half() -> None:
+def test_new_layer_trains_with_p_of_one_half_and_no_mask() -> None:
     layer = bitdrop.Dropout()
     assert layer.training
     assert layer.p == 0.5
     assert layer.mask is None
 
 
-def test_modes_return_the_layer() -> None:
+def test_train_and_eval_return_layer() -> None:
     layer = bitdrop.Dropout()
     assert layer.eval() is layer
     assert layer.training is False
@@ -53,7 +53,7 @@ def test_modes_return_the_layer() -> None:
     assert layer.training is False
 
 
-def test_evaluation_returns_x_itself_and_the_gradient_as_it_is() -> None:
+def test_evaluation_returns_x_itself_and_gradient_unchanged() -> None:
     layer = bitdrop.Dropout(rng=0).eval()
     assert layer(X) is X
     assert mask_of(layer) == bitdrop.Mask(X.shape, 0.0, key=(0, 0), scale=1.0)
@@ -94,7 +94,7 @@ def test_out_is_written_and_returned() -> None:
     assert_identical(out, X)
 
 
-def test_keep_prob_is_1_minus_p_in_double() -> None:
+def test_keep_prob_sets_p_to_1_minus_itself_in_float64() -> None:
     assert bitdrop.Dropout(keep_prob=0.9).p == 1 - 0.9 != 0.1
     assert bitdrop.Dropout(keep_prob=0).p == 1.0
     assert bitdrop.Dropout(keep_prob=np.float64(1)).p == 0.0
@@ -106,7 +106,7 @@ def test_p_and_keep_prob_exclude_each_other(p: float) -> None:
         bitdrop.Dropout(p, keep_prob=0.5)
 
 
-def test_all_but_p_and_x_are_given_by_name() -> None:
+def test_parameters_but_p_and_x_are_keyword_only() -> None:
     expected: list[tuple[Any, list[str], set[str]]] = [
         (bitdrop.Dropout, ["p"], {"keep_prob", "scaling", "inplace", "recompute", "rng"}),
         (bitdrop.dropout, ["x", "p"], {"training", "scaling", "rng", "out"}),
@@ -119,7 +119,7 @@ def test_all_but_p_and_x_are_given_by_name() -> None:
     assert float(inspect.signature(bitdrop.Dropout).parameters["p"].default) == 0.5
 
 
-def test_inplace_layer_writes_into_x_in_forward_alone() -> None:
+def test_inplace_layer_writes_into_x_in_forward_only() -> None:
     layer, other = bitdrop.Dropout(0.4, inplace=True, rng=0), bitdrop.Dropout(0.4, rng=0)
     x, dy = X.copy(), X.copy()
     expected = other(x)
@@ -139,7 +139,7 @@ def test_inplace_vanilla_layer_scales_x_at_evaluation() -> None:
     assert_identical(x, X * np.float32(0.75))
 
 
-def test_recompute_holds_no_bits_and_changes_nothing() -> None:
+def test_recompute_holds_no_bits_and_gives_same_results() -> None:
     stored, recomputed = bitdrop.Dropout(0.1, rng=3), bitdrop.Dropout(0.1, rng=3, recompute=True)
     for shape in [(5,), (100, 1000), ()]:
         x = normal(np.dtype(np.float64), shape)
@@ -166,7 +166,7 @@ def test_evaluation_takes_no_stream_number() -> None:
     assert layer.state["position"] == 0
 
 
-def test_p_0_takes_a_stream_number_so_that_other_masks_stay() -> None:
+def test_p_0_takes_a_stream_number() -> None:
     layer, other = bitdrop.Dropout(0.3, rng=0), bitdrop.Dropout(0.3, rng=0)
     layer.p = 0
     assert_identical(layer(X), X)
@@ -176,7 +176,7 @@ def test_p_0_takes_a_stream_number_so_that_other_masks_stay() -> None:
     assert layer.state == other.state
 
 
-def test_p_may_be_changed_and_earlier_masks_keep_theirs() -> None:
+def test_changed_p_applies_to_later_masks_only() -> None:
     layer = bitdrop.Dropout(0.3, rng=0)
     y = layer(X)
     layer.p = 0.9
@@ -187,19 +187,19 @@ def test_p_may_be_changed_and_earlier_masks_keep_theirs() -> None:
     assert (mask_of(layer).p, mask_of(layer).scale) == (0.9, 1 / (1 - 0.9))
 
 
-def test_masks_of_earlier_calls_go_back_each_their_own_way() -> None:
+def test_mask_of_earlier_call_repeats_that_call_in_backward() -> None:
     layer = bitdrop.Dropout(rng=0)
     passes = [(layer(X), mask_of(layer)) for _ in range(4)]
     for y, mask in passes:
         assert_identical(mask.backward(X), y)
 
 
-def test_backward_before_forward_is_an_error() -> None:
+def test_backward_before_forward_is_a_runtime_error() -> None:
     with pytest.raises(RuntimeError, match=r"backward needs .* forward pass.*\.$"):
         bitdrop.Dropout().backward(X)
 
 
-def test_state_resumes_a_run_bit_for_bit_also_through_json() -> None:
+def test_state_saved_as_json_resumes_run_bit_for_bit() -> None:
     layer = bitdrop.Dropout(0.3, rng=0)
     outputs(layer, 3)
     saved = json.loads(json.dumps(layer.state))
@@ -225,7 +225,7 @@ def test_state_is_a_copy() -> None:
     "duplicate", [lambda layer: pickle.loads(pickle.dumps(layer)), copy.copy, copy.deepcopy]
 )
 @pytest.mark.parametrize("rng", [None, 0])
-def test_copied_layer_goes_on_identically(duplicate: Any, rng: int | None) -> None:
+def test_copied_layer_continues_identically(duplicate: Any, rng: int | None) -> None:
     layer = bitdrop.Dropout(0.3, scaling="vanilla", recompute=True, rng=rng)
     outputs(layer, 3)
     layer.eval()
@@ -250,7 +250,7 @@ def test_pickled_layer_of_another_format_is_refused() -> None:
         bitdrop.Dropout.__new__(bitdrop.Dropout).__setstate__(state)
 
 
-def test_stream_numbers_end_with_an_error() -> None:
+def test_forward_after_last_stream_number_is_an_error() -> None:
     layer = bitdrop.Dropout(rng=0)
     layer.state = layer.state | {"position": 2**64 - 1}
     layer(X)
@@ -269,12 +269,12 @@ def test_layers_of_the_same_seed_make_the_same_masks_and_unseeded_ones_do_not() 
     assert len({tuple(bitdrop.Dropout().state["key"]) for _ in range(50)}) == 50
 
 
-def test_layers_that_share_a_generator_have_their_own_keys() -> None:
+def test_layers_sharing_a_generator_have_different_keys() -> None:
     rng = np.random.default_rng(0)
     assert bitdrop.Dropout(rng=rng).state["key"] != bitdrop.Dropout(rng=rng).state["key"]
 
 
-def test_threads_that_share_a_layer_use_no_stream_number_twice() -> None:
+def test_threads_sharing_a_layer_take_each_stream_number_once() -> None:
     layer = bitdrop.Dropout(rng=0)
     x = np.ones(3, np.float32)
     threads, calls = 8, 300
@@ -296,12 +296,12 @@ def test_threads_that_share_a_layer_use_no_stream_number_twice() -> None:
     assert layer.state["position"] == threads * calls
 
 
-def test_repr_says_how_the_layer_was_made() -> None:
+def test_repr_shows_constructor_arguments() -> None:
     layer = bitdrop.Dropout(0.25, scaling="vanilla", inplace=True, recompute=True, rng=0)
     assert repr(layer) == "Dropout(p=0.25, scaling='vanilla', inplace=True, recompute=True)"
 
 
-def test_layer_can_be_subclassed() -> None:
+def test_subclass_may_override_forward() -> None:
     class Noisy(bitdrop.Dropout):
         def forward(self, x: Any, training: bool | None = None, **options: Any) -> Array:
             return super().forward(x, True, **options)

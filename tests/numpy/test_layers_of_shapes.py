@@ -72,7 +72,7 @@ def affine(x: Array, keep: Array, a: float, b: float, dropped: float) -> Array:
 
 
 @for_all_cases
-def test_layer_drops_what_its_name_says(
+def test_layer_drops_units_of_its_kind(
     kind: Any, shape: tuple[int, ...], noise_shape: NoiseShape, dtype: np.dtype[Any]
 ) -> None:
     layer = kind(0.4, rng=0)
@@ -92,7 +92,7 @@ def test_layer_drops_what_its_name_says(
 
 @pytest.mark.usefixtures("settings_restored")
 @for_all_cases
-def test_every_instruction_set_gives_the_same(
+def test_every_isa_gives_same_result(
     kind: Any, shape: tuple[int, ...], noise_shape: NoiseShape, isa: str, dtype: np.dtype[Any]
 ) -> None:
     large = (*shape[:-1], 211)
@@ -107,7 +107,7 @@ def test_every_instruction_set_gives_the_same(
 
 @settings(max_examples=150)
 @given(st.data(), st.sampled_from([*KINDS]), st.sampled_from(DTYPES), PROBABILITIES, SEEDS)
-def test_layout_of_input_and_output_does_not_matter(
+def test_layout_of_x_and_out_does_not_change_result(
     data: st.DataObject, kind: Any, dtype: np.dtype[Any], p: float, seed: int
 ) -> None:
     shape = tuple(data.draw(st.integers(0, 2 * length)) for length in KINDS[kind][0])
@@ -130,7 +130,7 @@ def test_inference_returns_x_itself(kind: Any) -> None:
 
 
 @for_all_kinds
-def test_p_0_keeps_every_bit_in_training(kind: Any, dtype: np.dtype[Any]) -> None:
+def test_p_0_keeps_every_bit_of_x(kind: Any, dtype: np.dtype[Any]) -> None:
     x = input_for(kind, dtype)
     x[0] = -0.0
     x[1] = np.inf
@@ -143,7 +143,7 @@ def test_p_0_keeps_every_bit_in_training(kind: Any, dtype: np.dtype[Any]) -> Non
 
 
 @for_all_kinds
-def test_p_1_makes_everything_zero(kind: Any, dtype: np.dtype[Any]) -> None:
+def test_p_1_gives_positive_zeros(kind: Any, dtype: np.dtype[Any]) -> None:
     x = input_for(kind, dtype)
     x[0] = np.nan
     layer = kind(1.0, rng=0)
@@ -152,7 +152,7 @@ def test_p_1_makes_everything_zero(kind: Any, dtype: np.dtype[Any]) -> None:
 
 
 @for_all_kinds
-def test_out_inplace_and_recompute_change_nothing_else(kind: Any, dtype: np.dtype[Any]) -> None:
+def test_out_inplace_and_recompute_do_not_change_values(kind: Any, dtype: np.dtype[Any]) -> None:
     x = input_for(kind, dtype)
     plain = kind(0.4, rng=0)
     expected = plain(x)
@@ -176,7 +176,7 @@ def test_out_inplace_and_recompute_change_nothing_else(kind: Any, dtype: np.dtyp
 
 @for_all_kinds
 @pytest.mark.parametrize("duplicate", [lambda layer: pickle.loads(pickle.dumps(layer)), copy.deepcopy])
-def test_copied_layer_goes_on_identically(kind: Any, duplicate: Any) -> None:
+def test_copied_layer_continues_identically(kind: Any, duplicate: Any) -> None:
     layer, x = kind(0.3, recompute=True, rng=None), input_for(kind)
     layer(x)
     other = duplicate(layer)
@@ -190,7 +190,7 @@ def test_copied_layer_goes_on_identically(kind: Any, duplicate: Any) -> None:
 
 
 @for_all_kinds
-def test_each_training_forward_drops_anew(kind: Any) -> None:
+def test_each_training_forward_draws_new_mask(kind: Any) -> None:
     layer, x = kind(0.5, rng=0), input_for(kind)
     first, second = layer(x), layer(x)
     assert (first != second).any()
@@ -199,7 +199,7 @@ def test_each_training_forward_drops_anew(kind: Any) -> None:
 
 
 @for_all_kinds
-def test_p_may_be_changed(kind: Any) -> None:
+def test_changed_p_applies_to_next_forward(kind: Any) -> None:
     layer, changed, x = kind(0.3, rng=0), kind(0.8, rng=0), input_for(kind)
     changed.p = 0.3
     assert_identical(changed(x), layer(x))
@@ -210,7 +210,7 @@ def test_p_may_be_changed(kind: Any) -> None:
 
 
 @for_all_kinds
-def test_repr_makes_the_layer(kind: Any) -> None:
+def test_evaluated_repr_gives_equal_layer(kind: Any) -> None:
     layer = kind(0.25, inplace=True, recompute=True, rng=0)
     again = eval(repr(layer), vars(bitdrop))
     assert type(again) is kind
@@ -218,7 +218,7 @@ def test_repr_makes_the_layer(kind: Any) -> None:
     assert again.p == 0.25
 
 
-def test_p_is_a_half_but_for_drop_path() -> None:
+def test_p_defaults_to_one_half_and_to_0_for_drop_path() -> None:
     assert {kind.__name__: kind().p for kind in KINDS} == {
         kind.__name__: 0.0 if kind is bitdrop.DropPath else 0.5 for kind in KINDS
     }
@@ -240,7 +240,7 @@ WRONG_AXES: list[tuple[Any, tuple[int, ...], str]] = [
 
 @pytest.mark.parametrize(("kind", "shape", "message"), WRONG_AXES)
 @pytest.mark.parametrize("training", [True, False])
-def test_wrong_number_of_axes_is_an_error_that_takes_no_number(
+def test_wrong_number_of_axes_is_an_error_and_takes_no_stream_number(
     kind: Any, shape: tuple[int, ...], message: str, training: bool
 ) -> None:
     layer = kind(0.5, rng=0)
@@ -252,19 +252,19 @@ def test_wrong_number_of_axes_is_an_error_that_takes_no_number(
 
 @for_all_kinds
 @pytest.mark.parametrize("bad", [np.ones((2, 3, 4, 5), int), [["a"]], None, [[1.0], [1.0, 2.0]]], ids=str)
-def test_what_is_no_array_of_numbers_is_a_type_error(kind: Any, bad: Any) -> None:
+def test_input_other_than_float_array_is_a_type_error(kind: Any, bad: Any) -> None:
     layer = kind(0.5, rng=0)
     with pytest.raises(TypeError, match="x must be"):
         layer(bad)
     assert layer.state["position"] == 0
 
 
-def test_lists_are_arrays_too() -> None:
+def test_list_gives_same_result_as_array() -> None:
     x = [[1.0, 2.0], [3.0, 4.0]]
     assert_identical(bitdrop.Dropout1d(0.5, rng=0)(x), bitdrop.Dropout1d(0.5, rng=0)(np.array(x)))
 
 
-def test_drop_path_without_scaling_leaves_kept_samples_as_they_are() -> None:
+def test_drop_path_without_scaling_keeps_samples_unscaled() -> None:
     layer, x = bitdrop.DropPath(0.4, scale_by_keep=False, rng=0), input_for(bitdrop.DropPath)
     y = layer(x)
     keep = np.asarray(layer.mask)
@@ -281,7 +281,7 @@ def test_drop_path_without_scaling_leaves_kept_samples_as_they_are() -> None:
 
 @pytest.mark.parametrize("kind", [bitdrop.AlphaDropout, bitdrop.FeatureAlphaDropout])
 @pytest.mark.parametrize("p", [0.01, 0.1, 0.3, 0.5, 0.8, 0.95])
-def test_mean_and_deviation_stay(kind: Any, p: float, dtype: np.dtype[Any]) -> None:
+def test_alpha_dropout_keeps_mean_and_deviation(kind: Any, p: float, dtype: np.dtype[Any]) -> None:
     """Of 2^20 draws, so that 1 % is ten standard errors of the mean."""
     shape = (1024, 1024) if kind is bitdrop.FeatureAlphaDropout else (2**20,)
     x = np.random.default_rng(5).standard_normal(shape).astype(dtype)
@@ -291,7 +291,7 @@ def test_mean_and_deviation_stay(kind: Any, p: float, dtype: np.dtype[Any]) -> N
 
 
 @pytest.mark.parametrize("p", [2.0**-70, 1e-300, 5e-324, 1 - 2.0**-53, 0.999999])
-def test_numbers_of_alpha_dropout_are_finite_for_every_p(p: float, dtype: np.dtype[Any]) -> None:
+def test_coefficients_of_alpha_dropout_are_finite_for_every_p(p: float, dtype: np.dtype[Any]) -> None:
     layer = bitdrop.AlphaDropout(p, rng=0)
     x = normal(dtype, 5000)
     y = layer(x)
@@ -319,6 +319,6 @@ def test_backward_is_the_derivative_of_forward(kind: Any, p: float, seed: int) -
 
 
 @for_all_kinds
-def test_layers_share_one_base_class(kind: Any) -> None:
+def test_layers_share_only_one_base_class(kind: Any) -> None:
     bases = set(bitdrop.Dropout.__mro__) & set(kind.__mro__) - {object}
     assert {base.__name__ for base in bases} == {"Layer"}

@@ -25,20 +25,20 @@ def some_mask(**changes: Any) -> bitdrop.Mask:
     return bitdrop.Mask(parameters.pop("shape"), parameters.pop("p"), **parameters)
 
 
-def test_parameters_are_as_given() -> None:
+def test_mask_has_given_parameters() -> None:
     mask = some_mask()
     assert (mask.shape, mask.p, mask.key, mask.stream, mask.scale) == ((5, 7, 11), 0.3, KEY, 4, 1.5)
     assert mask.size == 385
 
 
-def test_parameters_are_plain_numbers_whatever_was_given() -> None:
+def test_parameters_are_converted_to_plain_numbers() -> None:
     key = np.array([1, 2], np.uint64)
     mask = bitdrop.Mask([np.int64(3), 4], np.float32(0.5), key=key, stream=np.uint8(1), scale=2)  # type: ignore[arg-type]
     assert repr(mask) == "Mask((3, 4), 0.5, key=(1, 2), stream=1, scale=2.0)"
     assert mask == bitdrop.Mask((3, 4), 0.5, key=(1, 2), stream=1, scale=2.0)
 
 
-def test_a_number_is_a_shape_of_one_axis() -> None:
+def test_int_as_shape_means_one_axis() -> None:
     assert bitdrop.Mask(9, 0.5, key=KEY).shape == (9,)
 
 
@@ -47,7 +47,7 @@ def test_scale_is_1_over_1_minus_p_unless_given(p: float, scale: float) -> None:
     assert bitdrop.Mask(3, p, key=KEY).scale == scale
 
 
-def test_array_of_a_mask_is_true_where_kept() -> None:
+def test_array_of_mask_is_true_for_kept_elements() -> None:
     mask = some_mask()
     keep = np.asarray(mask)
     assert keep.dtype == np.bool_
@@ -56,7 +56,7 @@ def test_array_of_a_mask_is_true_where_kept() -> None:
     assert not keep.flags.writeable
 
 
-def test_array_of_a_mask_converts_and_copies_as_numpy_asks() -> None:
+def test_array_protocol_honours_dtype_and_copy() -> None:
     mask = some_mask()
     assert_identical(np.asarray(mask, np.float32), np.asarray(mask).astype(np.float32))
     assert np.array(mask).flags.writeable
@@ -75,13 +75,13 @@ def test_bits_are_packed_and_read_only() -> None:
             mask.bits[0] = 0
 
 
-def test_stored_bits_cannot_be_made_writable() -> None:
+def test_stored_bits_refuse_to_become_writable() -> None:
     _, mask = bitdrop.dropout(np.ones(8), rng=0)
     with pytest.raises(ValueError, match="WRITEABLE"):
         mask.bits.flags.writeable = True
 
 
-def test_nbytes_are_those_of_bits_held() -> None:
+def test_nbytes_counts_held_bits() -> None:
     mask = some_mask()
     assert mask.nbytes == 0
     mask.apply(np.ones((5, 7, 11)))
@@ -91,7 +91,7 @@ def test_nbytes_are_those_of_bits_held() -> None:
     assert bitdrop.dropout(np.ones((5, 7, 11)), training=False)[1].nbytes == 0
 
 
-def test_stored_bits_are_those_that_are_made_again(dtype: np.dtype[Any]) -> None:
+def test_stored_bits_equal_recomputed_bits(dtype: np.dtype[Any]) -> None:
     x = normal(dtype, (29, 431))
     for p in (0.0, 0.1, 0.5, 1 - 2.0**-53, 1.0):
         y, stored = bitdrop.dropout(x, p, rng=8)
@@ -103,7 +103,7 @@ def test_stored_bits_are_those_that_are_made_again(dtype: np.dtype[Any]) -> None
             assert_identical(mask.backward(x), y)
 
 
-def test_apply_drops_the_same_units_from_any_dtype(dtype: np.dtype[Any]) -> None:
+def test_apply_drops_same_units_in_every_dtype(dtype: np.dtype[Any]) -> None:
     mask = some_mask()
     x = normal(dtype, mask.shape)
     assert_identical(mask.apply(x), oracle.applied(x, np.asarray(mask), 1.5))
@@ -112,7 +112,7 @@ def test_apply_drops_the_same_units_from_any_dtype(dtype: np.dtype[Any]) -> None
 
 
 @pytest.mark.parametrize("name", ["apply", "backward"])
-def test_out_is_written_in_place_or_apart(name: str, dtype: np.dtype[Any]) -> None:
+def test_out_may_be_x_or_another_array(name: str, dtype: np.dtype[Any]) -> None:
     mask = some_mask()
     method = getattr(mask, name)
     x = normal(dtype, mask.shape)
@@ -124,13 +124,13 @@ def test_out_is_written_in_place_or_apart(name: str, dtype: np.dtype[Any]) -> No
     assert_identical(x, expected)
 
 
-def test_mask_is_applied_in_c_order_to_any_strides() -> None:
+def test_mask_is_applied_in_c_order_for_any_strides() -> None:
     mask = some_mask()
     x = normal(np.dtype(np.float64), (11, 7, 5)).T
     assert_identical(mask.apply(x), mask.apply(np.ascontiguousarray(x)))
 
 
-def test_masks_are_equal_when_their_parameters_are() -> None:
+def test_masks_are_equal_if_parameters_are() -> None:
     mask = some_mask()
     assert mask == some_mask()
     assert hash(mask) == hash(some_mask())
@@ -146,7 +146,7 @@ def test_masks_are_equal_when_their_parameters_are() -> None:
     assert mask != "mask"
 
 
-def test_stored_bits_do_not_count_in_equality() -> None:
+def test_equality_ignores_stored_bits() -> None:
     _, stored = bitdrop.dropout(np.ones(9), rng=3)
     assert stored == bitdrop.Mask(9, 0.5, key=stored.key)
 
@@ -158,13 +158,13 @@ def test_mask_is_immutable(name: str) -> None:
         setattr(mask, name, 1)
 
 
-def test_repr_makes_the_mask_again() -> None:
+def test_evaluated_repr_gives_equal_mask() -> None:
     mask = some_mask()
     assert eval(repr(mask), {"Mask": bitdrop.Mask}) == mask
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_pickled_mask_is_the_same_and_small(protocol: int) -> None:
+def test_pickled_mask_is_equal_and_small(protocol: int) -> None:
     _, mask = bitdrop.dropout(np.ones(100000), 0.3, rng=1)
     data = pickle.dumps(mask, protocol)
     assert len(data) < 250
@@ -173,7 +173,7 @@ def test_pickled_mask_is_the_same_and_small(protocol: int) -> None:
     assert np.array_equal(restored.bits, mask.bits)
 
 
-def test_copies_are_equal() -> None:
+def test_copied_mask_is_equal() -> None:
     _, mask = bitdrop.dropout(np.ones(100), 0.3, rng=1)
     assert copy.copy(mask) == copy.deepcopy(mask) == mask
 
@@ -185,7 +185,7 @@ def test_pickle_of_another_format_is_refused() -> None:
         restore(number + 1, *parameters)
 
 
-def test_size_may_exceed_memory_as_long_as_no_bits_are_asked_for() -> None:
+def test_size_may_exceed_memory_if_no_bits_are_requested() -> None:
     mask = bitdrop.Mask((2**20, 2**20), 0.5, key=KEY)
     assert mask.size == 2**40
     assert mask == pickle.loads(pickle.dumps(mask))

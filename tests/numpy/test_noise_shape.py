@@ -39,7 +39,7 @@ def expected(x: Array, mask: bitdrop.Mask, noise_shape: NoiseShape | None) -> Ar
 
 @settings(max_examples=300)
 @given(st.data(), PROBABILITIES, SEEDS)
-def test_shared_masks_are_those_of_the_oracle(data: st.DataObject, p: float, seed: int) -> None:
+def test_shared_masks_equal_oracle(data: st.DataObject, p: float, seed: int) -> None:
     shape, dtype = data.draw(SHAPES), data.draw(st.sampled_from(DTYPES))
     x, out = data.draw(views(shape, dtype)), data.draw(views(shape, dtype, writable=True))
     noise_shape = data.draw(noise_shapes(shape))
@@ -57,7 +57,7 @@ def test_shared_masks_are_those_of_the_oracle(data: st.DataObject, p: float, see
 @pytest.mark.usefixtures("settings_restored")
 @pytest.mark.parametrize("threshold", [0, 2**63], ids=["streaming", "ordinary"])
 @pytest.mark.parametrize("noise_shape", SHARED, ids=str)
-def test_every_instruction_set_shares_the_same_bits(
+def test_every_isa_shares_same_bits(
     isa: str, dtype: np.dtype[Any], noise_shape: NoiseShape, threshold: int
 ) -> None:
     _core.set_isa(isa)
@@ -73,7 +73,7 @@ def test_every_instruction_set_shares_the_same_bits(
 @pytest.mark.usefixtures("settings_restored")
 @pytest.mark.parametrize("threads", [1, 2, 5])
 @pytest.mark.parametrize("noise_shape", [(None, None, 1), (1, None, None), (None, 1, None)], ids=str)
-def test_threads_do_not_change_shared_masks(threads: int, noise_shape: NoiseShape) -> None:
+def test_number_of_threads_does_not_change_shared_masks(threads: int, noise_shape: NoiseShape) -> None:
     bitdrop.set_num_threads(threads)
     x = normal(np.dtype(np.float32), (30, 40, 700))
     y, mask = bitdrop.dropout(x, 0.4, rng=2, noise_shape=noise_shape)
@@ -90,7 +90,7 @@ def test_mask_holds_each_shared_bit_once(noise_shape: NoiseShape) -> None:
     assert np.array_equal(mask.bits, packed)
 
 
-def test_bool_array_of_a_shared_mask_is_a_broadcast_view() -> None:
+def test_bool_array_of_shared_mask_is_a_broadcast_view() -> None:
     mask = bitdrop.Mask(IMAGES, 0.5, key=(1, 2), noise_shape=(None, None, 1, 1))
     array = np.asarray(mask)
     assert array.shape == IMAGES
@@ -99,7 +99,7 @@ def test_bool_array_of_a_shared_mask_is_a_broadcast_view() -> None:
 
 
 @pytest.mark.parametrize("noise_shape", SHARED, ids=str)
-def test_shared_mask_is_a_value(noise_shape: NoiseShape) -> None:
+def test_shared_masks_are_equal_if_noise_shapes_are(noise_shape: NoiseShape) -> None:
     mask = bitdrop.Mask(IMAGES, 0.5, key=(1, 2), stream=3, noise_shape=noise_shape)
     same = bitdrop.Mask(IMAGES, 0.5, key=(1, 2), stream=3, noise_shape=lengths_of(noise_shape, IMAGES))
     assert mask == same == pickle.loads(pickle.dumps(mask))
@@ -110,7 +110,7 @@ def test_shared_mask_is_a_value(noise_shape: NoiseShape) -> None:
     assert mask.noise_shape == (None if is_plain else lengths_of(noise_shape, IMAGES))
 
 
-def test_layer_shares_for_every_length_of_the_free_axes() -> None:
+def test_layer_shares_mask_for_any_length_of_free_axes() -> None:
     layer = bitdrop.Dropout(0.5, noise_shape=(None, 1, None), recompute=True, rng=0)
     for steps in (3, 8):
         x = normal(np.dtype(np.float32), (4, steps, 6))
@@ -124,7 +124,7 @@ def test_layer_shares_for_every_length_of_the_free_axes() -> None:
     assert_identical(other(x), layer(x))
 
 
-def test_what_is_dropped_does_not_leak(dtype: np.dtype[Any]) -> None:
+def test_dropped_nan_becomes_zero(dtype: np.dtype[Any]) -> None:
     x = np.full((8, 70), np.nan).astype(dtype)
     y, mask = bitdrop.dropout(x, 0.5, rng=0, noise_shape=(None, 1))
     keep = np.asarray(mask)
@@ -151,7 +151,7 @@ WRONG_NOISE_SHAPES: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("noise_shape", "error", "message"), BAD_NOISE_SHAPES, ids=repr)
-def test_what_is_no_noise_shape_is_refused_everywhere(
+def test_invalid_noise_shape_is_refused_everywhere(
     noise_shape: Any, error: type[Exception], message: str
 ) -> None:
     x, rng = np.ones(IMAGES), np.random.default_rng(0)
@@ -167,7 +167,7 @@ def test_what_is_no_noise_shape_is_refused_everywhere(
 
 
 @pytest.mark.parametrize(("noise_shape", "message"), WRONG_NOISE_SHAPES, ids=repr)
-def test_noise_shape_that_is_not_xs_is_refused(noise_shape: Any, message: str) -> None:
+def test_noise_shape_that_does_not_fit_x_is_refused(noise_shape: Any, message: str) -> None:
     x, layer = np.ones(IMAGES), bitdrop.Dropout(rng=0, noise_shape=noise_shape)
     for call in (
         lambda: bitdrop.dropout(x, noise_shape=noise_shape),

@@ -25,9 +25,7 @@ def reference(x: Array, mask: bitdrop.Mask) -> Array:
 
 @settings(max_examples=300)
 @given(st.data(), arrays(), PROBABILITIES, st.sampled_from(["inverted", "vanilla"]), st.integers(0, 2**130))
-def test_dropout_is_that_of_the_oracle(
-    data: st.DataObject, x: Array, p: float, scaling: Any, seed: int
-) -> None:
+def test_dropout_equals_oracle(data: st.DataObject, x: Array, p: float, scaling: Any, seed: int) -> None:
     before = x.copy()
     k0, k1 = np.random.default_rng(seed).integers(0, 2**64, 2, dtype=np.uint64).tolist()
     key = (k0, k1)
@@ -47,7 +45,7 @@ def test_dropout_is_that_of_the_oracle(
 
 @settings(max_examples=200)
 @given(arrays(), PROBABILITIES, st.tuples(WORDS, WORDS), WORDS, st.floats(-1e6, 1e6))
-def test_mask_of_any_parameters_is_that_of_the_oracle(
+def test_mask_of_any_parameters_equals_oracle(
     x: Array, p: float, key: tuple[int, int], stream: int, scale: float
 ) -> None:
     mask = bitdrop.Mask(x.shape, p, key=key, stream=stream, scale=scale)
@@ -60,7 +58,7 @@ def test_mask_of_any_parameters_is_that_of_the_oracle(
 
 @settings(max_examples=200)
 @given(arrays(), st.floats(0, 1), SEEDS)
-def test_inference_multiplies_everything_by_the_kept_share_if_vanilla(x: Array, p: float, seed: int) -> None:
+def test_vanilla_inference_multiplies_everything_by_kept_share(x: Array, p: float, seed: int) -> None:
     everything = np.ones(x.shape, bool)
     y, mask = bitdrop.dropout(x, p, training=False, scaling="vanilla")
     assert_identical(np.asarray(y), oracle.applied(x, everything, 1 - p))
@@ -111,7 +109,7 @@ def test_backward_is_linear(
 
 @settings(max_examples=150)
 @given(arrays(), PROBABILITIES, SEEDS)
-def test_recomputed_masks_are_the_stored_ones(x: Array, p: float, seed: int) -> None:
+def test_recomputed_masks_equal_stored_ones(x: Array, p: float, seed: int) -> None:
     stored, recomputed = bitdrop.Dropout(p, rng=seed), bitdrop.Dropout(p, rng=seed, recompute=True)
     for _ in range(3):
         assert_identical(recomputed(x), stored(x))
@@ -123,7 +121,7 @@ def test_recomputed_masks_are_the_stored_ones(x: Array, p: float, seed: int) -> 
 
 @pytest.mark.parametrize("scaling", ["inverted", "vanilla"])
 @pytest.mark.parametrize("p", [0.05, 0.3, 0.5, 0.9])
-def test_training_and_inference_have_the_same_mean(p: float, scaling: Any) -> None:
+def test_training_and_inference_have_same_mean(p: float, scaling: Any) -> None:
     """Over all 512 deviations of the eight cases, one beyond 5 sigma has a chance of 3e-4."""
     layer = bitdrop.Dropout(p, scaling=scaling, rng=2024)
     x = normal(FLOAT64, 64)

@@ -22,7 +22,7 @@ SEEDS: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("name", SEEDS)
-def test_key_is_drawn_as_the_rule_says(name: str) -> None:
+def test_key_is_two_uint64_integers_of_default_rng(name: str) -> None:
     drawn = np.random.default_rng(SEEDS[name]()).integers(0, 2**64, size=2, dtype=np.uint64)
     _, mask = bitdrop.dropout(np.ones(4), rng=SEEDS[name]())
     assert mask.key == (int(drawn[0]), int(drawn[1]))
@@ -31,20 +31,20 @@ def test_key_is_drawn_as_the_rule_says(name: str) -> None:
     assert layer.state["key"] == [int(drawn[0]), int(drawn[1])]
 
 
-def test_keys_of_seeds_are_pinned() -> None:
+def test_key_of_seed_0_is_pinned() -> None:
     _, mask = bitdrop.dropout(np.ones(4), rng=0)
     assert mask.key == (11749869230777074271, 4976686463289251617)
 
 
 @pytest.mark.parametrize("p", [0.0, 0.3, 1.0])
-def test_generator_is_advanced_in_training_also_where_p_is_0(p: float) -> None:
+def test_generator_is_advanced_in_training_for_every_p(p: float) -> None:
     used, other = np.random.default_rng(3), np.random.default_rng(3)
     bitdrop.dropout(np.ones(4), p, rng=used)
     other.integers(0, 2**64, size=2, dtype=np.uint64)
     assert used.bit_generator.state == other.bit_generator.state
 
 
-def test_generator_is_advanced_for_an_empty_input_too() -> None:
+def test_generator_is_advanced_for_empty_input() -> None:
     used = np.random.default_rng(3)
     before = used.bit_generator.state
     bitdrop.dropout(np.ones(0), rng=used)
@@ -72,7 +72,7 @@ def test_masks_without_rng_never_repeat() -> None:
     assert len(keys) == 100
 
 
-def test_processes_without_rng_have_different_masks() -> None:
+def test_processes_without_rng_draw_different_keys() -> None:
     code = "import bitdrop, numpy as np; print(bitdrop.dropout(np.ones(4))[1].key)"
     assert run_python("-c", code).stdout != run_python("-c", code).stdout != ""
 
@@ -106,7 +106,7 @@ print([eval(os.read(reader, 10000)) for reader in readers] + [eval(keys())])
 """
 
 
-def test_forked_children_draw_other_keys_where_the_user_gave_none() -> None:
+def test_forked_children_draw_new_keys_unless_seeded() -> None:
     process = run_python("-W", "ignore", "-c", KEYS_AROUND_A_FORK)
     assert process.returncode == 0, process.stderr
     functional, unseeded, seeded, restored = (set(keys) for keys in zip(*eval(process.stdout), strict=True))
@@ -145,6 +145,6 @@ holder.join()
 """
 
 
-def test_forked_child_does_not_wait_for_locks_of_the_parent_s_threads() -> None:
+def test_forked_child_does_not_wait_for_locks_of_parent_threads() -> None:
     process = run_python("-W", "ignore", "-c", FORK_WHILE_LOCKS_ARE_HELD)
     assert process.stdout == "0\n", process.stderr

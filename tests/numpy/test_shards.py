@@ -35,7 +35,7 @@ def part_of(x: Array, part: tuple[slice, ...]) -> Array:
 
 @settings(max_examples=400)
 @given(st.data(), SHAPES_OF_3_AXES, st.sampled_from(DTYPES), PROBABILITIES, SEEDS)
-def test_parts_get_the_values_of_the_whole(
+def test_shards_get_values_of_whole_array(
     data: st.DataObject, shape: tuple[int, ...], dtype: np.dtype[Any], p: float, seed: int
 ) -> None:
     x = data.draw(views(shape, dtype))
@@ -61,7 +61,7 @@ def over(values: Array, part: tuple[slice, ...], x: Array) -> Array:
 
 @settings(max_examples=100)
 @given(st.data(), SHAPES_OF_3_AXES, PROBABILITIES, SEEDS)
-def test_layers_on_parts_agree_with_one_on_the_whole(
+def test_layers_on_shards_agree_with_layer_on_whole_array(
     data: st.DataObject, shape: tuple[int, ...], p: float, seed: int
 ) -> None:
     x = normal(FLOAT32, shape, seed)
@@ -81,7 +81,7 @@ def test_layers_on_parts_agree_with_one_on_the_whole(
 
 @pytest.mark.usefixtures("settings_restored")
 @pytest.mark.parametrize("p", [0.5, 0.1, 1 / 3])
-def test_every_instruction_set_begins_in_the_middle(isa: str, dtype: np.dtype[Any], p: float) -> None:
+def test_every_isa_starts_at_any_index(isa: str, dtype: np.dtype[Any], p: float) -> None:
     _core.set_isa(isa)
     x = any_bits(dtype, 3 * 5000).reshape(3, 5000)
     whole = bitdrop.dropout(x, p, rng=3)[0]
@@ -95,7 +95,7 @@ def test_every_instruction_set_begins_in_the_middle(isa: str, dtype: np.dtype[An
 
 @pytest.mark.usefixtures("settings_restored")
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_threads_do_not_change_parts(threads: int) -> None:
+def test_number_of_threads_does_not_change_shard(threads: int) -> None:
     bitdrop.set_num_threads(threads)
     shape, start = (900, 1700), (17, 33)
     x = normal(FLOAT32, (880, 1600))
@@ -104,7 +104,7 @@ def test_threads_do_not_change_parts(threads: int) -> None:
     assert_identical(mask.apply(x), oracle.applied(x, keep, mask.scale))
 
 
-def test_parts_of_arrays_that_no_machine_holds() -> None:
+def test_shard_of_array_larger_than_memory_equals_oracle() -> None:
     shape, start = (2**20, 2**20, 2**21), (2**20 - 1, 2**19, 2**21 - 5000)
     mask = bitdrop.Mask((1, 3, 5000), 0.3, key=(6, 7), shard=bitdrop.Shard(shape, start))
     for row in range(3):
@@ -112,14 +112,14 @@ def test_parts_of_arrays_that_no_machine_holds() -> None:
         assert np.array_equal(np.asarray(mask)[0, row], oracle.kept((6, 7), 0, 0.3, first, first + 5000))
 
 
-def test_a_part_without_axes_is_the_whole() -> None:
+def test_shard_without_axes_is_whole_array() -> None:
     x = np.float32(3)
     y, mask = bitdrop.dropout(x, 0.5, rng=0, shard=bitdrop.Shard((), ()))
     assert_identical(y, bitdrop.dropout(x, 0.5, rng=0)[0])
     assert np.asarray(mask).shape == ()
 
 
-def test_mask_of_a_part_is_a_value() -> None:
+def test_masks_of_shards_are_equal_if_shards_are() -> None:
     shard = bitdrop.Shard((8, 9, 4), (3, 2, 0))
     mask = bitdrop.Mask((2, 7, 4), 0.5, key=(1, 2), shard=shard, noise_shape=(None, 1, 4))
     assert mask == pickle.loads(pickle.dumps(mask)) == eval(repr(mask), vars(bitdrop))
@@ -130,7 +130,7 @@ def test_mask_of_a_part_is_a_value() -> None:
         assert mask != bitdrop.Mask((2, 7, 4), 0.5, key=(1, 2), shard=other, noise_shape=(None, 1, 4))
 
 
-def test_inference_has_no_need_of_the_place() -> None:
+def test_inference_with_shard_returns_x_itself() -> None:
     layer = bitdrop.Dropout(0.5, rng=0).eval()
     x = np.ones((2, 3))
     assert layer(x, shard=bitdrop.Shard((4, 3), (2, 0))) is x
@@ -150,7 +150,9 @@ BAD_PLACES: list[tuple[Any, Any, type[Exception], str]] = [
 
 
 @pytest.mark.parametrize(("shape", "start", "error", "message"), BAD_PLACES, ids=repr)
-def test_what_is_no_place_is_refused(shape: Any, start: Any, error: type[Exception], message: str) -> None:
+def test_invalid_shape_or_start_is_refused(
+    shape: Any, start: Any, error: type[Exception], message: str
+) -> None:
     with pytest.raises(error, match=message):
         bitdrop.Shard(shape, start)
 
@@ -167,7 +169,7 @@ WRONG_SHARDS: list[tuple[Any, type[Exception], str]] = [
 
 
 @pytest.mark.parametrize(("shard", "error", "message"), WRONG_SHARDS, ids=repr)
-def test_shard_that_is_not_xs_is_refused(shard: Any, error: type[Exception], message: str) -> None:
+def test_shard_that_does_not_fit_x_is_refused(shard: Any, error: type[Exception], message: str) -> None:
     x, layer, rng = np.ones((2, 3)), bitdrop.Dropout(rng=0), np.random.default_rng(0)
     before = rng.bit_generator.state
     for call in (
@@ -181,7 +183,7 @@ def test_shard_that_is_not_xs_is_refused(shard: Any, error: type[Exception], mes
     assert layer.state["position"] == 0
 
 
-def test_noise_shape_of_a_part_speaks_of_the_whole() -> None:
+def test_noise_shape_of_shard_refers_to_whole_array() -> None:
     shard = bitdrop.Shard((8, 6), (4, 0))
     x = np.ones((4, 6))
     for fits in ((8, 1), (None, 1), (1, 6)):

@@ -36,7 +36,7 @@ class FakeTimer:
         return [self.timeit(number) for _ in range(repeat)]
 
 
-def test_a_ratio_is_the_median_of_quotients_of_the_same_round() -> None:
+def test_ratio_is_median_of_quotients_within_rounds() -> None:
     places = [
         {"copy": FakeTimer("copy", 0.1, []), "ours": FakeTimer("ours", seconds, [])}
         for seconds in (0.1, 0.2, 0.6)
@@ -49,14 +49,14 @@ def test_a_ratio_is_the_median_of_quotients_of_the_same_round() -> None:
     assert timings["ours"].rounds == 3
 
 
-def test_the_sides_take_turns_forwards_and_backwards() -> None:
+def test_sides_alternate_forwards_and_backwards() -> None:
     log: list[str] = []
     sides = {name: FakeTimer(name, 1.0, log) for name in "abc"}
     timing.alternate([sides], "a", seconds=0.01)
     assert "".join(log).startswith("aaabbbccc" + "abccba")
 
 
-def test_a_fast_side_is_called_often_enough_for_the_clock() -> None:
+def test_fast_side_is_called_often_enough_for_clock() -> None:
     calls: list[int] = []
 
     class Counting(FakeTimer):
@@ -70,7 +70,7 @@ def test_a_fast_side_is_called_often_enough_for_the_clock() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_buffers_lie_at_their_offsets_from_a_page(dtype: type) -> None:
+def test_buffers_have_given_offsets_from_page(dtype: type) -> None:
     pairs = timing.buffers(1000, dtype)
     found = [(x.ctypes.data % 4096, out.ctypes.data % 4096) for x, out in pairs]
     assert tuple(found) == timing.OFFSETS
@@ -98,7 +98,7 @@ def steps_of(
     return interface.Steps(forward, lambda: backward(layer.backward(x)), 2.0), x
 
 
-def test_correct_dropout_passes_the_check() -> None:
+def test_correct_dropout_passes_check() -> None:
     steps, x = steps_of()
     interface.check(steps, x, 0.5)
 
@@ -114,7 +114,7 @@ def test_correct_dropout_passes_the_check() -> None:
     ],
     ids=["rate", "scale", "other mask", "scale of the gradient", "one mask for ever"],
 )
-def test_what_is_not_dropout_is_refused(fault: dict[str, Any], message: str) -> None:
+def test_faulty_dropout_fails_check(fault: dict[str, Any], message: str) -> None:
     steps, x = steps_of(**fault)
     with pytest.raises(interface.WrongAnswerError, match=message):
         interface.check(steps, x, 0.5)
@@ -125,7 +125,7 @@ def test_what_is_not_dropout_is_refused(fault: dict[str, Any], message: str) -> 
     "name", ["bitdrop", "bitdrop-alloc", "bitdrop-recompute", "numpy-textbook", "numpy-tuned"]
 )
 @pytest.mark.parametrize("p", [0.1, 0.9])
-def test_competitors_that_need_numpy_only_pass_the_check(name: str, p: float) -> None:
+def test_competitors_that_need_only_numpy_pass_check(name: str, p: float) -> None:
     x, out = timing.buffers(10_000)[1]
     steps = competitors.COMPETITORS[name].make(x, out, p, 1)
     interface.check(steps, x, p)
@@ -152,14 +152,14 @@ def result_of(ratio: float, streaming: float | None = None) -> Any:
         (1.06, 0.95, False),
     ],
 )
-def test_a_target_is_judged_by_the_streaming_copy_where_copyto_streams(
+def test_target_is_judged_by_streaming_copy_if_copyto_streams(
     ratio: float, streaming: float | None, reached: bool
 ) -> None:
     assert result_of(ratio, streaming).reached is reached
 
 
 @pytest.mark.parametrize(("ratio", "status"), [(0.5, 0), (0.9, 1)])
-def test_the_guard_fails_where_a_ratio_is_missed(
+def test_guard_fails_if_ratio_is_missed(
     ratio: float, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("rich")
@@ -168,7 +168,7 @@ def test_the_guard_fails_where_a_ratio_is_missed(
     assert guard.main([]) == status
 
 
-def test_a_missed_target_is_measured_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missed_target_is_measured_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(targets, "measure", lambda chosen, *_: [result_of(0.6) for _ in chosen])
     assert [result.timing.ratio for result in targets.measure_again([result_of(0.9)], 1, 1.0)] == [0.6]
     assert [result.timing.ratio for result in targets.measure_again([result_of(0.5)], 1, 1.0)] == [0.5]
@@ -210,7 +210,7 @@ def test_compare_writes_table_json_and_plot(tmp_path: Path) -> None:
     assert (tmp_path / "compare-1.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_scaling_prints_its_parts() -> None:
+def test_scaling_prints_requested_parts() -> None:
     pytest.importorskip("rich")
     pytest.importorskip("ml_dtypes")
     parts = ("--parts", "threads", "calls", "allocation", "memory", "--threads", "2")

@@ -36,18 +36,18 @@ def number(text: str) -> float:
 
 
 @pytest.mark.parametrize("path", WITH_EXAMPLES, ids=name_of)
-def test_examples_print_what_the_document_says(path: Path) -> None:
+def test_examples_print_output_in_document(path: Path) -> None:
     text = FENCE.sub("", path.read_text(encoding="utf-8"))  # or doctest takes it for the output
     examples = doctest.DocTestParser().get_doctest(text, {}, name_of(path), str(path), 0)
     assert doctest.DocTestRunner().run(examples).failed == 0, "see the output above"
 
 
-def test_documents_with_examples_are_found() -> None:
+def test_documents_with_examples_include_main_ones() -> None:
     assert {"README.md", "docs/dropout.md", "docs/mask-format.md"} <= set(map(name_of, WITH_EXAMPLES))
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
-def test_links_lead_to_files_and_headings_that_exist(path: Path) -> None:
+def test_links_lead_to_existing_files_and_headings(path: Path) -> None:
     broken = []
     for link in LINK.findall(path.read_text(encoding="utf-8")):
         if link.startswith("https://"):
@@ -59,7 +59,7 @@ def test_links_lead_to_files_and_headings_that_exist(path: Path) -> None:
     assert not broken
 
 
-def test_golden_values_of_the_specification_are_those_of_the_engine(isa: str) -> None:
+def test_golden_values_in_specification_equal_engine(isa: str) -> None:
     rows = TABLE_ROW.findall((ROOT / "docs/mask-format.md").read_text(encoding="utf-8"))
     assert len(rows) == 11
     for key, cells, expected in rows:

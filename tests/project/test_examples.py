@@ -27,7 +27,7 @@ def small_network(dropout: bitdrop.Dropout) -> Network:
     return Network([Affine(6, 8, rng), ReLU(), dropout, Affine(8, 3, rng)])
 
 
-def test_gradients_of_the_network_are_its_derivatives() -> None:
+def test_gradients_of_network_equal_finite_differences() -> None:
     dropout = bitdrop.Dropout(p=0.5, rng=2)
     network, loss, rng = small_network(dropout), SoftmaxLoss(), np.random.default_rng(3)
     x, labels = rng.standard_normal((5, 6)), np.array([0, 1, 2, 0, 1])
@@ -57,7 +57,7 @@ def test_gradients_of_the_network_are_its_derivatives() -> None:
                 assert gradient[index] == pytest.approx((above - below) / (2 * step), abs=1e-7)
 
 
-def test_network_learns_what_it_is_shown() -> None:
+def test_trained_network_fits_its_training_set() -> None:
     rng = np.random.default_rng(4)
     x, labels = rng.standard_normal((60, 6)).astype(np.float32), np.arange(60) % 3
     x[np.arange(60), labels] += 4
@@ -85,7 +85,7 @@ def test_overfitting_prints_both_gaps_and_writes_its_plot(tmp_path: Path) -> Non
 
 
 @needs_extras
-def test_averaging_is_exact_for_the_linear_network_alone(tmp_path: Path) -> None:
+def test_averaging_is_exact_for_linear_network_only(tmp_path: Path) -> None:
     plot = tmp_path / "plot.png"
     process = run_python(str(EXAMPLES / "averaging.py"), "--samples", "2000", "--output", str(plot))
     assert process.returncode == 0, process.stderr
@@ -98,7 +98,7 @@ def test_averaging_is_exact_for_the_linear_network_alone(tmp_path: Path) -> None
 
 
 @needs_extras
-def test_an_example_refuses_no_epochs(tmp_path: Path) -> None:
+def test_overfitting_refuses_zero_epochs(tmp_path: Path) -> None:
     process = run_python(
         str(EXAMPLES / "overfit_digits.py"), "--epochs", "0", "--output", str(tmp_path / "plot.png")
     )
@@ -107,7 +107,7 @@ def test_an_example_refuses_no_epochs(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(find_spec("matplotlib") is None, reason="needs pip install '.[examples]'")
-def test_network_is_less_sure_away_from_its_training_set(tmp_path: Path) -> None:
+def test_monte_carlo_is_less_certain_away_from_training_set(tmp_path: Path) -> None:
     plot = tmp_path / "plot.png"
     process = run_python(
         str(EXAMPLES / "monte_carlo.py"), "--samples", "100", "--output", str(plot), OPENBLAS_NUM_THREADS="1"
@@ -121,7 +121,7 @@ def test_network_is_less_sure_away_from_its_training_set(tmp_path: Path) -> None
 
 @without_asan
 @pytest.mark.skipif(find_spec("rich") is None, reason="needs pip install '.[examples]'")
-def test_example_processes_more_than_its_workers_may_hold() -> None:
+def test_larger_than_memory_stays_within_limit_of_workers() -> None:
     pytest.importorskip("dask.array", reason="needs pip install '.[dask]'")
     pytest.importorskip("distributed", reason="needs pip install '.[dask]'")
     process = run_python(str(EXAMPLES / "larger_than_memory.py"), "--size", "1.25", "--memory-limit", "512")

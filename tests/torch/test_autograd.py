@@ -44,7 +44,7 @@ def same_mask(name: str, *args: Any, **kwargs: Any) -> Callable[[Tensor], Tensor
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("recompute", [False, True])
-def test_gradients_are_the_derivatives(name: str, layout: str, recompute: bool) -> None:
+def test_gradients_equal_finite_differences(name: str, layout: str, recompute: bool) -> None:
     function = same_mask(name, 0.4, True, recompute=recompute)
     x = LAYOUTS[layout](torch.randn(shape_for(name), dtype=torch.float64)).requires_grad_()
     assert gradcheck(function, x, check_forward_ad=True, check_batched_grad=True)
@@ -53,7 +53,7 @@ def test_gradients_are_the_derivatives(name: str, layout: str, recompute: bool) 
 
 @pytest.mark.usefixtures("small_masks_are_held")
 @pytest.mark.parametrize("p", [0.1, 1.0])
-def test_the_gradient_is_the_mask_times_the_scale(p: float) -> None:
+def test_gradient_is_mask_times_scale(p: float) -> None:
     for dtype in DTYPES:
         x = torch.ones(1000, dtype=dtype, requires_grad=True)
         y = functional.dropout(x, p)
@@ -63,7 +63,7 @@ def test_the_gradient_is_the_mask_times_the_scale(p: float) -> None:
 
 
 @pytest.mark.usefixtures("small_masks_are_held")
-def test_gradients_pass_where_the_signal_passed_in_every_layout() -> None:
+def test_gradients_in_every_layout_are_masked_like_forward() -> None:
     x = torch.rand(3, 4, 5, 6, dtype=torch.float64) + 1
     for memory_format in (torch.contiguous_format, torch.channels_last):
         leaf = x.to(memory_format=memory_format).requires_grad_()
@@ -83,7 +83,7 @@ def test_gradients_pass_where_the_signal_passed_in_every_layout() -> None:
 
 @pytest.mark.usefixtures("small_masks_are_held")
 @pytest.mark.parametrize("name", NAMES)
-def test_double_backward_through_a_function_that_is_not_linear(name: str) -> None:
+def test_double_backward_of_nonlinear_function_equals_finite_differences(name: str) -> None:
     def penalty(x: Tensor) -> Tensor:
         y = same_mask(name, 0.4, True)(x)
         (dx,) = torch.autograd.grad((y**3).sum(), x, create_graph=True)
@@ -104,7 +104,7 @@ def held_bytes(function: Callable[[Tensor], Tensor], x: Tensor) -> int:
     return sum(tensor.nbytes for tensor in held)
 
 
-def test_one_bit_an_element_is_held_or_none() -> None:
+def test_large_mask_holds_one_bit_per_element_unless_recomputed() -> None:
     x = torch.ones(10_001, requires_grad=True)
     assert held_bytes(lambda x: functional.dropout(x, 0.5), x) == 1251
     assert held_bytes(lambda x: functional.dropout(x, 0.5, recompute=True), x) == 0
@@ -114,7 +114,7 @@ def test_one_bit_an_element_is_held_or_none() -> None:
     assert held_bytes(lambda x: functional.dropout2d(x, 0.5), images) == 625
 
 
-def test_a_few_bits_are_made_again() -> None:
+def test_small_mask_is_recomputed_and_holds_nothing() -> None:
     x = torch.ones(4096, requires_grad=True)
     assert held_bytes(lambda x: functional.dropout(x, 0.5), x) == 0
     images = torch.ones(2, 12, 9, 9, requires_grad=True)
@@ -122,7 +122,7 @@ def test_a_few_bits_are_made_again() -> None:
     assert held_bytes(lambda x: functional.dropout(x, 0.5), torch.ones(10)) == 0
 
 
-def test_recomputing_gives_the_same_gradient() -> None:
+def test_recompute_gives_same_gradient() -> None:
     x = torch.randn(5, 70, requires_grad=True)
     gradients = []
     for recompute in (False, True):
@@ -134,7 +134,7 @@ def test_recomputing_gives_the_same_gradient() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_in_place_gradients_are_those_of_a_new_tensor(name: str) -> None:
+def test_in_place_gradients_equal_those_of_new_tensor(name: str) -> None:
     x = torch.randn(shape_for(name), requires_grad=True)
     torch.manual_seed(2)
     (expected,) = torch.autograd.grad(pair(name)[0](x * 2, 0.5, True).sin().sum(), x)
@@ -145,7 +145,7 @@ def test_in_place_gradients_are_those_of_a_new_tensor(name: str) -> None:
     assert torch.equal(dx, expected)
 
 
-def test_in_place_on_a_part_changes_the_whole() -> None:
+def test_in_place_on_view_changes_base_and_its_gradient() -> None:
     for function in pair("dropout"):
         x = torch.ones(2, 1000, requires_grad=True)
         whole = x * 3
@@ -169,7 +169,7 @@ MISUSES: dict[str, Callable[[Any], tuple[Tensor, Callable[[], Any]]]] = {
 
 
 @pytest.mark.parametrize("misuse", MISUSES)
-def test_in_place_errors_are_torchs_and_come_before_anything_is_written(misuse: str) -> None:
+def test_in_place_misuse_raises_torchs_error_before_writing(misuse: str) -> None:
     ours, theirs = pair("dropout")
     x, call = MISUSES[misuse](ours)
     found = outcome(call, x).error
@@ -184,7 +184,7 @@ def test_in_place_errors_are_torchs_and_come_before_anything_is_written(misuse: 
 
 
 @pytest.mark.parametrize("no_grad", [torch.no_grad, torch.inference_mode, torch.enable_grad])
-def test_version_counters_rise_in_place_alone(no_grad: Any) -> None:
+def test_version_counter_rises_in_place_only(no_grad: Any) -> None:
     for function in pair("dropout"):
         x = torch.ones(100)
         with no_grad():
@@ -197,7 +197,7 @@ def test_version_counters_rise_in_place_alone(no_grad: Any) -> None:
             assert x._version == 1
 
 
-def test_a_tensor_that_was_saved_may_not_be_dropped_in_place() -> None:
+def test_in_place_on_saved_tensor_fails_in_backward() -> None:
     for function in pair("dropout"):
         for requires_grad in (False, True):
             factor = torch.ones(100, requires_grad=requires_grad) * 1
@@ -207,7 +207,7 @@ def test_a_tensor_that_was_saved_may_not_be_dropped_in_place() -> None:
                 y.sum().backward()
 
 
-def test_backward_twice_needs_the_graph_to_be_retained() -> None:
+def test_second_backward_needs_retained_graph() -> None:
     y = functional.dropout(torch.ones(100, requires_grad=True), 0.5)
     y.sum().backward(retain_graph=True)
     y.sum().backward()
@@ -215,7 +215,7 @@ def test_backward_twice_needs_the_graph_to_be_retained() -> None:
         y.sum().backward()
 
 
-def test_no_graph_is_made_where_none_is_wanted() -> None:
+def test_no_graph_is_built_without_grad() -> None:
     x = torch.ones(10, requires_grad=True)
     with torch.no_grad():
         assert not functional.dropout(x, 0.5).requires_grad
@@ -225,7 +225,7 @@ def test_no_graph_is_made_where_none_is_wanted() -> None:
 
 
 @pytest.mark.parametrize("inplace", [False, True])
-def test_tangents_of_forward_mode_are_dropped_alike(inplace: bool) -> None:
+def test_forward_mode_tangent_is_dropped_like_value(inplace: bool) -> None:
     with forward_ad.dual_level():
         x = forward_ad.make_dual(torch.ones(100), torch.full((100,), 3.0))
         y, tangent = forward_ad.unpack_dual(functional.dropout(x, 0.5, True, inplace))
@@ -234,14 +234,14 @@ def test_tangents_of_forward_mode_are_dropped_alike(inplace: bool) -> None:
         assert set(y.tolist()) == {0.0, 2.0}
 
 
-def test_batched_gradients_go_through_the_same_mask() -> None:
+def test_batched_gradients_use_same_mask() -> None:
     x = torch.ones(6, requires_grad=True)
     y = functional.dropout(x, 0.5)
     (rows,) = torch.autograd.grad(y, x, torch.eye(6), is_grads_batched=True)
     assert torch.equal(rows, torch.diag(y.detach()))
 
 
-def test_one_thread_may_go_backwards_while_another_goes_forwards() -> None:
+def test_backward_in_one_thread_works_during_forward_in_another() -> None:
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
 
     def step(_: int) -> bool:

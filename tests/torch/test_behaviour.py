@@ -39,7 +39,7 @@ def assert_same_outcome(name: str, make_x: Any, *args: Any, **kwargs: Any) -> No
     assert outcome(lambda: ours(mine, *args, **kwargs), mine) == expected
 
 
-def test_arguments_are_torchs_and_keyword_only_ones(name: str) -> None:
+def test_signature_is_torchs_plus_keyword_only_arguments(name: str) -> None:
     ours, theirs = (inspect.signature(function).parameters for function in pair(name))
     own = [p for p in ours.values() if p.kind is not inspect.Parameter.KEYWORD_ONLY]
     assert [(p.name, p.default) for p in own] == [(p.name, p.default) for p in theirs.values()]
@@ -49,7 +49,7 @@ def test_arguments_are_torchs_and_keyword_only_ones(name: str) -> None:
 @pytest.mark.parametrize("axes", range(7))
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("p", [0.5, 0.0, 1.0])
-def test_numbers_of_axes_warn_and_fail_as_in_torch(name: str, axes: int, training: bool, p: float) -> None:
+def test_number_of_axes_warns_or_fails_as_in_torch(name: str, axes: int, training: bool, p: float) -> None:
     without_samples = (name, axes) == ("dropout1d", 2) or (name == "dropout3d" and axes != 5)
     if without_samples and (not training or p == 0):
         pytest.skip("torch gives a view of the whole input back, bitdrop the input itself")
@@ -61,21 +61,21 @@ def test_numbers_of_axes_warn_and_fail_as_in_torch(name: str, axes: int, trainin
     [-0.1, 1.5, math.nan, "0.5", None, 1, 0, True, np.float32(0.25), np.float64(0.25), 1j, [0.5]],
     ids=repr,
 )
-def test_p_is_taken_or_refused_as_by_torch(name: str, p: Any) -> None:
+def test_p_is_accepted_or_refused_as_in_torch(name: str, p: Any) -> None:
     assert_same_outcome(name, lambda: torch.ones(shape_for(name)), p, True)
 
 
-def test_p_as_a_tensor_is_a_number(name: str) -> None:
+def test_tensor_as_p_is_accepted_as_in_torch(name: str) -> None:
     assert_same_outcome(name, lambda: torch.ones(shape_for(name)), torch.tensor(0.5), True)
 
 
 @pytest.mark.parametrize("training", [1, 0, None, "yes", np.True_], ids=repr)
-def test_training_is_taken_or_refused_as_by_torch(name: str, training: Any) -> None:
+def test_training_is_accepted_or_refused_as_in_torch(name: str, training: Any) -> None:
     assert_same_outcome(name, lambda: torch.ones(shape_for(name)), 0.5, training)
 
 
 @pytest.mark.parametrize("x", [[1.0], 1.0, None, np.ones(3)], ids=["list", "float", "None", "array"])
-def test_what_is_no_tensor_is_refused_as_by_torch(x: Any) -> None:
+def test_input_other_than_tensor_is_refused_as_in_torch(x: Any) -> None:
     assert_same_outcome("dropout", lambda: x)
 
 
@@ -89,13 +89,13 @@ def test_other_devices_and_layouts_go_to_torch() -> None:
     assert_same_outcome("dropout", lambda: torch.ones(2, 3).to_sparse(), 0.5)
 
 
-def test_a_generator_is_not_ignored_where_torch_drops() -> None:
+def test_generator_is_refused_for_tensors_that_go_to_torch() -> None:
     with pytest.raises(ValueError, match="generator must be None"):
         Functional.dropout(torch.ones(3, device="meta"), 0.5, generator=torch.Generator())
 
 
 @pytest.mark.parametrize("shape", [(0,), (2, 0, 3), (0, 3, 2, 2)])
-def test_empty_tensors_are_given_back(shape: tuple[int, ...]) -> None:
+def test_empty_tensor_is_returned_as_in_torch(shape: tuple[int, ...]) -> None:
     for training in (True, False):
         assert_same_outcome("dropout", lambda: torch.ones(shape), 0.5, training)
     assert_same_outcome("feature_alpha_dropout", lambda: torch.ones(shape), 0.5, True)
@@ -114,7 +114,7 @@ def test_kept_elements_are_scaled_as_in_torch(name: str, torch_dtype: torch.dtyp
             torch.testing.assert_close(extreme(mine, 0), extreme(others, 0), rtol=tolerance, atol=tolerance)
 
 
-def test_scaling_is_that_of_torch_to_the_last_digit_of_float32() -> None:
+def test_scaling_equals_torchs_to_last_digit_of_float32() -> None:
     x = torch.linspace(0.5, 2, 1000)
     for p in (0.1, 0.3, 0.5, 0.9):
         y, reference = Functional.dropout(x, p), pair("dropout")[1](x, p)
@@ -136,7 +136,7 @@ def test_channels_are_dropped_whole(name: str) -> None:
     assert 0 < low[:, 0].sum() < 50  # and within a channel
 
 
-def test_channels_are_the_same_in_every_memory_format() -> None:
+def test_channels_are_dropped_alike_in_every_memory_format() -> None:
     x = torch.rand(5, 70, 3, 4) + 1
     results = []
     for layout in (
@@ -152,13 +152,13 @@ def test_channels_are_the_same_in_every_memory_format() -> None:
 
 
 @pytest.mark.parametrize(("name", "shape"), [("dropout1d", (40, 6)), ("dropout3d", (40, 2, 3, 2))])
-def test_tensors_without_samples_drop_along_the_first_axis(name: str, shape: tuple[int, ...]) -> None:
+def test_tensors_without_samples_drop_along_first_axis(name: str, shape: tuple[int, ...]) -> None:
     y = pair(name)[0](torch.ones(shape), 0.5).flatten(1)
     assert (y == y[:, :1]).all()
     assert len(y.unique()) == 2
 
 
-def test_alpha_dropout_keeps_the_moments() -> None:
+def test_alpha_dropout_keeps_mean_and_deviation() -> None:
     torch.manual_seed(1)
     x = torch.randn(200, 2000)
     for name in ("alpha_dropout", "feature_alpha_dropout"):
@@ -168,14 +168,14 @@ def test_alpha_dropout_keeps_the_moments() -> None:
             assert y.std().item() == pytest.approx(1, abs=0.02)
 
 
-def test_alpha_dropouts_two_values_are_torchs() -> None:
+def test_two_values_of_alpha_dropout_are_torchs() -> None:
     x = torch.full((1000,), 0.7, dtype=torch.float64)
     for p in (0.05, 0.5, 0.95):
         mine, others = (function(x, p, True).unique() for function in pair("alpha_dropout"))
         torch.testing.assert_close(mine, others, rtol=1e-12, atol=1e-12)
 
 
-def test_a_dropped_element_is_zero_whatever_it_held() -> None:
+def test_dropped_special_value_is_positive_zero() -> None:
     for value in (math.nan, math.inf, -1.0, -0.0):
         for p in (0.5, 1.0):
             y = Functional.dropout(torch.full((1000,), value), p)
@@ -190,7 +190,7 @@ def steps_that_count(x: torch.Tensor) -> list[int]:
 
 
 @given(st.data())
-def test_results_have_the_strides_of_torch(data: st.DataObject) -> None:
+def test_result_has_strides_of_torchs_result(data: st.DataObject) -> None:
     base_shape = data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=5))
     order = data.draw(st.permutations(range(len(base_shape))))
     x = torch.ones(base_shape).permute(order)
@@ -207,7 +207,7 @@ def test_results_have_the_strides_of_torch(data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("inplace", [False, True])
-def test_memory_formats_are_kept_and_the_mask_follows_memory(inplace: bool, torch_dtype: torch.dtype) -> None:
+def test_memory_format_is_kept_and_mask_follows_memory_order(inplace: bool, torch_dtype: torch.dtype) -> None:
     x = torch.rand(2, 3, 4, 5).to(torch_dtype) + 1
     key = torch.random.get_rng_state()
     plain = Functional.dropout(x.permute(0, 2, 3, 1).contiguous(), 0.5)
@@ -228,7 +228,7 @@ def test_strided_input_is_dropped_like_its_dense_copy(name: str, torch_dtype: to
     assert torch.equal(x, dense)
 
 
-def test_in_place_writes_into_the_input_alone(name: str, torch_dtype: torch.dtype) -> None:
+def test_in_place_writes_into_input_only(name: str, torch_dtype: torch.dtype) -> None:
     whole = torch.ones([2 * length for length in shape_for(name)], dtype=torch_dtype)
     x = whole[tuple([slice(1, None, 2)] * whole.dim())]
     state = torch.random.get_rng_state()
@@ -240,7 +240,7 @@ def test_in_place_writes_into_the_input_alone(name: str, torch_dtype: torch.dtyp
     assert (whole == 1).all()
 
 
-def test_no_memory_is_copied() -> None:
+def test_dropout_allocates_only_its_result() -> None:
     x = torch.ones(2**18, dtype=torch.bfloat16)  # small enough not to be taken from the pool
     with torch.profiler.profile(profile_memory=True) as profile:
         Functional.dropout(x, 0.5)
@@ -248,7 +248,7 @@ def test_no_memory_is_copied() -> None:
     assert 2 * 2**18 <= allocated < 2 * 2**18 + 4096
 
 
-def test_large_results_use_memory_again_once_they_are_dead() -> None:
+def test_memory_of_dead_large_result_is_reused() -> None:
     x = torch.rand(4, 8, 512, 128).to(memory_format=torch.channels_last).requires_grad_()
     y = Functional.dropout(x, 0.5)
     place, kept = y.data_ptr(), y.detach()
@@ -264,7 +264,7 @@ def test_large_results_use_memory_again_once_they_are_dead() -> None:
 
 @pytest.mark.parametrize("kind", MODULES)
 @pytest.mark.parametrize("arguments", [(), (0.1,), (0.1, True)], ids=str)
-def test_modules_look_like_torchs(kind: str, arguments: tuple[Any, ...]) -> None:
+def test_modules_have_repr_type_and_attributes_of_torchs(kind: str, arguments: tuple[Any, ...]) -> None:
     ours, theirs = getattr(bitdrop.torch, kind)(*arguments), getattr(torch.nn, kind)(*arguments)
     assert repr(ours) == repr(theirs)
     assert isinstance(ours, type(theirs))
@@ -274,14 +274,14 @@ def test_modules_look_like_torchs(kind: str, arguments: tuple[Any, ...]) -> None
 
 @pytest.mark.parametrize("kind", MODULES)
 @pytest.mark.parametrize("p", [-0.1, 1.1, "a"], ids=repr)
-def test_modules_refuse_p_as_torchs(kind: str, p: Any) -> None:
+def test_modules_refuse_p_as_in_torch(kind: str, p: Any) -> None:
     expected = outcome(lambda: getattr(torch.nn, kind)(p), None)
     assert expected.error is not None
     assert outcome(lambda: getattr(bitdrop.torch, kind)(p), None) == expected
 
 
 @pytest.mark.parametrize(("kind", "name"), [*zip(MODULES, NAMES, strict=True)])
-def test_modules_drop_in_training_alone(kind: str, name: str) -> None:
+def test_modules_drop_in_training_only(kind: str, name: str) -> None:
     module, x = getattr(bitdrop.torch, kind)(0.5), torch.ones(shape_for(name))
     torch.manual_seed(5)
     y = module(x)
@@ -293,11 +293,11 @@ def test_modules_drop_in_training_alone(kind: str, name: str) -> None:
     assert in_place(x) is x
 
 
-def test_modules_say_when_they_recompute() -> None:
+def test_repr_of_module_shows_recompute() -> None:
     assert repr(bitdrop.torch.Dropout(0.1, recompute=True)) == "Dropout(p=0.1, inplace=False, recompute=True)"
 
 
-def test_modules_can_be_copied_and_pickled() -> None:
+def test_copied_or_pickled_module_continues_identically() -> None:
     module = bitdrop.torch.Dropout(0.3, recompute=True, generator=torch.Generator().manual_seed(1))
     x = torch.ones(100)
     others = copy.deepcopy(module), pickle.loads(pickle.dumps(module))
@@ -307,7 +307,7 @@ def test_modules_can_be_copied_and_pickled() -> None:
         assert torch.equal(other(x), y)
 
 
-def test_negated_views_are_read_with_their_signs() -> None:
+def test_negated_view_is_read_with_its_sign() -> None:
     numbers = torch.complex(torch.ones(100), torch.ones(100)).conj()
     assert numbers.imag.is_neg()
     assert set(Functional.dropout(numbers.imag, 0.5).tolist()) == {0.0, -2.0}
@@ -316,14 +316,14 @@ def test_negated_views_are_read_with_their_signs() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.trace:DeprecationWarning")
-def test_tracing_records_torchs_own() -> None:
+def test_tracing_records_torchs_function() -> None:
     traced = torch.jit.trace(lambda x: Functional.dropout(x, 0.5), torch.ones(100), check_trace=False)
     y = traced(torch.full((100,), 3.0))
     assert set(y.tolist()) == {0.0, 6.0}
     assert not torch.equal(y, traced(torch.full((100,), 3.0)))
 
 
-def test_default_device_and_modes_of_functions_are_respected() -> None:
+def test_default_device_does_not_change_cpu_tensors() -> None:
     with torch.device("meta"):
         x = torch.ones(3, device="cpu", requires_grad=True)
         y = Functional.dropout(x, 0.5)
@@ -332,7 +332,7 @@ def test_default_device_and_modes_of_functions_are_respected() -> None:
     assert torch.equal(x.grad, y)
 
 
-def test_subclasses_stay_what_they_are() -> None:
+def test_subclass_of_tensor_is_kept_as_in_torch() -> None:
     class Named(torch.Tensor):
         pass
 
@@ -342,7 +342,7 @@ def test_subclasses_stay_what_they_are() -> None:
     assert type(Functional.dropout(parameter, 0.5)) is torch.Tensor
 
 
-def test_subclasses_can_take_the_function_over() -> None:
+def test_torch_function_of_subclass_is_called() -> None:
     class Watching(torch.Tensor):
         @classmethod
         def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -56,9 +56,7 @@ def in_place(x: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("requires_grad", [False, True])
-def test_two_dropouts_of_one_tensor_differ_and_equal_those_of_eager_mode(
-    backend: str, requires_grad: bool
-) -> None:
+def test_compiled_dropouts_differ_from_each_other_and_equal_eager(backend: str, requires_grad: bool) -> None:
     x = torch.rand(20, 30) + 1
     compiled = compiled_fresh(twice, backend)
     for _ in range(2):  # when it is compiled, and when it runs again
@@ -80,7 +78,7 @@ LAYOUTS = {
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dynamic", [None, True])
 @pytest.mark.parametrize("function", [network, in_place])
-def test_layouts_and_dynamic_shapes_give_what_eager_mode_gives(
+def test_compiled_layouts_and_dynamic_shapes_equal_eager(
     backend: str, layout: str, dynamic: bool | None, function: Callable[[Tensor], Tensor]
 ) -> None:
     x = torch.rand(LAYOUTS[layout].shape) * LAYOUTS[layout]
@@ -93,7 +91,7 @@ def test_layouts_and_dynamic_shapes_give_what_eager_mode_gives(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_function_compiles(name: str) -> None:
+def test_every_compiled_function_equals_eager(name: str) -> None:
     x = torch.rand(shape_for(name))
 
     def call(x: Tensor) -> Tensor:
@@ -107,7 +105,7 @@ def test_every_function_compiles(name: str) -> None:
 
 @pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=needs_compiler)])
 @pytest.mark.parametrize("dynamic", [None, True])
-def test_a_model_compiles_and_trains(backend: str, dynamic: bool | None) -> None:
+def test_compiled_model_trains_like_eager(backend: str, dynamic: bool | None) -> None:
     model = torch.nn.Sequential(torch.nn.Linear(8, 16), bitdrop.torch.Dropout(0.5), torch.nn.Linear(16, 2))
     compiled = compiled_fresh(model, backend, dynamic=dynamic)
     x = torch.randn(5, 8)
@@ -119,7 +117,7 @@ def test_a_model_compiles_and_trains(backend: str, dynamic: bool | None) -> None
 
 
 @pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=needs_compiler)])
-def test_checkpoints_inside_compiled_functions_draw_the_same_masks_again(backend: str) -> None:
+def test_checkpoint_inside_compiled_function_repeats_masks(backend: str) -> None:
     def block(x: Tensor) -> Tensor:
         return functional.dropout(x.sin(), 0.4).sin() * functional.dropout(x, 0.2)
 
@@ -139,7 +137,7 @@ def test_drawing_a_key_advances_its_counter() -> None:
     assert key.shape == (2,)
 
 
-def test_operators_are_what_pytorch_wants_operators_to_be() -> None:
+def test_operators_pass_opcheck() -> None:
     checks = ("test_schema", "test_faketensor", "test_autograd_registration", "test_aot_dispatch_static")
     key = torch.tensor([1, -2])
     for order, shape in (([], (4, 5)), ([1, 0], (4, 5))):
@@ -152,7 +150,7 @@ def test_operators_are_what_pytorch_wants_operators_to_be() -> None:
     )
 
 
-def test_generator_and_transforms_are_left_to_eager_mode_or_are_a_clear_error() -> None:
+def test_generator_and_transforms_run_eagerly_or_fail_in_full_graph() -> None:
     x = torch.ones(3, 50)
     generator = torch.Generator()
     torch._dynamo.reset()
@@ -175,7 +173,7 @@ def test_generator_and_transforms_are_left_to_eager_mode_or_are_a_clear_error() 
             compiled_fresh(function, "aot_eager")(x)
 
 
-def test_exported_programs_drop_in_training() -> None:
+def test_exported_program_drops_in_training() -> None:
     model = torch.nn.Sequential(torch.nn.Linear(4, 200), bitdrop.torch.Dropout(0.5))
     x = torch.ones(2, 4)
     program = torch.export.export(model, (x,)).module()

@@ -20,18 +20,18 @@ needs_plots = pytest.mark.skipif(
 
 
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
-def test_examples_of_the_document_run(number: int) -> None:
+def test_examples_in_torch_document_run(number: int) -> None:
     process = run_python("-c", BLOCKS[number])
     assert process.returncode == 0, process.stderr
 
 
-def test_the_document_has_examples() -> None:
+def test_torch_document_has_two_examples() -> None:
     assert len(BLOCKS) == 2
 
 
 @needs_plots
 @pytest.mark.parametrize("dropout", ["torch", "bitdrop"])
-def test_the_digits_example_prints_both_gaps_and_writes_its_plot(tmp_path: Path, dropout: str) -> None:
+def test_digits_example_prints_both_gaps_and_writes_plot(tmp_path: Path, dropout: str) -> None:
     plot = tmp_path / "plot.png"
     arguments = ("--epochs", "4", "--seeds", "2", "--dropout", dropout, "--output", str(plot))
     process = run_python(str(ROOT / "examples/torch_digits.py"), *arguments)
@@ -41,7 +41,7 @@ def test_the_digits_example_prints_both_gaps_and_writes_its_plot(tmp_path: Path,
 
 
 @needs_plots
-def test_the_training_benchmark_prints_three_sides_and_writes_its_chart(tmp_path: Path) -> None:
+def test_training_benchmark_prints_three_sides_and_writes_chart(tmp_path: Path) -> None:
     chart = tmp_path / "chart.png"
     arguments = ("--builds", "2", "--rounds", "1", "--threads", "1", "--output", str(chart))
     process = run_python(str(ROOT / "benchmarks/training.py"), *arguments)
@@ -55,7 +55,7 @@ def test_the_training_benchmark_prints_three_sides_and_writes_its_chart(tmp_path
     assert chart.read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_benchmark_of_tensors_compares_every_call() -> None:
+def test_tensor_benchmark_compares_every_call() -> None:
     pytest.importorskip("rich")
     process = run_python(str(ROOT / "benchmarks/tensors.py"), "--seconds", "0.01")
     assert process.returncode == 0, process.stderr

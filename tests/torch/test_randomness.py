@@ -21,7 +21,7 @@ X = torch.ones(64)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_seed_decides_and_calls_differ(name: str) -> None:
+def test_seed_repeats_masks_and_calls_differ(name: str) -> None:
     x = torch.ones(4, 40, *shape_for(name)[2:])
     function = pair(name)[0]
     torch.manual_seed(0)
@@ -33,7 +33,7 @@ def test_a_seed_decides_and_calls_differ(name: str) -> None:
     assert not torch.equal(function(x, 0.5, True), first)
 
 
-def test_the_mask_is_that_of_the_key_which_torch_draws() -> None:
+def test_mask_has_key_drawn_from_torch() -> None:
     x = torch.ones(3, 1000)
     torch.manual_seed(4)
     y = functional.dropout(x, 0.3)
@@ -54,7 +54,7 @@ def test_keys_have_128_random_bits() -> None:
     assert _tensors.key_of(words) == (2**64 - 1, 2**63)
 
 
-def test_generator_is_used_and_the_default_one_is_not() -> None:
+def test_given_generator_leaves_default_generator_unchanged() -> None:
     state = torch.random.get_rng_state()
     first = functional.dropout(X, 0.5, generator=torch.Generator().manual_seed(7))
     module = bitdrop.torch.Dropout(0.5, generator=torch.Generator().manual_seed(7))
@@ -83,7 +83,7 @@ def test_forked_generators_and_saved_states_restore_masks() -> None:
 
 @pytest.mark.parametrize("use_reentrant", [False, True])
 @pytest.mark.parametrize("recompute", [False, True])
-def test_checkpoints_make_the_same_masks_again(use_reentrant: bool, recompute: bool) -> None:
+def test_checkpoint_repeats_masks(use_reentrant: bool, recompute: bool) -> None:
     def block(x: torch.Tensor) -> torch.Tensor:
         y = functional.dropout(x.sin(), 0.4, recompute=recompute)
         return functional.dropout2d(y.sin().view(2, 4, 4, 2), 0.3)
@@ -112,7 +112,7 @@ class DroppedRows(torch.utils.data.Dataset[torch.Tensor]):
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_workers_of_a_data_loader_draw_their_own_masks_and_repeat_them(method: str) -> None:
+def test_workers_of_data_loader_draw_own_repeatable_masks(method: str) -> None:
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip("this system does not fork")
     options: dict[str, Any] = {"batch_size": 1, "num_workers": 2, "multiprocessing_context": method}
@@ -128,7 +128,7 @@ def test_workers_of_a_data_loader_draw_their_own_masks_and_repeat_them(method: s
 
 
 @pytest.mark.usefixtures("settings_restored")
-def test_neither_threads_nor_instruction_set_matter() -> None:
+def test_threads_and_isa_do_not_change_mask() -> None:
     x = torch.ones(300_000)
     results = []
     for isa in _core.isas():
@@ -143,7 +143,7 @@ def test_neither_threads_nor_instruction_set_matter() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-def test_all_dtypes_have_the_same_mask(dtype: torch.dtype) -> None:
+def test_every_dtype_has_same_mask(dtype: torch.dtype) -> None:
     torch.manual_seed(2)
     expected = functional.dropout(torch.ones(1000), 0.5)
     torch.manual_seed(2)

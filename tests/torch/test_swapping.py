@@ -17,7 +17,7 @@ from tests.helpers.pytorch_support import MODULES, NAMES, TORCHS_OWN, shape_for
 
 
 @pytest.mark.parametrize(("kind", "name"), [*zip(MODULES, NAMES, strict=True)])
-def test_every_kind_is_replaced_and_keeps_what_it_was(kind: str, name: str) -> None:
+def test_replaced_module_keeps_attributes_and_hooks(kind: str, name: str) -> None:
     old = getattr(nn, kind)(0.3, inplace=True)
     model = nn.Sequential(nn.Identity(), old, nn.Sequential(getattr(nn, kind)(0.1).eval()))
     calls = []
@@ -35,7 +35,7 @@ def test_every_kind_is_replaced_and_keeps_what_it_was(kind: str, name: str) -> N
     assert replace_dropout(model) == 0
 
 
-def test_shared_modules_stay_shared_and_count_once() -> None:
+def test_shared_module_stays_shared_and_counts_once() -> None:
     shared = nn.Dropout(0.5)
     model = nn.ModuleDict({"a": shared, "b": nn.Sequential(shared)})
     model.elsewhere = [shared]  # type: ignore[assignment]
@@ -44,14 +44,14 @@ def test_shared_modules_stay_shared_and_count_once() -> None:
     assert type(shared) is bitdrop.torch.Dropout
 
 
-def test_a_module_itself_and_a_model_without_dropout() -> None:
+def test_dropout_module_itself_is_replaced() -> None:
     module = nn.Dropout2d(0.5)
     assert replace_dropout(module) == 1
     assert type(module) is bitdrop.torch.Dropout2d
     assert replace_dropout(nn.Linear(2, 2)) == 0
 
 
-def test_subclasses_are_left_alone() -> None:
+def test_subclass_is_not_replaced() -> None:
     class Other(nn.Dropout):
         def forward(self, input: torch.Tensor) -> torch.Tensor:
             return input + 1
@@ -61,7 +61,7 @@ def test_subclasses_are_left_alone() -> None:
     assert type(model[0]) is Other
 
 
-def test_replaced_modules_draw_bitdrops_masks() -> None:
+def test_replaced_module_draws_mask_of_bitdrop() -> None:
     x = torch.ones(1000)
     module = nn.Dropout(0.5)
     replace_dropout(module)
@@ -71,7 +71,7 @@ def test_replaced_modules_draw_bitdrops_masks() -> None:
     assert torch.equal(y, functional.dropout(x, 0.5))
 
 
-def test_a_transformer_trains_when_its_dropout_is_replaced() -> None:
+def test_transformer_with_replaced_dropout_trains() -> None:
     layer = nn.TransformerEncoderLayer(16, 4, 32, dropout=0.1, batch_first=True)
     assert replace_dropout(layer) == 3
     y = layer(torch.randn(2, 5, 16))
@@ -79,7 +79,7 @@ def test_a_transformer_trains_when_its_dropout_is_replaced() -> None:
     assert all(parameter.grad is not None for parameter in layer.parameters())
 
 
-def test_patched_functions_are_bitdrops_for_a_while() -> None:
+def test_patch_replaces_functions_until_block_exits() -> None:
     with patch():
         for name in NAMES:
             assert getattr(nn.functional, name) is getattr(functional, name)
@@ -88,7 +88,7 @@ def test_patched_functions_are_bitdrops_for_a_while() -> None:
 
 
 @pytest.mark.parametrize(("kind", "name"), [*zip(MODULES, NAMES, strict=True)])
-def test_torchs_modules_use_what_is_patched(kind: str, name: str) -> None:
+def test_modules_of_torch_use_patched_functions(kind: str, name: str) -> None:
     x, module = torch.ones(shape_for(name)), getattr(nn, kind)(0.5)
     with patch():
         torch.manual_seed(1)
@@ -97,7 +97,7 @@ def test_torchs_modules_use_what_is_patched(kind: str, name: str) -> None:
     assert torch.equal(y, getattr(functional, name)(x, 0.5, True))
 
 
-def test_patches_end_after_an_exception_and_nest() -> None:
+def test_patch_ends_after_exception_and_nests() -> None:
     with pytest.raises(ZeroDivisionError), patch():
         raise ZeroDivisionError
     assert nn.functional.dropout is TORCHS_OWN["dropout"]
@@ -108,7 +108,7 @@ def test_patches_end_after_an_exception_and_nest() -> None:
     assert nn.functional.dropout is TORCHS_OWN["dropout"]
 
 
-def test_a_patch_restores_what_another_patch_had_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_patch_restores_function_set_by_another_patch(monkeypatch: pytest.MonkeyPatch) -> None:
     def other(*_: Any) -> None: ...
 
     monkeypatch.setattr(nn.functional, "dropout", other)
@@ -117,14 +117,14 @@ def test_a_patch_restores_what_another_patch_had_set(monkeypatch: pytest.MonkeyP
     assert nn.functional.dropout is other
 
 
-def test_what_goes_to_torch_ends_there_while_patched() -> None:
+def test_tensors_left_to_torch_reach_it_while_patched() -> None:
     with patch():
         assert nn.functional.dropout(torch.ones(3, device="meta"), 0.5).shape == (3,)
         with pytest.raises(ValueError, match="dropout probability has to be between 0 and 1, but got 2"):
             nn.functional.dropout(torch.ones(3), 2)
 
 
-def test_which_attention_a_patch_reaches() -> None:
+def test_patch_reaches_attention_with_weights_only() -> None:
     """The documentation says: with weights asked for, but not the fused one."""
     attention = nn.MultiheadAttention(8, 2, dropout=0.5, batch_first=True)
     x = torch.randn(2, 6, 8)
@@ -141,7 +141,7 @@ def test_which_attention_a_patch_reaches() -> None:
         functional.dropout = original
 
 
-def test_without_torch_the_import_says_what_to_install() -> None:
+def test_import_without_torch_says_how_to_install_it() -> None:
     code = (
         "import sys; sys.modules['torch'] = None\n"
         "try:\n    import bitdrop.torch\nexcept ImportError as error:\n    print(error)"

@@ -40,12 +40,12 @@ for torchs, bitdrops, expected in [(1, 4, 1), (3, 1, 1), (2, 4, 2), (4, 3, 3)]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads as Linux shows them")
-def test_threads_are_the_smaller_of_torchs_number_and_bitdrops() -> None:
+def test_threads_are_minimum_of_torchs_and_bitdrops() -> None:
     process = run_python("-c", COUNT_WORKERS, OPENBLAS_NUM_THREADS="1")
     assert process.returncode == 0, process.stderr
 
 
-def test_no_two_threads_draw_the_same_key(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_threads_draw_different_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     x, all_have_drawn, key_of = torch.ones(256), Barrier(8), _tensors.key_of
 
     def key_of_late(words: torch.Tensor) -> Key:
@@ -58,7 +58,7 @@ def test_no_two_threads_draw_the_same_key(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(masks) == 8
 
 
-def test_a_thread_may_begin_in_inference_mode() -> None:
+def test_thread_may_begin_in_inference_mode() -> None:
     def twice() -> list[torch.Tensor]:
         with torch.inference_mode():
             first = functional.dropout(torch.ones(100), 0.5)
@@ -69,7 +69,7 @@ def test_a_thread_may_begin_in_inference_mode() -> None:
             assert set(y.tolist()) == {0.0, 2.0}
 
 
-def test_the_threads_are_torchs_where_it_has_openmp() -> None:
+def test_calls_run_on_threads_of_torch_if_it_has_openmp() -> None:
     assert (_threads.of_a_call()[1] != 0) == torch.backends.openmp.is_available()
 
 
@@ -95,6 +95,6 @@ assert os.waitstatus_to_exitcode(status) == 0, status
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_a_forked_child_drops_on_threads_of_its_own() -> None:
+def test_forked_child_uses_its_own_threads() -> None:
     process = run_python("-W", "ignore", "-c", FORK)
     assert process.returncode == 0, process.stderr

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWar
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_vmap_draws_as_it_is_told(name: str) -> None:
+def test_vmap_draws_as_randomness_says(name: str) -> None:
     x = torch.ones(3, 8, 9, *shape_for(name)[2:])
     ours, theirs = pair(name)
 
@@ -40,7 +40,7 @@ def squares(x: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last_3d])
-def test_gradients_of_each_sample_go_through_its_own_mask(memory_format: torch.memory_format) -> None:
+def test_gradient_of_each_sample_uses_its_own_mask(memory_format: torch.memory_format) -> None:
     x = (torch.rand(4, 3, 2, 5, 6) + 1).to(memory_format=memory_format)
     for randomness, masks in (("different", 4), ("same", 1)):
         torch.manual_seed(1)
@@ -51,7 +51,7 @@ def test_gradients_of_each_sample_go_through_its_own_mask(memory_format: torch.m
         assert len((gradients != 0).flatten(1).unique(dim=0)) == masks
 
 
-def test_gradient_of_a_batch_is_the_sum_of_gradients() -> None:
+def test_gradient_of_batch_is_sum_over_samples() -> None:
     def loss(weights: Tensor) -> Tensor:
         result: Tensor = vmap(lambda row: squares(weights * row), randomness="different")(
             torch.ones(50, 8)
@@ -63,7 +63,7 @@ def test_gradient_of_a_batch_is_the_sum_of_gradients() -> None:
     assert 20 < gradient.mean() < 80
 
 
-def test_forward_mode_and_jacobians() -> None:
+def test_jvp_and_jacobians_use_one_mask() -> None:
     x = torch.ones(8)
     y, tangent = jvp(lambda x: functional.dropout(x, 0.5), (x,), (3 * x,))
     assert torch.equal(tangent, 3 * y)
@@ -75,14 +75,14 @@ def test_forward_mode_and_jacobians() -> None:
     assert set(hessian.diagonal().tolist()) == {0.0, 2.0}
 
 
-def test_in_place_under_vmap() -> None:
+def test_in_place_under_vmap_draws_mask_per_sample() -> None:
     y = vmap(lambda row: functional.dropout(row * 1, 0.5, True, True), randomness="different")(
         torch.ones(3, 50)
     )
     assert len(y.unique(dim=0)) == 3
 
 
-def test_a_recorded_graph_draws_again_each_time() -> None:
+def test_recorded_graph_draws_new_mask_each_time() -> None:
     def function(x: Tensor) -> Tensor:
         return functional.dropout(x, 0.5) + 3 * functional.dropout(x, 0.5)
 
@@ -96,7 +96,7 @@ def test_a_recorded_graph_draws_again_each_time() -> None:
     assert set(expected.tolist()) == {0.0, 2.0, 6.0, 8.0}
 
 
-def test_fake_tensors_have_no_values_to_drop() -> None:
+def test_fake_tensor_gives_fake_result() -> None:
     from torch._subclasses import FakeTensorMode  # noqa: PLC0415
 
     with FakeTensorMode():
@@ -105,7 +105,7 @@ def test_fake_tensors_have_no_values_to_drop() -> None:
         assert y.requires_grad
 
 
-def test_modes_that_watch_operators_see_dropout() -> None:
+def test_dispatch_mode_sees_operators() -> None:
     from torch.utils._python_dispatch import TorchDispatchMode  # noqa: PLC0415
 
     class Watch(TorchDispatchMode):
@@ -124,7 +124,7 @@ def test_modes_that_watch_operators_see_dropout() -> None:
 
 
 @pytest.mark.parametrize("inplace", [False, True])
-def test_a_tensor_that_has_escaped_from_a_transform_is_dropped_from(inplace: bool) -> None:
+def test_tensor_escaped_from_transform_is_dropped(inplace: bool) -> None:
     escaped: list[Tensor] = []
 
     def function(x: Tensor, leaf: Tensor) -> Tensor:
