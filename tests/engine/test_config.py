@@ -1,8 +1,5 @@
-"""Settings and facts of the process, and whether stubs and docstrings are what they should be."""
+"""Settings and facts of the process."""
 
-import ast
-import doctest
-import inspect
 import runpy
 from pathlib import Path
 from typing import Any
@@ -65,65 +62,6 @@ def test_set_num_threads_changes_number_of_threads(n: int, settings_restored: No
     assert config()["threads"] == n
 
 
-def test_initial_threads_are_usable_cpus_or_value_in_environment() -> None:
-    code = "import bitdrop; print(bitdrop.get_num_threads())"
-    assert run_python("-c", code).stdout.strip() == str(_config.usable_cpus())
-    assert run_python("-c", code, BITDROP_NUM_THREADS="3").stdout.strip() == "3"
-    assert run_python("-c", code, BITDROP_NUM_THREADS="").stdout.strip() == str(_config.usable_cpus())
-
-
-@pytest.mark.parametrize("threads", ["0", "-1", "1025", "two", "1.5", " ", "9" * 30, "²", "0x2"])
-def test_bad_threads_in_environment_fail_import(threads: str) -> None:
-    process = run_python("-c", "import bitdrop", BITDROP_NUM_THREADS=threads)
-    assert process.returncode == 1
-    expected = f"ImportError: BITDROP_NUM_THREADS must be an integer from 1 to 1024, but it is {threads!r}."
-    assert process.stderr.splitlines()[-1] == expected
-
-
-@pytest.mark.parametrize("limit", ["-1", "1e6", "64M", str(2**64)])
-def test_bad_buffer_limit_in_environment_fails_import(limit: str) -> None:
-    process = run_python("-c", "import bitdrop", BITDROP_BUFFER_LIMIT=limit)
-    assert process.returncode == 1
-    error = process.stderr.splitlines()[-1]
-    assert error.startswith("ImportError: BITDROP_BUFFER_LIMIT must be an integer from 0 to ")
-    assert error.endswith(f", but it is {limit!r}.")
-
-
-def test_buffer_limit_in_environment_is_used() -> None:
-    code = "import bitdrop; print(bitdrop.show_config('dicts')['buffer_limit'])"
-    assert run_python("-c", code, BITDROP_BUFFER_LIMIT="12345").stdout.strip() == "12345"
-    assert run_python("-c", code, BITDROP_BUFFER_LIMIT="0").stdout.strip() == "0"
-
-
-@pytest.mark.parametrize("isa", ["neon", "avx1024", "AVX2", "scalar "])
-def test_unknown_isa_in_environment_fails_import(isa: str) -> None:
-    if isa in _core.isas():
-        pytest.skip("this machine has it")
-    process = run_python("-c", "import bitdrop", BITDROP_ISA=isa)
-    assert process.returncode == 1
-    error = process.stderr.splitlines()[-1]
-    assert error.startswith(f"ImportError: BITDROP_ISA is {isa!r}, but this machine can run: ")
-    assert ", ".join(_core.isas()) in error
-
-
-def test_best_isa_is_used_unless_environment_names_another(isa: str) -> None:
-    code = "from bitdrop import _core; print(_core.get_isa())"
-    assert run_python("-c", code).stdout.strip() == _core.isas()[0]
-    assert run_python("-c", code, BITDROP_ISA="").stdout.strip() == _core.isas()[0]
-    assert run_python("-c", code, BITDROP_ISA=isa).stdout.strip() == isa
-
-
-def test_scalar_is_last_of_isas() -> None:
-    assert _core.isas()[-1] == "scalar"
-
-
-def test_unknown_isa_is_refused_by_core() -> None:
-    with pytest.raises(ValueError, match="no such instruction set"):
-        _core.set_isa("mmx")
-    with pytest.raises(ValueError, match="no such instruction set"):
-        _core.bits(1, 2, 3, 0.5, 0, 64, isa="mmx")
-
-
 CGROUPS: list[tuple[dict[str, str], float]] = [
     ({"cpu.max": "150000 100000\n"}, 1.5),
     ({"cpu.max": "max 100000\n"}, float("inf")),
@@ -141,54 +79,3 @@ def test_cpu_share_of_control_group_is_read(files: dict[str, str], cpus: float, 
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
     assert _config._cgroup_cpus(tmp_path) == cpus
-
-
-def parameters(function: ast.FunctionDef) -> list[tuple[str, bool]]:
-    """Return the parameters' names, and which of them have defaults."""
-    arguments = function.args.args
-    required = len(arguments) - len(function.args.defaults)
-    return [(argument.arg, position >= required) for position, argument in enumerate(arguments)]
-
-
-def signature_of(function: Any) -> ast.FunctionDef:
-    """Read the signature that pybind11 writes into the first line of a docstring."""
-    line = function.__doc__.splitlines()[0]
-    definition = ast.parse(f"def {line}: ...").body[0]
-    assert isinstance(definition, ast.FunctionDef)
-    return definition
-
-
-def test_stubs_match_core_module() -> None:
-    functions, others = {}, set()
-    for node in ast.parse((Path(bitdrop.__file__).parent / "_core.pyi").read_text()).body:
-        if isinstance(node, ast.FunctionDef):
-            functions[node.name] = node
-        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            if not node.target.id.startswith("_"):  # a name for types
-                others.add(node.target.id)
-        elif isinstance(node, ast.ClassDef):
-            others.add(node.name)
-            members = {target.id for line in node.body for target in getattr(line, "targets", [])}
-            assert members == set(getattr(_core, node.name).__members__)
-    assert {*functions, *others} == {name for name in dir(_core) if not name.startswith("__")}
-    for name, function in functions.items():
-        assert parameters(function) == parameters(signature_of(getattr(_core, name))), name
-
-
-def test_package_is_typed() -> None:
-    assert (Path(bitdrop.__file__).parent / "py.typed").exists()
-
-
-@pytest.mark.parametrize("name", [name for name in bitdrop.__all__ if callable(getattr(bitdrop, name))])
-def test_public_name_has_docstring_in_numpy_style(name: str) -> None:
-    public = getattr(bitdrop, name)
-    lines = (public.__doc__ or "").splitlines()
-    assert lines
-    assert lines[0].endswith(".")
-    takes_something = list(inspect.signature(public).parameters)
-    assert ("Parameters" in public.__doc__) == bool(takes_something)
-
-
-@pytest.mark.parametrize("public", [bitdrop, bitdrop.dropout, bitdrop.Dropout, bitdrop.Mask])
-def test_docstring_of_main_name_has_example(public: Any) -> None:
-    assert any(test.examples for test in doctest.DocTestFinder(recurse=False).find(public, "it"))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import bitdrop.torch
+import pytest
 import torch
 from torch import Tensor
 
@@ -13,6 +14,9 @@ NAMES = ["dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "fea
 MODULES = ["Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout"]
 SHAPES = {"dropout1d": (4, 5, 6), "dropout2d": (4, 5, 2, 3), "dropout3d": (4, 5, 2, 3, 2)}
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
+
+for_all_functions = pytest.mark.parametrize("name", NAMES)
+for_all_dtypes = pytest.mark.parametrize("torch_dtype", DTYPES, ids=str)
 
 # What torch's functions were before any test patched them.
 TORCHS_OWN = {name: getattr(torch.nn.functional, name) for name in NAMES}
@@ -72,3 +76,10 @@ def compiled_fresh(function: Callable[..., Any], backend: str, **options: Any) -
     torch._dynamo.reset()
     compiled: Callable[..., Any] = torch.compile(function, backend=backend, fullgraph=True, **options)
     return compiled
+
+
+def assert_same_outcome(name: str, make_x: Any, *args: Any, **kwargs: Any) -> None:
+    ours, theirs = pair(name)
+    mine, others = make_x(), make_x()
+    expected = outcome(lambda: theirs(others, *args, **kwargs), others)
+    assert outcome(lambda: ours(mine, *args, **kwargs), mine) == expected

@@ -1,9 +1,8 @@
-"""Layers that drop channels and samples, or keep moments: what they drop, and what they leave."""
+"""Layers that drop channels or samples, or keep moments: values, options, errors."""
 
 import copy
 import json
 import pickle
-from decimal import Decimal, localcontext
 from typing import Any
 
 import bitdrop
@@ -15,55 +14,17 @@ from hypothesis import strategies as st
 
 from tests.helpers import oracle
 from tests.helpers.cuts import NoiseShape, kept
+from tests.helpers.layer_kinds import (
+    FLOAT64,
+    KINDS,
+    coefficients,
+    for_all_cases,
+    for_all_kinds,
+    input_for,
+    mask_of,
+)
 from tests.helpers.strategies import PROBABILITIES, SEEDS, views
 from tests.helpers.support import DTYPES, Array, assert_identical, normal
-
-FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
-SATURATION = -1.7580993408473766  # lim SELU(x) for x -> -infinity
-
-Case = tuple[Any, tuple[int, ...], NoiseShape]
-CASES: list[Case] = [
-    (bitdrop.Dropout1d, (6, 5, 9), (None, None, 1)),
-    (bitdrop.Dropout1d, (40, 9), (None, 1)),
-    (bitdrop.Dropout2d, (6, 5, 4, 3), (None, None, 1, 1)),
-    (bitdrop.Dropout2d, (30, 10, 11), (None, 1, 1)),
-    (bitdrop.Dropout3d, (6, 5, 4, 3, 2), (None, None, 1, 1, 1)),
-    (bitdrop.Dropout3d, (30, 4, 5, 6), (None, 1, 1, 1)),
-    (bitdrop.DropPath, (40,), (None,)),
-    (bitdrop.DropPath, (40, 7), (None, 1)),
-    (bitdrop.DropPath, (40, 3, 5, 6), (None, 1, 1, 1)),
-    (bitdrop.AlphaDropout, (40,), (None,)),
-    (bitdrop.AlphaDropout, (6, 5, 9), (None, None, None)),
-    (bitdrop.FeatureAlphaDropout, (6, 7), (None, None)),
-    (bitdrop.FeatureAlphaDropout, (6, 5, 4, 3), (None, None, 1, 1)),
-    (bitdrop.FeatureAlphaDropout, (6, 5, 4, 3, 2), (None, None, 1, 1, 1)),
-]
-KINDS = {kind: (shape, noise_shape) for kind, shape, noise_shape in CASES}
-for_all_cases = pytest.mark.parametrize(("kind", "shape", "noise_shape"), CASES)
-for_all_kinds = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-
-
-def input_for(kind: Any, dtype: np.dtype[Any] = FLOAT32, seed: int = 0) -> Array:
-    return normal(dtype, KINDS[kind][0], seed)
-
-
-def mask_of(layer: Any) -> bitdrop.Mask:
-    mask = layer.mask
-    assert isinstance(mask, bitdrop.Mask)
-    return mask
-
-
-def numbers(kind: Any, p: float) -> tuple[float, float, float]:
-    """Return a, b and what dropped units become, from the formulas of the papers, with digits to spare."""
-    if not issubclass(kind, bitdrop.AlphaDropout):
-        return (1 / (1 - p) if p < 1 else 0.0), 0.0, 0.0
-    if p in (0, 1):
-        return 1.0 - p, 0.0, 0.0
-    with localcontext(prec=400):
-        q, saturation = 1 - Decimal(p), Decimal(SATURATION)
-        a = 1 / (q + saturation**2 * q * (1 - q)).sqrt()
-        b = -a * (1 - q) * saturation
-        return float(a), float(b), float(a * saturation + b)
 
 
 def affine(x: Array, keep: Array, a: float, b: float, dropped: float) -> Array:
@@ -79,7 +40,7 @@ def test_layer_drops_units_of_its_kind(
     x, dy = normal(dtype, shape), normal(dtype, shape, seed=1)
     y = layer(x)
     keep = kept(bitdrop.Mask(shape, 0.4, key=tuple(layer.state["key"])), noise_shape)
-    a, b, dropped = numbers(kind, 0.4)
+    a, b, dropped = coefficients(kind, 0.4)
     epsilon = 2.0**-8 if dtype.name == "bfloat16" else float(np.finfo(dtype).eps)
     np.testing.assert_allclose(
         y.astype(FLOAT64), affine(x, keep, a, b, dropped), rtol=epsilon, atol=4 * epsilon
@@ -277,29 +238,6 @@ def test_drop_path_without_scaling_keeps_samples_unscaled() -> None:
     assert mask_of(layer).scale == 1.0
     with pytest.raises(TypeError, match="scale_by_keep must be True or False"):
         bitdrop.DropPath(scale_by_keep=1)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("kind", [bitdrop.AlphaDropout, bitdrop.FeatureAlphaDropout])
-@pytest.mark.parametrize("p", [0.01, 0.1, 0.3, 0.5, 0.8, 0.95])
-def test_alpha_dropout_keeps_mean_and_deviation(kind: Any, p: float, dtype: np.dtype[Any]) -> None:
-    """Of 2^20 draws, so that 1 % is ten standard errors of the mean."""
-    shape = (1024, 1024) if kind is bitdrop.FeatureAlphaDropout else (2**20,)
-    x = np.random.default_rng(5).standard_normal(shape).astype(dtype)
-    y = kind(p, rng=7)(x).astype(np.float64)
-    assert abs(y.mean()) < 0.01
-    assert abs(y.std() - 1) < 0.01
-
-
-@pytest.mark.parametrize("p", [2.0**-70, 1e-300, 5e-324, 1 - 2.0**-53, 0.999999])
-def test_coefficients_of_alpha_dropout_are_finite_for_every_p(p: float, dtype: np.dtype[Any]) -> None:
-    layer = bitdrop.AlphaDropout(p, rng=0)
-    x = normal(dtype, 5000)
-    y = layer(x)
-    assert np.isfinite(y.astype(np.float64)[~np.asarray(layer.mask)]).all()
-    if p < 1e-20:
-        np.testing.assert_array_equal(y, x)
-    found = layer._scale, layer._shift, layer._dropped
-    np.testing.assert_allclose(found, numbers(bitdrop.AlphaDropout, p), rtol=1e-15)
 
 
 @settings(max_examples=60)
