@@ -1,4 +1,4 @@
-"""bitdrop.dask: lazy, a task for each chunk, and the values of the whole array, also where a worker dies."""
+"""`bitdrop.dask`: lazy evaluation, one task per chunk, values of the whole array, loss of a worker."""
 
 import os
 import pickle
@@ -110,13 +110,20 @@ def test_key_is_drawn_when_graph_is_built() -> None:
     assert len(set(unseeded)) == 3
 
 
-def test_inference_returns_x_itself_or_scales_it_if_vanilla() -> None:
+def test_inference_returns_x_itself_and_draws_nothing() -> None:
     rng = np.random.default_rng(0)
     before = rng.bit_generator.state
     lazy = chunked(X, 25)
     y, mask = bitdrop.dask.dropout(lazy, 0.25, training=False, rng=rng)
     assert y is lazy
     assert_identical(computed(mask.backward(lazy)), X)
+    assert rng.bit_generator.state == before
+
+
+def test_vanilla_inference_scales_and_draws_nothing() -> None:
+    rng = np.random.default_rng(0)
+    before = rng.bit_generator.state
+    lazy = chunked(X, 25)
     y, mask = bitdrop.dask.dropout(lazy, 0.25, training=False, scaling="vanilla", rng=rng)
     assert_identical(computed(y), X * np.float32(0.75))
     assert_identical(computed(mask.backward(lazy)), X * np.float32(0.75))
@@ -198,7 +205,7 @@ def test_each_chunk_uses_num_threads(
     )
     computed(y)
     for spy in spies.values():
-        assert [call.args[-1] for call in spy.call_args_list] == [num_threads] * 2  # once for each chunk
+        assert [call.args[-1] for call in spy.call_args_list] == [num_threads] * 2  # one call per chunk
 
 
 def test_results_of_chunks_are_not_held_in_buffer_pool() -> None:

@@ -1,4 +1,4 @@
-"""What `bitdrop._core` takes besides arrays: addresses, and a number of threads for one call."""
+"""Arguments of `bitdrop._core` other than arrays: memory descriptions, a thread count for one call."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ KEY = (5, 6)
 
 
 def described(x: Array) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
-    """Return what stands for an array: strides are in elements."""
+    """Return address, shape and strides of an array. Strides are in elements."""
     return x.ctypes.data, x.shape, tuple(stride // x.itemsize for stride in x.strides)
 
 
@@ -71,22 +71,31 @@ def test_invalid_memory_description_is_refused(x: Any, error: type[Exception], m
     assert (out == -1).all()
 
 
-def test_bits_or_out_of_wrong_memory_are_refused() -> None:
+def test_bits_other_than_adjacent_bytes_are_refused() -> None:
     out, bits = np.full_like(X, -1), np.zeros(3, np.uint8)
     with pytest.raises(ValueError, match="adjacent bytes"):
         _core.drop(X, out, bits[:2], FLOAT32, *KEY, 0, 0.5, 2.0)
     with pytest.raises(ValueError, match="adjacent bytes"):
         _core.drop(X, out, np.zeros(6, np.uint8)[::2], FLOAT32, *KEY, 0, 0.5, 2.0)
+    assert (out == -1).all()
+
+
+def test_read_only_bits_are_refused() -> None:
+    out, bits = np.full_like(X, -1), np.zeros(3, np.uint8)
     bits.flags.writeable = False
     with pytest.raises(ValueError, match="read-only"):
         _core.drop(X, out, bits, FLOAT32, *KEY, 0, 0.5, 2.0)
     assert (out == -1).all()
+
+
+def test_read_only_out_is_refused() -> None:
+    out = np.full_like(X, -1)
     out.flags.writeable = False
     with pytest.raises(ValueError, match="read-only"):
         _core.drop(X, out, None, FLOAT32, *KEY, 0, 0.5, 2.0)
 
 
-# Workers live as long as the process, so their number tells how many a call has asked for.
+# Workers live as long as the process, so their count shows the threads that a call used.
 COUNT_WORKERS = """
 import os
 import numpy as np
@@ -111,7 +120,7 @@ assert workers() == 3, workers()
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads as Linux shows them")
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads in /proc of Linux")
 def test_call_uses_its_thread_count_or_that_of_process() -> None:
     process = run_python("-c", COUNT_WORKERS, OPENBLAS_NUM_THREADS="1")
     assert process.returncode == 0, process.stderr

@@ -6,11 +6,17 @@ from bitdrop import _config, _core
 from tests.helpers.support import run_python
 
 
-def test_initial_threads_are_usable_cpus_or_value_in_environment() -> None:
-    code = "import bitdrop; print(bitdrop.get_num_threads())"
-    assert run_python("-c", code).stdout.strip() == str(_config.usable_cpus())
-    assert run_python("-c", code, BITDROP_NUM_THREADS="3").stdout.strip() == "3"
-    assert run_python("-c", code, BITDROP_NUM_THREADS="").stdout.strip() == str(_config.usable_cpus())
+PRINT_THREADS = "import bitdrop; print(bitdrop.get_num_threads())"
+
+
+def test_threads_default_to_usable_cpus() -> None:
+    assert run_python("-c", PRINT_THREADS).stdout.strip() == str(_config.usable_cpus())
+    process = run_python("-c", PRINT_THREADS, BITDROP_NUM_THREADS="")
+    assert process.stdout.strip() == str(_config.usable_cpus())
+
+
+def test_threads_in_environment_are_used() -> None:
+    assert run_python("-c", PRINT_THREADS, BITDROP_NUM_THREADS="3").stdout.strip() == "3"
 
 
 @pytest.mark.parametrize("threads", ["0", "-1", "1025", "two", "1.5", " ", "9" * 30, "²", "0x2"])
@@ -47,11 +53,16 @@ def test_unknown_isa_in_environment_fails_import(isa: str) -> None:
     assert ", ".join(_core.isas()) in error
 
 
-def test_best_isa_is_used_unless_environment_names_another(isa: str) -> None:
-    code = "from bitdrop import _core; print(_core.get_isa())"
-    assert run_python("-c", code).stdout.strip() == _core.isas()[0]
-    assert run_python("-c", code, BITDROP_ISA="").stdout.strip() == _core.isas()[0]
-    assert run_python("-c", code, BITDROP_ISA=isa).stdout.strip() == isa
+PRINT_ISA = "from bitdrop import _core; print(_core.get_isa())"
+
+
+def test_best_isa_is_used_by_default() -> None:
+    assert run_python("-c", PRINT_ISA).stdout.strip() == _core.isas()[0]
+    assert run_python("-c", PRINT_ISA, BITDROP_ISA="").stdout.strip() == _core.isas()[0]
+
+
+def test_isa_in_environment_is_used(isa: str) -> None:
+    assert run_python("-c", PRINT_ISA, BITDROP_ISA=isa).stdout.strip() == isa
 
 
 def test_scalar_is_last_of_isas() -> None:

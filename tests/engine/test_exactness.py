@@ -1,4 +1,4 @@
-"""That p is exact: every outcome of the coin flips is put through every kernel and counted."""
+"""Exactness of p: every outcome of the coin flips goes through every kernel and is counted."""
 
 from fractions import Fraction
 
@@ -18,7 +18,7 @@ Kept = NDArray[np.bool_]
 
 
 def sliced(isa: str, p: float, levels: int) -> tuple[Kept, Kept]:
-    """Put all 2^levels columns through the slicing; column c flips bit d of c at draw d."""
+    """Slice all 2^levels columns; draw d of column c is bit d of c."""
     columns = np.arange(max(2**levels, 64 * LANES), dtype=np.uint64) % np.uint64(2**levels)
     keep, undecided = [], []
     for some in columns.reshape(-1, LANES * 64):
@@ -35,12 +35,12 @@ def unpacked(words: NDArray[np.uint64]) -> Kept:
 
 
 def hash_ending_in(ones: int, above: int = 0) -> int:
-    """Return a hash with so many trailing 1 bits; `above` fills the bits over the 0 that ends them."""
+    """Return a hash with this number of trailing 1 bits, then a 0, then the bits of `above`."""
     return ((above << (ones + 1)) | ((1 << ones) - 1)) % 2**64
 
 
 def tie_drop_probability(threshold: int) -> Fraction:
-    """Count what the tie rule drops: a hash ends in exactly n ones with probability 2^-(n + 1)."""
+    """Sum the drops of the tie rule: a hash ends in exactly n ones with probability 2^-(n + 1)."""
     return sum(
         (Fraction(1, 2 ** (n + 1)) for n in range(64) if not _core.tie_keeps(threshold, hash_ending_in(n))),
         Fraction(0),
@@ -53,7 +53,7 @@ def test_element_is_dropped_with_probability_t_over_2_to_64(isa: str, p: float) 
     keep, undecided = sliced(isa, p, levels)
     dropped = Fraction(int(np.sum(~keep & ~undecided)), 2**levels)
     if has_ties:
-        assert int(undecided.sum()) == 1  # the one column of ones
+        assert int(undecided.sum()) == 1  # the column of ones
         dropped += Fraction(1, 2**levels) * tie_drop_probability(threshold)
     else:
         assert not undecided.any()

@@ -1,4 +1,4 @@
-"""Threads, forks, interrupts and the end of the interpreter leave results right and layers usable."""
+"""Threads, forks, interrupts, failing calls and interpreter exit: right results, usable layers."""
 
 import hashlib
 import json
@@ -18,16 +18,16 @@ from tests.helpers.paths import HELPERS
 from tests.helpers.support import Array, assert_identical, normal, run_python
 
 THREADS = 8
-SMALL = normal(np.dtype(np.float32), (300,))  # done with the interpreter lock held
+SMALL = normal(np.dtype(np.float32), (300,))  # processed with the interpreter lock held
 MIDDLE = normal(np.dtype(np.float32), (150, 200))
-LARGE = normal(np.dtype(np.float32), (800, 1000))  # threads of the pool share it
+LARGE = normal(np.dtype(np.float32), (800, 1000))  # processed by several threads
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 POOL = HELPERS / "pool_of_workers.py"
 
 
 def at_once(work: Callable[[int], None]) -> None:
-    """Call `work` with the number of the thread in eight threads, and raise what they raise."""
+    """Call `work` in eight threads with the number of the thread, and raise the first error."""
     start = threading.Barrier(THREADS)
     errors: list[BaseException] = []
 
@@ -77,7 +77,7 @@ def test_threads_on_own_layers_get_results_of_one_thread(settings_restored: None
                 y, mask = layer(x), layer.mask
                 assert mask is not None
                 dx = layer.backward(x)
-                # Without the bits that forward stored.
+                # A mask without the stored bits of forward.
                 fresh = bitdrop.Mask(mask.shape, mask.p, key=mask.key, stream=mask.stream)
                 assert_identical(y, np.where(np.asarray(fresh), x * np.float32(fresh.scale), np.float32(0)))
                 assert_identical(dx, y)
@@ -95,10 +95,10 @@ def test_workers_of_pool_drop_different_units_unless_seeded(method: str) -> None
     for kind in ("function", "unseeded layer"):
         assert len({one[kind] for one in everyone}) == len(everyone), kind
     assert len({one["sent layer"] for one in everyone}) == 1
-    # A seeded layer that was forked goes on where the parent's stands; a spawned worker makes its own.
+    # A forked seeded layer continues from the state of the parent; a spawned worker creates its own.
     assert len({one["seeded layer"] for one in outcome["workers"]}) == 1
-    goes_on = outcome["workers"][0]["seeded layer"] == outcome["parent"]["seeded layer"]
-    assert goes_on == (method == "fork")
+    continues = outcome["workers"][0]["seeded layer"] == outcome["parent"]["seeded layer"]
+    assert continues == (method == "fork")
 
 
 FORK_DURING_A_CALL = """
@@ -126,7 +126,7 @@ statuses = []
 for _ in range(40):
     child = os.fork()
     if child == 0:
-        signal.alarm(30)  # kills a child that waits for ever
+        signal.alarm(30)  # ends a child that hangs
         right = all(np.array_equal(mask.apply(x), expected) for _ in range(2))
         layer(x)
         os._exit(0 if right and layer.state["position"] == 1 else 1)
@@ -172,7 +172,7 @@ def test_interpreter_exits_cleanly_during_calls_in_daemon_threads(size: int) -> 
         assert (process.returncode, process.stderr) == (0, "")
 
 
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers that interrupt")
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no interval timers")
 @pytest.mark.parametrize("x", [SMALL, LARGE], ids=["small", "large"])
 def test_interrupted_layer_continues_with_unused_stream(x: Array) -> None:
     def interrupt(*_: object) -> None:
@@ -192,7 +192,7 @@ def test_interrupted_layer_continues_with_unused_stream(x: Array) -> None:
                     layer(x)
             except KeyboardInterrupt:
                 interrupted += 1
-            # The call that was interrupted took its number, or did not; none is taken back.
+            # The interrupted call took a stream number or none; no number is returned.
             assert layer.state["position"] in (position, position + 1)
             position = layer.state["position"]
             y = layer(x)
@@ -205,7 +205,7 @@ def test_interrupted_layer_continues_with_unused_stream(x: Array) -> None:
 
 
 class Unwilling:
-    """An array-like whose conversion fails once it has begun."""
+    """Array-like whose conversion fails."""
 
     def __init__(self, error: type[BaseException]) -> None:
         self.error = error

@@ -1,4 +1,4 @@
-"""The golden file that the C++ tests check, checked through the package and against the oracle."""
+"""Golden file: the package and the oracle against the file that the C++ tests check too."""
 
 import hashlib
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ MANTISSA = {"float16": 0x3FF, "bfloat16": 0x7F, "float32": 0x7FFFFF, "float64": 
 
 
 class Case(NamedTuple):
-    """One line of the file; tests/cpp/golden.h says what the columns are."""
+    """One line of the file. tests/cpp/golden.h describes the columns."""
 
     dtype: np.dtype[Any]
     key: tuple[int, int]
@@ -48,7 +48,7 @@ class Case(NamedTuple):
 
     @property
     def input(self) -> Array:
-        """Element i is the topmost bits of mix(i + 1), with infinities for the NaNs among them."""
+        """Input: element i is the topmost bits of mix(i + 1), with infinities instead of NaNs."""
         indices = np.arange(self.elements, dtype=np.uint64) + np.uint64(self.first + 1)
         words = oracle.mix(indices) >> np.uint64(64 - 8 * self.dtype.itemsize)
         exponent, mantissa = (np.uint64(table[self.dtype.name]) for table in (EXPONENT, MANTISSA))

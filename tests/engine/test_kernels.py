@@ -1,4 +1,4 @@
-"""Kernels write the bits and the numbers of the oracle, and not a byte more, wherever the arrays lie."""
+"""Kernels against the oracle: lengths, alignments, strides, special values, threads, no byte too many."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -33,7 +33,7 @@ def apply(isa: str, x: Array, out: Array, bits: NDArray[np.uint8], scale: float)
 
 
 class Guarded:
-    """An array at a byte offset from a cache line, with guard bytes before and after it."""
+    """Array at a byte offset from a cache line, with guard bytes before and after it."""
 
     def __init__(self, dtype: np.dtype[Any], size: int, offset: int) -> None:
         self.memory = np.full(size * dtype.itemsize + 64 * 4, GUARD, np.uint8)
@@ -51,7 +51,7 @@ def placed(x: Array, offset: int) -> Guarded:
     return guarded
 
 
-@pytest.mark.parametrize("threshold", [ALWAYS, NEVER], ids=["streaming", "ordinary"])
+@pytest.mark.parametrize("threshold", [ALWAYS, NEVER], ids=["non-temporal", "ordinary"])
 @pytest.mark.parametrize("p", [0.0, 0.1, 0.5, 1.0])
 def test_every_length_is_processed_to_last_element(
     isa: str, dtype: np.dtype[Any], p: float, threshold: int
@@ -79,7 +79,7 @@ def test_every_length_is_processed_to_last_element(
         assert bits.untouched_around(), n
 
 
-@pytest.mark.parametrize("threshold", [ALWAYS, NEVER], ids=["streaming", "ordinary"])
+@pytest.mark.parametrize("threshold", [ALWAYS, NEVER], ids=["non-temporal", "ordinary"])
 def test_arrays_at_any_byte_offset_give_same_result(isa: str, dtype: np.dtype[Any], threshold: int) -> None:
     _core.set_streaming_threshold(threshold)
     p, scale = 0.3, 1 / 0.7
@@ -147,7 +147,7 @@ def test_kept_special_values_are_scaled(isa: str, dtype: np.dtype[Any]) -> None:
     assert np.isneginf(y[2])
     assert np.signbit(y[4])
     assert np.isposinf(y[7])  # the largest number, doubled
-    assert (bits_of(y[9:12]) == [2, 4, 6]).all()  # denormals stay
+    assert (bits_of(y[9:12]) == [2, 4, 6]).all()  # denormals are not flushed
 
 
 def test_dropped_special_values_become_positive_zero(isa: str, dtype: np.dtype[Any]) -> None:
@@ -167,10 +167,10 @@ def test_scale_is_rounded_once_to_type_of_arithmetic(isa: str) -> None:
     assert drop(isa, double, np.empty_like(double), 0.0, scale)[0] == 3.0 * scale
 
 
-@pytest.mark.parametrize("threshold", [ALWAYS, NEVER], ids=["streaming", "ordinary"])
+@pytest.mark.parametrize("threshold", [ALWAYS, NEVER], ids=["non-temporal", "ordinary"])
 def test_number_of_threads_does_not_change_result(isa: str, dtype: np.dtype[Any], threshold: int) -> None:
     _core.set_streaming_threshold(threshold)
-    n = 8 * 2**17 + 12345  # so many that eight threads are used
+    n = 8 * 2**17 + 12345  # enough elements for eight threads
     x = any_bits(dtype, n)
     keep = oracle.kept(KEY, STREAM, 0.1, 0, n)
     expected = oracle.applied(x, keep, 1 / 0.9)
@@ -230,7 +230,7 @@ def test_output_with_gaps_is_written_at_its_elements_only(isa: str, dtype: np.dt
 
 
 def test_caller_flushing_denormals_gets_same_result_and_keeps_mode(isa: str, dtype: np.dtype[Any]) -> None:
-    _core.set_num_threads(4)  # workers, whose mode is their own, do a part
+    _core.set_num_threads(4)  # workers, which have their own mode, do a part
     x = np.concatenate([np.resize(special_values(dtype), 300001), any_bits(dtype, 300000)])
     keep = oracle.kept(KEY, STREAM, 0.2, 0, x.size)
     expected = oracle.applied(x, keep, 0.75)

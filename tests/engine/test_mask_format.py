@@ -1,4 +1,4 @@
-"""Which bits a mask has: the golden values, and the NumPy oracle against every instruction set."""
+"""Bits of masks: golden values, and every instruction set against the NumPy oracle."""
 
 import hashlib
 import json
@@ -90,7 +90,7 @@ def test_bits_equal_oracle_for_every_p(isa: str, p: float) -> None:
 @pytest.mark.parametrize("p", [0.0, 0.1, 0.5, 1 - 2.0**-53, 1.0])
 def test_bits_of_any_range_are_part_of_whole(isa: str, p: float, base: int) -> None:
     key, stream = (11, 22), 33
-    begin = base - 4096 if base else 0  # so that the ranges cross 2^32 and 2^40
+    begin = base - 4096 if base else 0  # the ranges cross 2^32 and 2^40
     whole = oracle.kept(key, stream, p, begin, begin + 20000)
     edges = [0, 1, 7, 8, 63, 64, 65, 1000, 1023, 1024, 1025, 2047, 3071, 4095, 4096, 4097, 8191, 9001]
     for start in edges:
@@ -101,7 +101,7 @@ def test_bits_of_any_range_are_part_of_whole(isa: str, p: float, base: int) -> N
 
 
 def test_ties_are_resolved_by_index_of_element(isa: str) -> None:
-    p = 2.0**-13 - 2.0**-64  # the bits of T begin behind the twelve levels: only ties are dropped
+    p = 2.0**-13 - 2.0**-64  # the bits of T begin after the twelve levels: only ties are dropped
     start, stop = 2**33 + 5, 2**33 + 2**21
     actual = _core.bits(8, 9, 10, p, start, stop, isa=isa)
     assert np.array_equal(actual, oracle.packed((8, 9), 10, p, start, stop))
@@ -114,7 +114,7 @@ def test_padding_bits_are_zero(isa: str) -> None:
 
 
 def test_masks_of_neighbouring_keys_and_streams_differ() -> None:
-    # A draft of the format let key (1, 2) on stream 1 meet key (1, 3) on stream 0.
+    # In a draft of the format, key (1, 2) on stream 1 had the mask of key (1, 3) on stream 0.
     masks = {
         Mask(4096, 0.5, key=(k0, k1), stream=stream).bits.tobytes()
         for k0 in range(8)

@@ -1,4 +1,4 @@
-"""Memory that is not to be had, that must not leak, and arrays whose indices need more than 32 bits."""
+"""Failed allocations, memory leaks, and arrays with indices of more than 32 bits."""
 
 import gc
 import os
@@ -13,7 +13,7 @@ from bitdrop import _core
 
 from tests.helpers.support import normal, run_python, without_asan
 
-on_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads what Linux says of memory")
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc of Linux")
 
 NO_MEMORY = """
 import resource
@@ -29,7 +29,7 @@ for one in (layer, inplace, recompute):
     one(small.copy())
 mask, state, drawn = layer.mask, layer.state, generator.bit_generator.state
 pages = int(Path("/proc/self/statm").read_text().split()[0])
-room = 12 * 2**20  # less than the bits need
+room = 12 * 2**20  # less than the bits take
 
 def limit(nbytes):
     resource.setrlimit(resource.RLIMIT_AS, (nbytes, resource.RLIM_INFINITY))
@@ -40,7 +40,7 @@ def fails(call):
     except MemoryError as error:
         assert "nable to allocate" in str(error), error
         return
-    raise AssertionError("enough memory")
+    raise AssertionError("no MemoryError")
 
 limit(pages * resource.getpagesize() + room)
 fails(lambda: layer(x))
@@ -55,7 +55,7 @@ assert (x == 1).all()
 assert layer.mask is mask and layer.state == state == inplace.state
 assert generator.bit_generator.state == drawn
 
-# What needs no memory works, though there is none for the stacks of threads either.
+# A call that allocates nothing works, even without memory for the stacks of threads.
 bitdrop.set_num_threads(8)
 bitdrop._core.set_waking_factor(1)
 limit(pages * resource.getpagesize())
@@ -128,14 +128,14 @@ def test_million_calls_leak_no_memory() -> None:
     grown = resident_bytes() - resident
     watched[5] = LAYER.mask
     assert [sys.getrefcount(one) for one in watched] == references
-    assert grown < 2**20  # one byte a call would be that much
+    assert grown < 2**20  # a leak of one byte per call would be this much
 
 
 def test_calls_leak_no_python_memory() -> None:
     round_of_calls()
     tracemalloc.start()
     try:
-        for _ in range(6_000):  # until Python's own caches are nearly full
+        for _ in range(6_000):  # until the caches of Python are nearly full
             round_of_calls()
         gc.collect()
         before, _ = tracemalloc.get_traced_memory()
@@ -145,7 +145,7 @@ def test_calls_leak_no_python_memory() -> None:
         after, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert after - before < 8 * 4_000  # bytes a round: half of the smallest object
+    assert after - before < 8 * 4_000  # bytes per round: half of the smallest object
 
 
 @on_linux
@@ -193,7 +193,7 @@ def test_arrays_with_more_than_32_bit_indices_are_dropped_exactly(length: int) -
         kept = np.unpackbits(bits, count=part.size, bitorder="little").view(np.bool_)
         assert np.array_equal(part, kept * scale), start
         part.fill(1)
-    # The steps of every second element, backwards, need more than 32 bits too.
+    # Byte offsets of every second element, backwards, need more than 32 bits too.
     half = x[::-2]
     bitdrop.Mask(half.shape, 0.3, key=mask.key).apply(half, out=half)
     for start in range(0, half.size, CHUNK):

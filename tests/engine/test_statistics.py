@@ -1,9 +1,9 @@
-"""Masks are statistically what they should be; and masks with a fault planted are found out.
+"""Statistics of masks, and rejection of masks with planted faults.
 
-All seeds are fixed, so a result here is a fact, not a chance: that a sound generator fails anywhere in this
-file had a probability below FAMILY_WISE_ERROR when the seeds were chosen. By Bonferroni's inequality this is
-so whatever the counts have to do with each other: each of the measures may use up an equal part of the error,
-and each of its counts an equal part of that. The p-values of counts are exact or too large, never too small.
+All seeds are fixed, so each result is reproducible. When the seeds were chosen, the probability that a sound
+generator fails anywhere in this file was below FAMILY_WISE_ERROR. By Bonferroni's inequality this holds for
+any dependence between the counts: each measure gets an equal part of the error, and each of its counts an
+equal part of that. The p-values of counts are exact or too large, never too small.
 """
 
 import numpy as np
@@ -23,7 +23,7 @@ def rejects(found: PValues) -> bool:
 @pytest.mark.parametrize("measure", MEASURES)
 def test_engine_passes_every_measure(measure: str) -> None:
     found = MEASURES[measure](engine)
-    assert not rejects(found), f"{np.argmin(found)}: {found.min()}, where {found.size} were looked at"
+    assert not rejects(found), f"{np.argmin(found)}: {found.min()}, the smallest of {found.size} p-values"
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_every_measure_rejects_some_fault() -> None:
 
 
 def test_stream_1_of_key_is_not_stream_0_of_next_key() -> None:
-    """In an early draft of the format the stream number was added before the key was mixed."""
+    """An early draft of the format added the stream number before it mixed the key."""
     old, new, _ = FAULTS["the stream is added to the key before it is mixed"]
     draft = altered_oracle(old, new)
     assert np.array_equal(draft((1, 2), 1, 0.5, 0, 4096), draft((1, 3), 0, 0.5, 0, 4096))
@@ -49,7 +49,7 @@ def test_stream_1_of_key_is_not_stream_0_of_next_key() -> None:
 
 @pytest.mark.parametrize(("trials", "probability"), [(20, 0.5), (50, 0.03), (7, 0.9)])
 def test_p_values_are_exact(trials: int, probability: float) -> None:
-    """Below any level, p-values come up with at most that probability."""
+    """P-values at or below a level have at most this probability."""
     counts = np.arange(trials + 1)
     found = p_values(counts, trials, probability)
     chance = binom.pmf(counts, trials, probability)

@@ -1,4 +1,4 @@
-"""``python -m bitdrop stream`` writes the bits of the specification, and ends as programs in a pipe do."""
+"""``python -m bitdrop stream``: bits of the specification, behaviour in a pipe, arguments."""
 
 import io
 import os
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tests.helpers import oracle
 
-COMMAND = [sys.executable, "-P", "-m", "bitdrop", "stream"]  # -P: not from the current folder
+COMMAND = [sys.executable, "-P", "-m", "bitdrop", "stream"]  # -P: never import from the current folder
 KEY = (2**64 - 3, 7)
 MORE_THAN_A_CHUNK = 2 * _stream._CHUNK_BYTES + 13
 
@@ -32,7 +32,7 @@ def stream(*arguments: str) -> bytes:
 
 
 def expected(choice: str, stream: int, p: float, start: int, nbytes: int) -> bytes:
-    """Return what the oracle has for a choice."""
+    """Return the bytes of the oracle for a choice."""
     kept: list[NDArray[np.bool_]] = []
     match choice:
         case "bits":
@@ -102,7 +102,7 @@ def test_partial_write_is_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
     written = bytearray()
 
     class Part(io.RawIOBase):
-        """Takes what there is room for, as a pipe does whose writer has been paused."""
+        """Stream that accepts partial writes, like a pipe with a paused writer."""
 
         def write(self, data: Any) -> int:
             written.extend(data[:1000])
@@ -114,7 +114,7 @@ def test_partial_write_is_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert written == np.concatenate(chunks)[:5000].tobytes()
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="the system has no such signal")
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="this system has no SIGSTOP")
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_paused_process_loses_no_byte(unbuffered: str) -> None:
     command = [*COMMAND, "--bytes", str(2**25)]
@@ -122,7 +122,7 @@ def test_paused_process_loses_no_byte(unbuffered: str) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
         assert process.stdout is not None
         found = process.stdout.read(1)
-        for _ in range(20):  # while it waits in the middle of a write
+        for _ in range(20):  # while it blocks in a write
             process.send_signal(signal.SIGSTOP)
             process.send_signal(signal.SIGCONT)
             found += process.stdout.read(2**17)
@@ -143,7 +143,7 @@ def test_closed_pipe_ends_process_without_error() -> None:
 def test_interrupt_ends_process_without_traceback() -> None:
     with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
-        process.stdout.read(8)  # it is at work now, and waits for a reader
+        process.stdout.read(8)  # now it blocks in a write
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=30)
         assert errors == b""

@@ -9,14 +9,14 @@ from bitdrop import _core
 
 
 def parameters(function: ast.FunctionDef) -> list[tuple[str, bool]]:
-    """Return the parameters' names, and which of them have defaults."""
+    """Return the names of the parameters, each with whether it has a default."""
     arguments = function.args.args
     required = len(arguments) - len(function.args.defaults)
     return [(argument.arg, position >= required) for position, argument in enumerate(arguments)]
 
 
 def signature_of(function: Any) -> ast.FunctionDef:
-    """Read the signature that pybind11 writes into the first line of a docstring."""
+    """Parse the signature in the first line of a docstring by pybind11."""
     line = function.__doc__.splitlines()[0]
     definition = ast.parse(f"def {line}: ...").body[0]
     assert isinstance(definition, ast.FunctionDef)
@@ -29,7 +29,7 @@ def test_stubs_match_core_module() -> None:
         if isinstance(node, ast.FunctionDef):
             functions[node.name] = node
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            if not node.target.id.startswith("_"):  # a name for types
+            if not node.target.id.startswith("_"):  # not a type alias
                 others.add(node.target.id)
         elif isinstance(node, ast.ClassDef):
             others.add(node.name)

@@ -1,4 +1,4 @@
-"""Tables of what is wrong for an argument: how to make it, and what the error must be and say."""
+"""Tables of invalid arguments: a value or its maker, the exception type, a pattern of its message."""
 
 from collections.abc import Callable
 from fractions import Fraction
@@ -11,11 +11,11 @@ SHAPE = (6, 8)
 GOOD = np.arange(1, 49, dtype=np.float32).reshape(SHAPE)
 HUGE = 10**400
 BIG_HALF = np.dtype(np.float16).newbyteorder()
-MEMORY = np.arange(200, dtype=np.float32)  # that overlapping views share
+MEMORY = np.arange(200, dtype=np.float32)  # shared by overlapping views
 
 
 class Lazy:
-    """Looks like an array of dask."""
+    """Object that looks like a dask array."""
 
     __dask_graph__ = None
 
@@ -24,27 +24,27 @@ class Lazy:
 
 
 class Labelled:
-    """Looks like a frame of pandas."""
+    """Object that looks like a pandas data frame."""
 
     def to_numpy(self) -> Any:
         raise AssertionError("stripped in silence")
 
 
 class Broken:
-    """Fails when it is asked for its numbers."""
+    """Object whose conversion to an array fails."""
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
         raise RuntimeError("broken")
 
 
 def read_only(x: Any) -> Any:
-    """Return the array, which may not be written to any more."""
+    """Make the array read-only and return it."""
     x.flags.writeable = False
     return x
 
 
 def overlapping(strides: tuple[int, int]) -> Any:
-    """Return a writable array some of whose elements share memory."""
+    """Return a writable array with elements that share memory."""
     return as_strided(np.zeros(48, np.float32), SHAPE, strides)
 
 
@@ -74,7 +74,7 @@ BAD_ARRAYS: dict[str, tuple[Callable[[], Any], str]] = {
     "broken": (Broken, "Broken.*broken"),
 }
 
-if np.dtype(np.longdouble).itemsize > 8:  # elsewhere it is float64 by another name
+if np.dtype(np.longdouble).itemsize > 8:  # on other systems it is float64
     BAD_ARRAYS["long double"] = (lambda: np.ones(SHAPE, np.longdouble), str(np.dtype(np.longdouble)))
 
 BAD_OUTS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {

@@ -1,4 +1,4 @@
-"""Flush-to-zero and denormals-are-zero, as a caller may have set them, through the C library's fenv.h."""
+"""Flush-to-zero and denormals-are-zero modes, set through the fenv.h of the C library."""
 
 import ctypes
 import platform
@@ -8,13 +8,13 @@ from contextlib import contextmanager
 
 import numpy as np
 
-_MXCSR_AT = 28  # bytes into glibc's fenv_t on x86-64
+_MXCSR_AT = 28  # byte offset in fenv_t of glibc on x86-64
 _FLUSH_TO_ZERO_AND_DENORMALS_ARE_ZERO = 0x8040
 
 
 @contextmanager
 def flushing_denormals() -> Iterator[bool]:
-    """Set the mode in this thread for a while; gives whether denormals are flushed now."""
+    """Set both modes in this thread until the block exits; yield whether denormals are flushed now."""
     if sys.platform != "linux" or platform.machine() != "x86_64" or platform.libc_ver()[0] != "glibc":
         yield False
         return

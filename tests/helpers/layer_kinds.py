@@ -57,7 +57,7 @@ def mask_of(layer: Any) -> bitdrop.Mask:
 
 
 def coefficients(kind: Any, p: float) -> tuple[float, float, float]:
-    """Return a, b and what dropped units become, from the formulas of the papers, with digits to spare."""
+    """Return a, b and the value of dropped units, by the formulas of the papers in 400 digits."""
     if not issubclass(kind, bitdrop.AlphaDropout):
         return (1 / (1 - p) if p < 1 else 0.0), 0.0, 0.0
     if p in (0, 1):

@@ -1,6 +1,6 @@
-"""Mask format 1 and its application once more, in NumPy: written from the specification, without bitdrop.
+"""Second implementation of mask format 1 and its application, in NumPy, written from the specification alone.
 
-It works on all lanes of all blocks of a range at once, in the order of the formulas of docs/mask-format.md.
+It processes all lanes of all blocks of a range at once, in the order of the formulas in docs/mask-format.md.
 """
 
 from fractions import Fraction
@@ -77,7 +77,7 @@ def kept(key: Key, stream: int, p: float, start: int, stop: int) -> Kept:
 
 
 def _rows(k0: int, k1: int, t: int, first_block: int, blocks: int) -> tuple[Kept, Kept]:
-    """Return keep bits before the tie rule, and which elements are undecided, of whole blocks."""
+    """Return the keep bits before the tie rule, and the undecided bits, of whole blocks."""
     lanes = np.arange(16 * blocks, dtype=np.uint64) + np.uint64((16 * first_block + 1) % _WORD)
     s0 = mix(np.uint64(k0) + np.uint64(G0) * lanes)
     s1 = mix(np.uint64(k1) + np.uint64(G1) * lanes)
@@ -111,12 +111,12 @@ def _tie_keeps(t: int, hashes: Words) -> Kept:
 
 
 def packed(key: Key, stream: int, p: float, start: int, stop: int) -> NDArray[np.uint8]:
-    """Return the packed form of elements start ... stop - 1, packed anew from bit 0."""
+    """Return the packed bits of elements start ... stop - 1; element start is bit 0."""
     return np.packbits(kept(key, stream, p, start, stop), bitorder="little")
 
 
 def applied(x: NDArray[Any], keep: Kept, scale: float) -> NDArray[Any]:
-    """Return scale * x where kept and +0.0 elsewhere; half types are multiplied in float32."""
+    """Return scale * x for kept elements and +0.0 for the others; half types are multiplied in float32."""
     arithmetic = np.dtype(np.float64 if x.dtype == np.float64 else np.float32)
     with np.errstate(all="ignore"):
         scaled = (x.astype(arithmetic) * arithmetic.type(scale)).astype(x.dtype)

@@ -1,6 +1,6 @@
-"""Run by test_faults.py: drops units in a pool of workers, each of which does one task, and prints digests.
+"""Script of test_faults.py: dropout in a pool of workers with one task each, digests on standard output.
 
-The argument says how the workers are started.
+The argument is the start method of the workers.
 """
 
 import hashlib
@@ -13,8 +13,8 @@ import bitdrop
 import numpy as np
 
 WORKERS = 4
-X = np.ones(2**19, np.float32)  # of the size that threads share
-bitdrop._core.set_waking_factor(1)  # also if they sleep
+X = np.ones(2**19, np.float32)  # large enough for several threads
+bitdrop._core.set_waking_factor(1)  # use sleeping threads too
 
 unseeded = bitdrop.Dropout()
 seeded = bitdrop.Dropout(rng=0)

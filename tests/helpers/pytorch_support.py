@@ -1,4 +1,4 @@
-"""What the tests of bitdrop.torch share: pairs of functions and modules, and what a call gave."""
+"""Helpers for `bitdrop.torch`: pairs of functions, outcomes of calls, fresh compilation."""
 
 import warnings
 from collections.abc import Callable
@@ -18,23 +18,23 @@ DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 for_all_functions = pytest.mark.parametrize("name", NAMES)
 for_all_dtypes = pytest.mark.parametrize("torch_dtype", DTYPES, ids=str)
 
-# What torch's functions were before any test patched them.
+# The functions of torch, taken before any test patches them.
 TORCHS_OWN = {name: getattr(torch.nn.functional, name) for name in NAMES}
 
 
 def pair(name: str) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
-    """Return bitdrop's function of a name, and torch's."""
+    """Return the functions of this name in bitdrop.torch and in torch."""
     return getattr(bitdrop.torch.functional, name), TORCHS_OWN[name]
 
 
 def shape_for(name: str) -> tuple[int, ...]:
-    """Return a shape that a function takes without a warning."""
+    """Return a shape that the function accepts without a warning."""
     return SHAPES.get(name, (4, 5, 2, 3))
 
 
 @dataclass
 class Outcome:
-    """What a call gave: facts about its result, or the error, and the warnings."""
+    """Outcome of a call: facts about its result, or the error, and the warnings."""
 
     facts: tuple[Any, ...] | None
     error: tuple[type[BaseException], str] | None
@@ -42,7 +42,7 @@ class Outcome:
 
 
 def outcome(call: Callable[[], Any], x: Any) -> Outcome:
-    """Call, and return what can be said of it whatever was drawn."""
+    """Call, and return the parts of the outcome that do not depend on the mask."""
     facts = error = None
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -56,7 +56,7 @@ def outcome(call: Callable[[], Any], x: Any) -> Outcome:
 
 
 def facts_of(y: Tensor, x: Any) -> tuple[Any, ...]:
-    """Return what can be said of a result, whatever was drawn."""
+    """Return the facts about a result that do not depend on the mask."""
     return (
         type(y),
         y.dtype,
@@ -72,7 +72,7 @@ def facts_of(y: Tensor, x: Any) -> tuple[Any, ...]:
 
 
 def compiled_fresh(function: Callable[..., Any], backend: str, **options: Any) -> Callable[..., Any]:
-    """Compile into one graph, with nothing left of earlier compilations."""
+    """Compile into one graph, after a reset of earlier compilations."""
     torch._dynamo.reset()
     compiled: Callable[..., Any] = torch.compile(function, backend=backend, fullgraph=True, **options)
     return compiled

@@ -1,6 +1,6 @@
-"""What is counted in masks. Each count is exactly binomial if elements are dropped independently with p.
+"""Measures of masks: counts that are exactly binomial if elements are dropped independently with p.
 
-Counts are taken over disjoint elements, or disjoint pairs of them, so that this needs no approximation.
+Counts are taken over disjoint elements or disjoint pairs of elements, so no approximation is needed.
 A measure returns the p-values of all its counts. These may depend on each other.
 """
 
@@ -30,7 +30,7 @@ LAGS = sorted({*range(1, 65), 512, 1024, 4096, *(2**k for k in range(7, 21))})
 
 
 def p_values(counts: ArrayLike, trials: ArrayLike, probability: ArrayLike) -> PValues:
-    """Return the two-sided p-values of binomial counts, flattened: never below what is exact."""
+    """Return the two-sided p-values of binomial counts, flattened. They are never below the exact ones."""
     counts = np.asarray(counts)
     low = binom.cdf(counts, trials, probability)
     high = binom.sf(counts - 1, trials, probability)
@@ -39,21 +39,21 @@ def p_values(counts: ArrayLike, trials: ArrayLike, probability: ArrayLike) -> PV
 
 
 def differences(a: Kept, b: Kept, p: float, axis: int | tuple[int, ...] | None = None) -> PValues:
-    """Return p-values of how often elements that are independent of each other differ."""
+    """Return the p-values of the number of differences between independent elements."""
     differ = a ^ b
     counts = np.count_nonzero(differ, axis=axis)
     return p_values(counts, differ.size // np.size(counts), 2 * p * (1 - p))
 
 
 def rate(source: Source) -> PValues:
-    """Count what is kept, for many p."""
+    """Count kept elements, for many p."""
     size = 2**24
     kept = [np.count_nonzero(source(KEY, number, p, 0, size)) for number, p in enumerate(RATES)]
     return p_values(kept, size, 1 - np.array(RATES))
 
 
 def words(source: Source) -> PValues:
-    """Count the words of 64 elements of which 0, 1, ... 64 are kept."""
+    """Count the words with 0, 1, ... 64 kept elements."""
     found = []
     for p in PS:
         kept = source(KEY, 1, p, 0, 2**24).reshape(-1, LANE)
@@ -63,7 +63,7 @@ def words(source: Source) -> PValues:
 
 
 def position(source: Source) -> PValues:
-    """Count what is kept at each position of a block, and of its rows, lanes and words."""
+    """Count kept elements at each position of a block, and of its rows, lanes and words."""
     found = []
     for p in PS:
         kept = source(KEY, 2, p, 0, BLOCK * 2**12).reshape(-1, BLOCK).sum(axis=0)
@@ -74,7 +74,7 @@ def position(source: Source) -> PValues:
 
 
 def runs(source: Source) -> PValues:
-    """Count the runs of 1, 2, ... elements kept, and dropped, in a number of runs fixed beforehand."""
+    """Count the runs of 1, 2, ... kept and dropped elements, among a fixed number of runs."""
     size = 2**24
     found = []
     for p in PS:
@@ -91,7 +91,7 @@ def runs(source: Source) -> PValues:
 
 
 def autocorrelation(source: Source) -> PValues:
-    """Count how often elements at a distance differ, in disjoint pairs, with two ways to pair them."""
+    """Count differences between elements at a distance, in disjoint pairs, paired in two ways."""
     found = []
     for p in PS:
         kept = source(KEY, 4, p, 0, 2**24)
@@ -104,7 +104,7 @@ def autocorrelation(source: Source) -> PValues:
 
 
 def neighbours(source: Source) -> PValues:
-    """Count the differences between keys, streams, blocks, rows and lanes that lie near each other."""
+    """Count differences between neighbouring keys, streams, blocks, rows and lanes."""
     found = []
     for p in PS:
         places = [((k0, k1), stream) for k0 in (1, 2) for k1 in range(2, 7) for stream in range(6)]
@@ -123,7 +123,7 @@ def neighbours(source: Source) -> PValues:
 
 
 def rank(source: Source) -> PValues:
-    """Count the ranks over GF(2) of masks of shape (64, 64): of one block, and of one lane of 64 blocks."""
+    """Count the ranks over GF(2) of masks of shape (64, 64): one block, and one lane of 64 blocks."""
     kept = source(KEY, 6, 0.5, 0, BLOCK * 2**11)
     words = np.packbits(kept, bitorder="little").view("<u8").astype(np.uint64).reshape(-1, 64)
     shares = _shares_of_ranks(64, 4)
@@ -135,7 +135,7 @@ def rank(source: Source) -> PValues:
 
 
 def ranks(matrices: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Return the rank over GF(2) of each matrix, whose rows are words."""
+    """Return the rank over GF(2) of each matrix. Rows are words."""
     rows = matrices.copy()
     found = np.zeros(len(rows), np.int64)
     each = np.arange(len(rows))
@@ -144,14 +144,14 @@ def ranks(matrices: NDArray[np.uint64]) -> NDArray[np.int64]:
         pivot = has.argmax(axis=1)
         there = has[each, pivot]
         chosen = np.where(there, rows[each, pivot], 0)
-        # The pivot becomes 0 by this too, and so is not used again.
+        # This sets the pivot itself to 0, so it is not chosen twice.
         rows ^= np.where(has, chosen[:, None], np.uint64(0))
         found += there
     return found
 
 
 def _shares_of_ranks(n: int, cells: int) -> PValues:
-    """Return how probable it is that 0, 1, ... are missing from the full rank, in the last cell or more."""
+    """Return the probabilities of rank deficiency 0, 1, ...; the last cell includes all higher ones."""
     factors = 1 - 0.5 ** np.arange(1, n + 1)
     shares = []
     for missing in range(cells - 1):
@@ -161,7 +161,7 @@ def _shares_of_ranks(n: int, cells: int) -> PValues:
 
 
 def avalanche(source: Source) -> PValues:
-    """Count what changes where one bit of key or stream does: in the mask, and at each position."""
+    """Count changes in the mask, and at each position, when one bit of key or stream changes."""
     found = []
     size = 2 * BLOCK
     for p in PS:

@@ -1,4 +1,4 @@
-"""Where the statistical tests take masks from: the engine, and copies of the oracle with a fault planted."""
+"""Sources of masks for the statistical tests: the engine, and copies of the oracle with a planted fault."""
 
 import types
 from collections.abc import Callable
@@ -12,17 +12,17 @@ from tests.helpers import oracle
 
 Kept = NDArray[np.bool_]
 Source = Callable[[tuple[int, int], int, float, int, int], Kept]
-"""Key, stream, p, start and stop give whether each element is kept."""
+"""Function of key, stream, p, start and stop that returns whether each element is kept."""
 
 
 def engine(key: tuple[int, int], stream: int, p: float, start: int, stop: int) -> Kept:
-    """Return what the engine makes."""
+    """Return the mask of the engine."""
     bits = _core.bits(*key, stream, p, start, stop)
     return np.unpackbits(bits, count=stop - start, bitorder="little").view(np.bool_)
 
 
 def altered_oracle(old: str, new: str) -> Source:
-    """Return the masks of a copy of the oracle in whose source one piece of text is another."""
+    """Return the mask function of a copy of the oracle, with one piece of its source text replaced."""
     path = Path(oracle.__file__)
     text = path.read_text(encoding="utf-8")
     if text.count(old) != 1:
@@ -85,4 +85,4 @@ FAULTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
         ("position",),
     ),
 }
-"""What goes wrong: a text of the oracle, what stands there instead, and the measures that must notice."""
+"""Planted faults: text of the oracle, its replacement, and the measures that must reject the result."""

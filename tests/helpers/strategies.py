@@ -21,7 +21,7 @@ SHAPES = st.one_of(
 
 @st.composite
 def views(draw: st.DrawFn, shape: tuple[int, ...], dtype: np.dtype[Any], writable: bool = False) -> Array:
-    """Draw an array of that shape whose memory is permuted, stepped, reversed, unaligned or broadcast."""
+    """Draw an array of this shape, of any layout: permuted, strided, reversed, unaligned, broadcast."""
     axes = draw(st.permutations(range(len(shape))))
     steps = [draw(st.sampled_from([1, 1, 1, 2, 3, -1, -2])) for _ in shape]
     lengths = [shape[axis] * abs(steps[axis]) for axis in axes]
@@ -40,5 +40,5 @@ def views(draw: st.DrawFn, shape: tuple[int, ...], dtype: np.dtype[Any], writabl
 
 @st.composite
 def arrays(draw: st.DrawFn) -> Array:
-    """Draw an array of any supported dtype, with any bits, shape and strides."""
+    """Draw an array of any supported dtype, bit patterns, shape and strides."""
     return draw(views(draw(SHAPES), draw(st.sampled_from(DTYPES))))

@@ -1,4 +1,4 @@
-"""What several test files need: the dtypes, samples of values, comparison of bits, other processes."""
+"""Dtypes, sample values, comparison of bits, child processes."""
 
 import os
 import subprocess
@@ -21,9 +21,9 @@ DTYPES: list[np.dtype[Any]] = [
     np.dtype(np.float64),
 ]
 CODES = {dtype: code for code, dtype in enumerate(DTYPES)}
-"""How `bitdrop._core` calls them."""
+"""Dtype codes of `bitdrop._core`."""
 
-# Its shadow memory and its quarantine are no leak of ours, and need more memory than a limit leaves.
+# The shadow memory and quarantine of AddressSanitizer look like leaks and exceed the memory limits of tests.
 without_asan = pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="AddressSanitizer")
 
 UNSIGNED: dict[int, Any] = {2: np.uint16, 4: np.uint32, 8: np.uint64}
@@ -35,7 +35,7 @@ def bits_of(x: Array) -> Array:
 
 
 def assert_identical(actual: Array, expected: Array, message: str = "") -> None:
-    """Check that two arrays are equal bit for bit, but for the payload of a NaN."""
+    """Check that two arrays are equal bit for bit, except for payloads of NaNs."""
     assert actual.dtype == expected.dtype, message
     assert actual.shape == expected.shape, message
     if np.array_equal(bits_of(actual), bits_of(expected)):
@@ -50,24 +50,24 @@ def assert_identical(actual: Array, expected: Array, message: str = "") -> None:
 
 
 def any_bits(dtype: np.dtype[Any], size: int, seed: int = 0) -> Array:
-    """Return numbers of arbitrary bit patterns: denormals, infinities and NaNs among them."""
+    """Return numbers of arbitrary bit patterns, including denormals, infinities and NaNs."""
     word = UNSIGNED[dtype.itemsize]
     patterns = np.random.default_rng(seed).integers(0, np.iinfo(word).max, size, dtype=word, endpoint=True)
     return patterns.view(dtype)
 
 
 def normal(dtype: np.dtype[Any], shape: int | tuple[int, ...], seed: int = 0) -> Array:
-    """Return numbers of the size that a network's layers have, none of them 0."""
+    """Return normally distributed numbers, none of them 0."""
     x = np.random.default_rng(seed).standard_normal(shape)
     return np.where(np.abs(x) < 0.01, 1.0, x).astype(dtype)
 
 
 def run_python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run Python in a process of its own, with the environment changed."""
+    """Run Python in a child process, with a changed environment."""
     variables = {name: value for name, value in os.environ.items() if not name.startswith("BITDROP_")}
     return subprocess.run(
         [sys.executable, *arguments],
-        cwd=ROOT,  # in tests/ the folders would hide the libraries of the same names
+        cwd=ROOT,  # in tests/, its folders would hide the libraries of the same names
         env=variables | environment,
         capture_output=True,
         text=True,

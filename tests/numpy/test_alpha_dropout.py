@@ -13,7 +13,7 @@ from tests.helpers.support import normal
 @pytest.mark.parametrize("kind", [bitdrop.AlphaDropout, bitdrop.FeatureAlphaDropout])
 @pytest.mark.parametrize("p", [0.01, 0.1, 0.3, 0.5, 0.8, 0.95])
 def test_alpha_dropout_keeps_mean_and_deviation(kind: Any, p: float, dtype: np.dtype[Any]) -> None:
-    """Of 2^20 draws, so that 1 % is ten standard errors of the mean."""
+    """With 2^20 draws, 1 % is ten standard errors of the mean."""
     shape = (1024, 1024) if kind is bitdrop.FeatureAlphaDropout else (2**20,)
     x = np.random.default_rng(5).standard_normal(shape).astype(dtype)
     y = kind(p, rng=7)(x).astype(np.float64)

@@ -1,4 +1,4 @@
-"""Bad input, by tables: each gets the right error in one plain sentence, and leaves everything as it was."""
+"""Bad input, from tables: the right exception, one plain sentence, nothing changed."""
 
 import re
 from collections.abc import Callable
@@ -33,7 +33,7 @@ from tests.helpers.support import assert_identical
 
 
 def fails(error: type[Exception], match: str, call: Callable[[], Any]) -> None:
-    """Check that a call fails with that very type, and with a plain sentence on one line."""
+    """Check that a call raises exactly this type, with a message of one plain sentence."""
     with pytest.raises(error) as caught:
         call()
     message = str(caught.value)
@@ -43,7 +43,7 @@ def fails(error: type[Exception], match: str, call: Callable[[], Any]) -> None:
 
 
 class Watched:
-    """A layer with a mask and a generator, whose states must not change."""
+    """Layer and generator with states that must not change."""
 
     def __init__(self, **options: Any) -> None:
         self.layer = bitdrop.Dropout(0.3, rng=0, **options)
@@ -123,7 +123,7 @@ def test_invalid_probability_is_an_error(bad: str, watched: Watched) -> None:
     fails(error, "^p must be .*but got", lambda: bitdrop.Mask(3, p, key=(1, 2)))
     fails(error, "^p must be .*but got", lambda: bitdrop.Dropout(p, rng=watched.rng))
     fails(error, "^p must be .*but got", lambda: setattr(watched.layer, "p", p))
-    if p is not None:  # which means that it is not given
+    if p is not None:  # None means that it is not given
         fails(error, "^keep_prob must be .*but got", lambda: bitdrop.Dropout(keep_prob=p, rng=watched.rng))
     assert watched.unchanged()
 
@@ -163,7 +163,7 @@ def test_invalid_64_bit_word_is_an_error(bad: str, watched: Watched) -> None:
     fails(error, r"^key\[0\] must be", lambda: bitdrop.Mask(3, 0.5, key=(word, 2)))
     fails(error, r"^key\[1\] must be", lambda: bitdrop.Mask(3, 0.5, key=(1, word)))
     fails(error, r"^key\[1\] must be", lambda: setattr(watched.layer, "state", state | {"key": [1, word]}))
-    position = 2**64 + 1 if word == 2**64 else word  # 2**64 is the position of a layer that is used up
+    position = 2**64 + 1 if word == 2**64 else word  # 2**64 is the position after the last stream number
     fails(error, "^position must be", lambda: setattr(watched.layer, "state", state | {"position": position}))
     assert watched.unchanged()
 

@@ -1,4 +1,4 @@
-"""bitdrop.dropout: what it returns, and where it writes."""
+"""`bitdrop.dropout`: values, returned objects, output arrays."""
 
 from collections.abc import Callable
 from typing import Any
@@ -42,7 +42,7 @@ def test_vanilla_scaling_keeps_values_unscaled() -> None:
     assert not y[~keep].any()
 
 
-def test_both_scalings_drop_the_same_units() -> None:
+def test_both_scalings_drop_same_units() -> None:
     x = np.ones(1000)
     _, inverted = bitdrop.dropout(x, p=0.3, rng=5)
     _, vanilla = bitdrop.dropout(x, p=0.3, rng=5, scaling="vanilla")
@@ -148,7 +148,7 @@ def test_nested_list_of_floats_gives_float64() -> None:
 
 
 class DLPackOnly:
-    """An array of another library, which NumPy can only take by the DLPack protocol."""
+    """Array of another library that supports only the DLPack protocol."""
 
     def __init__(self, values: Array) -> None:
         self.values = values

@@ -25,7 +25,7 @@ def test_backward_in_training_drops_and_scales_like_forward(dtype: np.dtype[Any]
     keep = oracle.kept(tuple(layer.state["key"]), 0, 0.4, 0, x.size).reshape(x.shape)
     assert_identical(y, oracle.applied(x, keep, 1 / (1 - 0.4)))
     assert_identical(layer.backward(dy), oracle.applied(dy, keep, 1 / (1 - 0.4)))
-    assert_identical(layer.backward(dy), oracle.applied(dy, keep, 1 / (1 - 0.4)))  # as often as wanted
+    assert_identical(layer.backward(dy), oracle.applied(dy, keep, 1 / (1 - 0.4)))  # backward may be repeated
 
 
 def test_new_layer_trains_with_p_of_one_half_and_no_mask() -> None:
@@ -63,7 +63,7 @@ def test_vanilla_layer_scales_at_evaluation_only() -> None:
     assert_identical(layer.backward(X), oracle.applied(X, everything, 1 - 0.3))
 
 
-def test_training_argument_overrides_the_mode_for_one_call() -> None:
+def test_training_argument_overrides_mode_for_one_call() -> None:
     layer = bitdrop.Dropout(rng=0)
     assert layer(X, False) is X
     assert layer.forward(X, training=False) is X

@@ -28,7 +28,7 @@ from tests.helpers.support import DTYPES, Array, assert_identical, normal
 
 
 def affine(x: Array, keep: Array, a: float, b: float, dropped: float) -> Array:
-    """Return kept ? a * x + b : dropped in x's dtype, to within its rounding."""
+    """Return a * x + b for kept elements and `dropped` for the others, in float64."""
     return np.where(keep, a * x.astype(np.float64) + b, dropped)
 
 
@@ -242,13 +242,13 @@ def test_drop_path_without_scaling_keeps_samples_unscaled() -> None:
 
 @settings(max_examples=60)
 @given(st.sampled_from([*KINDS]), st.floats(0, 0.99), SEEDS)
-def test_backward_is_the_derivative_of_forward(kind: Any, p: float, seed: int) -> None:
+def test_backward_is_derivative_of_forward(kind: Any, p: float, seed: int) -> None:
     layer = kind(p, rng=seed)
     x, weights, direction = (input_for(kind, FLOAT64, seed + n) for n in range(3))
     start = layer.state
 
     def loss(at: Array) -> float:
-        layer.state = start  # so that the same mask is made
+        layer.state = start  # to draw the same mask
         return float(np.sum(weights * layer(at)))
 
     step = 2.0**-10

@@ -24,7 +24,7 @@ def outputs(layer: bitdrop.Dropout, calls: int) -> Array:
     return np.stack([layer(X) for _ in range(calls)])
 
 
-def test_each_training_forward_takes_the_next_stream_number() -> None:
+def test_each_training_forward_takes_next_stream_number() -> None:
     layer = bitdrop.Dropout(0.3, rng=0)
     key = tuple(layer.state["key"])
     for stream in range(5):
@@ -107,7 +107,7 @@ def test_forward_after_last_stream_number_is_an_error() -> None:
     layer(X)
     assert mask_of(layer).stream == 2**64 - 1
     restored = bitdrop.Dropout(rng=1)
-    restored.state = layer.state  # a layer that is used up can be restored too
+    restored.state = layer.state  # the state after the last stream number can be restored too
     assert restored.state == layer.state
     used_up = layer.state
     with pytest.raises(RuntimeError, match="all 2\\*\\*64 stream numbers"):
@@ -115,8 +115,11 @@ def test_forward_after_last_stream_number_is_an_error() -> None:
     assert layer.state == used_up
 
 
-def test_layers_of_the_same_seed_make_the_same_masks_and_unseeded_ones_do_not() -> None:
+def test_layers_of_same_seed_give_same_masks() -> None:
     assert_identical(outputs(bitdrop.Dropout(rng=5), 3), outputs(bitdrop.Dropout(rng=5), 3))
+
+
+def test_unseeded_layers_have_different_keys() -> None:
     assert len({tuple(bitdrop.Dropout().state["key"]) for _ in range(50)}) == 50
 
 

@@ -1,4 +1,4 @@
-"""bitdrop.Mask: a value that says which units are kept, and applies itself."""
+"""`bitdrop.Mask`: parameters, bits, application, equality, copies."""
 
 import copy
 import pickle

@@ -1,4 +1,4 @@
-"""noise_shape: one draw is shared along axes of length 1, for every layout, dtype and instruction set."""
+"""`noise_shape`: sharing of draws along axes of length 1, for every layout, dtype and instruction set."""
 
 import pickle
 from typing import Any
@@ -28,7 +28,7 @@ SHARED: list[NoiseShape] = [
 ]
 SHAPES = st.one_of(
     array_shapes(min_dims=0, max_dims=5, min_side=0, max_side=9),
-    st.tuples(st.integers(1, 5), st.integers(1, 9), st.integers(60, 900)),  # runs that are worked on in place
+    st.tuples(st.integers(1, 5), st.integers(1, 9), st.integers(60, 900)),  # long runs of adjacent elements
     st.tuples(st.integers(1, 3), st.integers(4000, 9000)),  # more than a block of bits
 )
 
@@ -55,7 +55,7 @@ def test_shared_masks_equal_oracle(data: st.DataObject, p: float, seed: int) -> 
 
 
 @pytest.mark.usefixtures("settings_restored")
-@pytest.mark.parametrize("threshold", [0, 2**63], ids=["streaming", "ordinary"])
+@pytest.mark.parametrize("threshold", [0, 2**63], ids=["non-temporal", "ordinary"])
 @pytest.mark.parametrize("noise_shape", SHARED, ids=str)
 def test_every_isa_shares_same_bits(
     isa: str, dtype: np.dtype[Any], noise_shape: NoiseShape, threshold: int

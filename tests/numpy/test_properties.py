@@ -1,4 +1,4 @@
-"""What holds for all inputs: hypothesis looks for those for which it does not."""
+"""Properties of all inputs, tested by hypothesis."""
 
 import pickle
 from typing import Any
@@ -74,7 +74,7 @@ def test_vanilla_inference_multiplies_everything_by_kept_share(x: Array, p: floa
     SEEDS,
     st.booleans(),
 )
-def test_backward_is_the_derivative_of_forward(
+def test_backward_is_derivative_of_forward(
     shape: tuple[int, ...], p: float, scaling: Any, seed: int, training: bool
 ) -> None:
     layer = bitdrop.Dropout(p, scaling=scaling, rng=seed)
@@ -82,7 +82,7 @@ def test_backward_is_the_derivative_of_forward(
     start = layer.state
 
     def loss(at: Array) -> float:
-        layer.state = start  # so that the same mask is made
+        layer.state = start  # to draw the same mask
         return float(np.sum(weights * layer(at, training)))
 
     step = 2.0**-10
@@ -122,7 +122,7 @@ def test_recomputed_masks_equal_stored_ones(x: Array, p: float, seed: int) -> No
 @pytest.mark.parametrize("scaling", ["inverted", "vanilla"])
 @pytest.mark.parametrize("p", [0.05, 0.3, 0.5, 0.9])
 def test_training_and_inference_have_same_mean(p: float, scaling: Any) -> None:
-    """Over all 512 deviations of the eight cases, one beyond 5 sigma has a chance of 3e-4."""
+    """The probability that any of the 512 deviations of the eight cases exceeds 5 sigma is 3e-4."""
     layer = bitdrop.Dropout(p, scaling=scaling, rng=2024)
     x = normal(FLOAT64, 64)
     masks = 5000
@@ -133,7 +133,7 @@ def test_training_and_inference_have_same_mean(p: float, scaling: Any) -> None:
 
 
 class LayerMachine(RuleBasedStateMachine):
-    """A layer under any sequence of use, beside a model: key, position, p, mode and the last mask."""
+    """Layer under any sequence of calls, compared with a model: key, position, p, mode, last mask."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -154,12 +154,12 @@ class LayerMachine(RuleBasedStateMachine):
         assert_identical(y, reference(x, self.last))
 
     @rule(bad=st.sampled_from([[1], None, np.ones(3, int), "x"]))
-    def forward_of_what_is_no_input(self, bad: Any) -> None:
+    def forward_of_bad_input(self, bad: Any) -> None:
         with pytest.raises(TypeError):
             self.layer(bad)
 
     @rule()
-    def forward_into_an_output_that_does_not_fit(self) -> None:
+    def forward_into_output_of_wrong_shape(self) -> None:
         with pytest.raises(ValueError, match="shape"):
             self.layer(np.ones(4), out=np.ones(5))
 
@@ -175,7 +175,7 @@ class LayerMachine(RuleBasedStateMachine):
         self.layer.p = self.p = p
 
     @rule(p=st.sampled_from([-1.0, 2.0, float("nan")]))
-    def set_p_to_what_is_no_probability(self, p: float) -> None:
+    def set_p_to_invalid_probability(self, p: float) -> None:
         with pytest.raises(ValueError, match="p must be"):
             self.layer.p = p
 
@@ -194,13 +194,13 @@ class LayerMachine(RuleBasedStateMachine):
         self.key, self.position = key, position
 
     @rule()
-    def restore_in_a_new_layer(self) -> None:
+    def restore_in_new_layer(self) -> None:
         restored = bitdrop.Dropout(self.p).train(self.training)
         restored.state = self.layer.state
         self.layer, self.last = restored, None
 
     @invariant()
-    def is_as_the_model(self) -> None:
+    def equals_model(self) -> None:
         assert self.layer.state == {"format": 1, "key": list(self.key), "position": self.position}
         assert (self.layer.p, self.layer.training) == (self.p, self.training)
         assert self.layer.mask == self.last

@@ -1,4 +1,4 @@
-"""shard: parts of an array get exactly what the whole array would have got, for every way to cut it."""
+"""`shard`: parts of an array get the values of the whole array, for every way to cut it."""
 
 import pickle
 from typing import Any
@@ -28,7 +28,7 @@ def shard_of(part: tuple[slice, ...], shape: tuple[int, ...]) -> bitdrop.Shard:
 
 
 def part_of(x: Array, part: tuple[slice, ...]) -> Array:
-    index: Any = (*part, ...)  # gives an array also where there are no axes
+    index: Any = (*part, ...)  # the ellipsis gives an array even without axes
     values: Array = x[index]
     return values
 
@@ -53,7 +53,7 @@ def test_shards_get_values_of_whole_array(
 
 
 def over(values: Array, part: tuple[slice, ...], x: Array) -> Array:
-    """Return an array like x with the values in the place of the part."""
+    """Return an array of zeros like x, with the values in this part."""
     whole: Array = np.zeros(x.shape, x.dtype)
     whole[part] = values
     return whole
@@ -68,7 +68,7 @@ def test_layers_on_shards_agree_with_layer_on_whole_array(
     kinds: list[Any] = [bitdrop.Dropout, bitdrop.AlphaDropout, bitdrop.DropPath, bitdrop.FeatureAlphaDropout]
     kind = data.draw(st.sampled_from([*kinds, bitdrop.Dropout1d]))
     layer = kind(p, rng=seed, recompute=data.draw(st.booleans()))
-    for _ in range(2):  # the second masks too
+    for _ in range(2):  # the masks of the second call too
         start = layer.state
         whole = layer(x)
         gradient = layer.backward(x)
@@ -90,7 +90,7 @@ def test_every_isa_starts_at_any_index(isa: str, dtype: np.dtype[Any], p: float)
         y, mask = bitdrop.dropout(x[part], p, rng=3, shard=bitdrop.Shard(x.shape, start))
         assert_identical(y, whole[part], str(start))
         packed = np.packbits(np.asarray(mask).ravel(), bitorder="little")
-        assert np.array_equal(mask.bits, packed)  # anew from bit 0
+        assert np.array_equal(mask.bits, packed)  # packed from bit 0
 
 
 @pytest.mark.usefixtures("settings_restored")

@@ -1,4 +1,4 @@
-"""The measuring itself: what is timed, in which order, what is computed from it, and that the scripts run."""
+"""Benchmarks: timing, ratios, checks of competitors, targets, scripts."""
 
 import importlib
 import json
@@ -23,7 +23,7 @@ targets = importlib.import_module("targets")
 
 
 class FakeTimer:
-    """A side that takes a known time for each call, and writes down when it was asked."""
+    """Side with a known time per call and a log of its calls."""
 
     def __init__(self, name: str, seconds: float, log: list[str]) -> None:
         self.name, self.seconds, self.log = name, seconds, log
@@ -77,7 +77,7 @@ def test_buffers_have_given_offsets_from_page(dtype: type) -> None:
     for x, out in pairs:
         assert x.dtype == out.dtype == dtype
         assert x.size == out.size == 1000
-        assert x.min() >= 1  # no zero, which would pass for a dropped element
+        assert x.min() >= 1  # a zero would look like a dropped element
         assert x.max() <= 2
 
 
@@ -112,7 +112,7 @@ def test_correct_dropout_passes_check() -> None:
         ({"backward": lambda dx: dx * np.float32(1.01)}, "backward"),
         ({"new_mask": False}, "same mask"),
     ],
-    ids=["rate", "scale", "other mask", "scale of the gradient", "one mask for ever"],
+    ids=["rate", "scale", "other mask", "scale of the gradient", "same mask in every call"],
 )
 def test_faulty_dropout_fails_check(fault: dict[str, Any], message: str) -> None:
     steps, x = steps_of(**fault)
@@ -132,7 +132,7 @@ def test_competitors_that_need_only_numpy_pass_check(name: str, p: float) -> Non
 
 
 def result_of(ratio: float, streaming: float | None = None) -> Any:
-    """Return a result of forward at 64 Mi, where 0.65 copies are to be reached."""
+    """Return a result of forward at 64 Mi elements, with a target of 0.65 copies."""
 
     def timing_of(copies: float) -> Any:
         return timing.Timing(1.0, copies, copies, copies, (copies,), 1)

@@ -1,4 +1,4 @@
-"""The documents are as true as the code: examples run, links lead somewhere, golden values hold."""
+"""Documents: examples, links, golden values."""
 
 import doctest
 import hashlib
@@ -25,19 +25,19 @@ def name_of(path: Path) -> str:
 
 
 def anchors(path: Path) -> set[str]:
-    """Return what the headings of a document are called in links to them, as GitHub has it."""
+    """Return the anchors of the headings of a document, by the rules of GitHub."""
     headings = HEADING.findall(path.read_text(encoding="utf-8"))
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def number(text: str) -> float:
-    """Return what a cell such as 2^40+17, 1/3 or 0.5 means."""
+    """Return the number in a cell such as 2^40+17, 1/3 or 0.5."""
     return float(text) if "." in text else eval(text.replace("^", "**"))
 
 
 @pytest.mark.parametrize("path", WITH_EXAMPLES, ids=name_of)
 def test_examples_print_output_in_document(path: Path) -> None:
-    text = FENCE.sub("", path.read_text(encoding="utf-8"))  # or doctest takes it for the output
+    text = FENCE.sub("", path.read_text(encoding="utf-8"))  # doctest would read fences as output
     examples = doctest.DocTestParser().get_doctest(text, {}, name_of(path), str(path), 0)
     assert doctest.DocTestRunner().run(examples).failed == 0, "see the output above"
 

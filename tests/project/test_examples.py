@@ -1,4 +1,4 @@
-"""The examples: the network's gradients and training with NumPy alone, the scripts where their extras are."""
+"""Examples: the network with NumPy alone, the scripts if their dependencies are installed."""
 
 import re
 import sys
@@ -93,7 +93,7 @@ def test_averaging_is_exact_for_linear_network_only(tmp_path: Path) -> None:
     distances = {name: (float(sampled.rstrip("%")) / 100, float(exact)) for name, sampled, exact in rows}
     assert distances["linear"][0] < 0.1
     assert distances["linear"][1] < 1e-12
-    assert distances["ReLU"] == pytest.approx((0.28, 0.28), abs=0.03)  # as docs/dropout.md has it
+    assert distances["ReLU"] == pytest.approx((0.28, 0.28), abs=0.03)  # the figure in docs/dropout.md
     assert plot.read_bytes().startswith(b"\x89PNG")
 
 

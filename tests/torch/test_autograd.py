@@ -1,4 +1,4 @@
-"""Gradients: backwards, twice, forwards, in place, and what is held for them."""
+"""Gradients: backward, double backward, forward mode, in place, and the memory held for them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +14,7 @@ from torch.autograd import forward_ad, gradcheck, gradgradcheck
 
 from tests.helpers.pytorch_support import DTYPES, NAMES, outcome, pair, shape_for
 
-# PyTorch's own, where it first meets a tangent.
+# PyTorch itself warns when it first sees a tangent.
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
 
 LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -26,12 +26,12 @@ LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
 
 @pytest.fixture
 def small_masks_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hold the bits of masks that are so small that they would be made again."""
+    """Hold the bits of small masks, which are recomputed by default."""
     monkeypatch.setattr(_autograd, "_REMADE", 0)
 
 
 def same_mask(name: str, *args: Any, **kwargs: Any) -> Callable[[Tensor], Tensor]:
-    """Return the function with the same mask in every call."""
+    """Return the function with one mask for all calls."""
 
     def call(x: Tensor) -> Tensor:
         torch.manual_seed(3)
@@ -178,7 +178,7 @@ def test_in_place_misuse_raises_torchs_error_before_writing(misuse: str) -> None
     assert found is not None
     assert expected is not None
     assert found[0] is expected[0]
-    # Views are named by the operation that followed.
+    # The name of the view in the message depends on the operation that follows.
     assert found[1].split("Output 0 of ")[-1] == expected[1].split("Output 0 of ")[-1]
     assert (x.detach() == 1).all()
 

@@ -1,4 +1,4 @@
-"""torch.compile: one graph, the values of eager mode, and never one mask for two dropouts."""
+"""torch.compile: one graph, the values of eager mode, a mask for each dropout."""
 
 import shutil
 from collections.abc import Callable
@@ -20,7 +20,7 @@ needs_compiler = pytest.mark.skipif(
     not any(map(shutil.which, ("g++", "c++", "clang++"))), reason="the inductor backend needs a C++ compiler"
 )
 BACKENDS = ["eager", "aot_eager", pytest.param("inductor", marks=needs_compiler)]
-# PyTorch's own, in its compiler.
+# The compiler of PyTorch itself warns.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
@@ -59,7 +59,7 @@ def in_place(x: Tensor) -> Tensor:
 def test_compiled_dropouts_differ_from_each_other_and_equal_eager(backend: str, requires_grad: bool) -> None:
     x = torch.rand(20, 30) + 1
     compiled = compiled_fresh(twice, backend)
-    for _ in range(2):  # when it is compiled, and when it runs again
+    for _ in range(2):  # compiling, then running the compiled code
         results = run(compiled, x, requires_grad)
         assert not torch.equal(results[0], results[1])
         for result, expected in zip(results, run(twice, x, requires_grad), strict=True):

@@ -1,4 +1,4 @@
-"""What is said of bitdrop.torch is true: examples run, the benchmark and the example script do their work."""
+"""Document, example and benchmarks of `bitdrop.torch`."""
 
 import re
 from importlib.util import find_spec

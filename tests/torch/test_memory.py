@@ -14,9 +14,9 @@ from tests.helpers.pytorch_support import for_all_dtypes, for_all_functions, pai
 Functional = bitdrop.torch.functional
 
 
-def steps_that_count(x: torch.Tensor) -> list[int]:
-    """Return the strides, but those of axes of length 1, along which nobody steps."""
-    return [step for step, length in zip(x.stride(), x.shape, strict=True) if length > 1]
+def strides_of_long_axes(x: torch.Tensor) -> list[int]:
+    """Return the strides of the axes longer than 1."""
+    return [stride for stride, length in zip(x.stride(), x.shape, strict=True) if length > 1]
 
 
 @given(st.data())
@@ -33,7 +33,7 @@ def test_result_has_strides_of_torchs_result(data: st.DataObject) -> None:
         if name == "feature_alpha_dropout" and x.dim() < 2:
             continue
         ours, theirs = pair(name)
-        assert steps_that_count(ours(x, 0.5, True)) == steps_that_count(theirs(x, 0.5, True))
+        assert strides_of_long_axes(ours(x, 0.5, True)) == strides_of_long_axes(theirs(x, 0.5, True))
 
 
 @for_all_dtypes
@@ -76,7 +76,7 @@ def test_in_place_writes_into_input_only(name: str, torch_dtype: torch.dtype) ->
 
 
 def test_dropout_allocates_only_its_result() -> None:
-    x = torch.ones(2**18, dtype=torch.bfloat16)  # small enough not to be taken from the pool
+    x = torch.ones(2**18, dtype=torch.bfloat16)  # too small for the buffer pool
     with torch.profiler.profile(profile_memory=True) as profile:
         Functional.dropout(x, 0.5)
     allocated = sum(max(event.self_cpu_memory_usage, 0) for event in profile.events())
@@ -89,7 +89,7 @@ def test_memory_of_dead_large_result_is_reused() -> None:
     place, kept = y.data_ptr(), y.detach()
     assert y.stride() == x.stride()
     assert Functional.dropout(x, 0.5).data_ptr() != place
-    y.relu_()  # a result is a tensor like others, to autograd too
+    y.relu_()  # autograd accepts the result like any tensor
     y.sum().backward()
     assert x.grad is not None
     assert torch.equal(x.grad != 0, kept != 0)

@@ -1,4 +1,4 @@
-"""Masks come from torch's generators, so what holds a seed in torch holds them too."""
+"""Masks from the generators of torch: seeds, states, checkpoints, workers."""
 
 import multiprocessing
 from typing import Any
@@ -93,7 +93,7 @@ def test_checkpoint_repeats_masks(use_reentrant: bool, recompute: bool) -> None:
     (expected,) = torch.autograd.grad(block(x).sum(), x)
     torch.manual_seed(0)
     y = checkpoint(block, x, use_reentrant=use_reentrant)
-    functional.dropout(x, 0.5)  # what is drawn meanwhile must not matter
+    functional.dropout(x, 0.5)  # a draw in between must not matter
     assert x.grad is None
     y.sum().backward()
     assert x.grad is not None
@@ -101,7 +101,7 @@ def test_checkpoint_repeats_masks(use_reentrant: bool, recompute: bool) -> None:
 
 
 class DroppedRows(torch.utils.data.Dataset[torch.Tensor]):
-    """A data set that drops in the worker."""
+    """Data set that applies dropout in the worker."""
 
     def __len__(self) -> int:
         return 8

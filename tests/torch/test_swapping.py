@@ -1,4 +1,4 @@
-"""bitdrop's dropout in models that were written for torch's."""
+"""Replacement of torch's dropout in existing models, and patching."""
 
 from typing import Any
 
@@ -48,6 +48,9 @@ def test_dropout_module_itself_is_replaced() -> None:
     module = nn.Dropout2d(0.5)
     assert replace_dropout(module) == 1
     assert type(module) is bitdrop.torch.Dropout2d
+
+
+def test_model_without_dropout_has_nothing_replaced() -> None:
     assert replace_dropout(nn.Linear(2, 2)) == 0
 
 
@@ -97,10 +100,13 @@ def test_modules_of_torch_use_patched_functions(kind: str, name: str) -> None:
     assert torch.equal(y, getattr(functional, name)(x, 0.5, True))
 
 
-def test_patch_ends_after_exception_and_nests() -> None:
+def test_patch_ends_after_exception() -> None:
     with pytest.raises(ZeroDivisionError), patch():
         raise ZeroDivisionError
     assert nn.functional.dropout is TORCHS_OWN["dropout"]
+
+
+def test_nested_patches_end_with_outer_block() -> None:
     with patch():
         with patch():
             pass
@@ -125,7 +131,7 @@ def test_tensors_left_to_torch_reach_it_while_patched() -> None:
 
 
 def test_patch_reaches_attention_with_weights_only() -> None:
-    """The documentation says: with weights asked for, but not the fused one."""
+    """Attention with `need_weights=True` is reached, fused attention is not."""
     attention = nn.MultiheadAttention(8, 2, dropout=0.5, batch_first=True)
     x = torch.randn(2, 6, 8)
     seen = []

@@ -1,4 +1,4 @@
-"""How many threads a call uses, and calls on many threads at once."""
+"""Thread count of a call, and concurrent calls."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +15,8 @@ import torch
 from bitdrop._rng import Key
 from bitdrop.torch import _tensors, _threads, functional
 
-# Workers live as long as the process, so their number tells how many a call has asked for. Those of torch do
-# not start, because nothing else is computed.
+# Workers live as long as the process, so their count shows the threads that a call used. The workers of torch
+# do not start, because nothing else is computed.
 COUNT_WORKERS = """
 import os
 import bitdrop
@@ -39,7 +39,7 @@ for torchs, bitdrops, expected in [(1, 4, 1), (3, 1, 1), (2, 4, 2), (4, 3, 3)]:
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads as Linux shows them")
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads in /proc of Linux")
 def test_threads_are_minimum_of_torchs_and_bitdrops() -> None:
     process = run_python("-c", COUNT_WORKERS, OPENBLAS_NUM_THREADS="1")
     assert process.returncode == 0, process.stderr
@@ -73,7 +73,7 @@ def test_calls_run_on_threads_of_torch_if_it_has_openmp() -> None:
     assert (_threads.of_a_call()[1] != 0) == torch.backends.openmp.is_available()
 
 
-# A runtime of OpenMP that has been at work does not survive a fork.
+# An OpenMP runtime that has run does not survive a fork.
 FORK = """
 import os, signal
 import torch

@@ -1,4 +1,4 @@
-"""torch.func's transforms and tracing modes: they work, or say that they do not."""
+"""Transforms of torch.func and tracing modes."""
 
 from collections.abc import Callable
 

@@ -24,7 +24,7 @@ def test_kept_elements_are_scaled_as_in_torch(name: str, torch_dtype: torch.dtyp
         mine, others = (
             torch.stack([function(x, p, True) for _ in range(100)]).double() for function in pair(name)
         )
-        # In a hundred draws every element shows both of the values that it can have.
+        # In a hundred draws every element takes both of its values.
         for extreme in (torch.amin, torch.amax):
             torch.testing.assert_close(extreme(mine, 0), extreme(others, 0), rtol=tolerance, atol=tolerance)
 
@@ -49,7 +49,7 @@ def test_channels_are_dropped_whole(name: str) -> None:
     low = channels[:, :, 0] == channels.min()
     assert low.double().mean().item() == pytest.approx(0.3, abs=5 * math.sqrt(0.3 * 0.7 / 1000))
     assert 0 < low[0].sum() < 20  # within a sample
-    assert 0 < low[:, 0].sum() < 50  # and within a channel
+    assert 0 < low[:, 0].sum() < 50  # within a channel
 
 
 @pytest.mark.parametrize(("name", "shape"), [("dropout1d", (40, 6)), ("dropout3d", (40, 2, 3, 2))])
