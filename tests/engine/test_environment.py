@@ -5,7 +5,6 @@ from bitdrop import _config, _core
 
 from tests.helpers.support import run_python
 
-
 PRINT_THREADS = "import bitdrop; print(bitdrop.get_num_threads())"
 
 
