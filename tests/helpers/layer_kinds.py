@@ -11,14 +11,8 @@ from tests.helpers.cuts import NoiseShape
 from tests.helpers.support import Array, normal
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
-
-
 SATURATION = -1.7580993408473766  # lim SELU(x) for x -> -infinity
-
-
 Case = tuple[Any, tuple[int, ...], NoiseShape]
-
-
 CASES: list[Case] = [
     (bitdrop.Dropout1d, (6, 5, 9), (None, None, 1)),
     (bitdrop.Dropout1d, (40, 9), (None, 1)),
@@ -35,14 +29,8 @@ CASES: list[Case] = [
     (bitdrop.FeatureAlphaDropout, (6, 5, 4, 3), (None, None, 1, 1)),
     (bitdrop.FeatureAlphaDropout, (6, 5, 4, 3, 2), (None, None, 1, 1, 1)),
 ]
-
-
 KINDS = {kind: (shape, noise_shape) for kind, shape, noise_shape in CASES}
-
-
 for_all_cases = pytest.mark.parametrize(("kind", "shape", "noise_shape"), CASES)
-
-
 for_all_kinds = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 
 
