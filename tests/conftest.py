@@ -15,7 +15,7 @@ settings.register_profile("bitdrop", deadline=None, derandomize=True, database=N
 settings.load_profile("bitdrop")
 
 # Without this, sleeping threads are used only for arrays larger than those of most tests.
-_core.set_waking_factor(1)
+_core.testing.set_waking_factor(1)
 
 
 @pytest.fixture(params=_core.isas())
@@ -35,9 +35,9 @@ def dtype(request: pytest.FixtureRequest) -> np.dtype[Any]:
 def settings_restored() -> Iterator[None]:
     """Restore instruction set, threads, streaming threshold and buffer limit after the test."""
     isa, threads = _core.get_isa(), _core.get_num_threads()
-    streaming, buffers = _core.get_streaming_threshold(), _core.get_buffer_limit()
+    streaming, buffers = _core.get_non_temporal_threshold(), _core.get_buffer_limit()
     yield
     _core.set_isa(isa)
     _core.set_num_threads(threads)
-    _core.set_streaming_threshold(streaming)
+    _core.set_non_temporal_threshold(streaming)
     _core.set_buffer_limit(buffers)

@@ -4,12 +4,10 @@ from collections.abc import Callable, Mapping
 
 import bitdrop
 import numpy as np
-from bitdrop import _core
+from bitdrop import _core, _engine
 from timing import Array
 
 from competitors.interface import Competitor, Steps, WrongAnswerError, inverted_scale
-
-_FLOAT32 = 2  # dtype code of `bitdrop._core`
 
 
 def _available() -> Mapping[str, str]:
@@ -31,8 +29,8 @@ def check_scalar(x: Array, p: float) -> None:
     """Raise `WrongAnswerError` unless the kernels in use agree with the scalar kernels in every bit."""
     y, mask = bitdrop.dropout(x, p, rng=1)
     expected, bits = np.empty_like(x), np.empty_like(mask.bits)
-    k0, k1 = mask.key
-    _core.drop(x, expected, bits, _FLOAT32, k0, k1, mask.stream, p, mask.scale, isa="scalar")
+    operands, plan = (_engine.DTYPES["float32"], (expected, x)), (mask.key, mask.stream, p)
+    _engine.drop(operands, (mask.scale, 0.0, 0.0), plan, None, bits, isa="scalar")
     if not (np.array_equal(mask.bits, bits) and np.array_equal(y.view(np.uint32), expected.view(np.uint32))):
         raise WrongAnswerError("the result differs from that of the scalar kernel")
 

@@ -4,12 +4,13 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 
 import numpy as np
-from bitdrop import _core
+from bitdrop import _engine
+from bitdrop._affine import IDENTITY
+from bitdrop._plan import KEEP_ALL
 from timing import Array, Step
 
 # With fewer bytes per thread, handing the work over takes longer than the copy.
 _BYTES_PER_THREAD = 2**20
-_FLOAT32 = 2  # dtype code of `bitdrop._core`
 
 
 def copy(x: Array, out: Array, threads: int = 1) -> Step:
@@ -32,7 +33,7 @@ def copy(x: Array, out: Array, threads: int = 1) -> Step:
 
 def non_temporal_copy(x: Array, out: Array) -> Step:
     """Return a copy by non-temporal stores: the engine's own pass with p = 0 and scale 1."""
-    return partial(_core.drop, x, out, None, _FLOAT32, 0, 0, 0, 0.0, 1.0)
+    return partial(_engine.drop, (_engine.DTYPES["float32"], (out, x)), IDENTITY, KEEP_ALL)
 
 
 @cache

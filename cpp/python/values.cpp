@@ -5,7 +5,8 @@ namespace py = pybind11;
 namespace bitdrop {
 
 Items::Items(py::handle tuple, py::ssize_t least, const char* expected) : tuple_(tuple.ptr()) {
-    if (!PyTuple_Check(tuple_) || size() < least) throw py::type_error(std::string("expected ") + expected);
+    if (!PyTuple_Check(tuple_)) throw py::type_error(std::string("expected ") + expected);
+    if (size() < least) throw py::value_error(std::string("expected ") + expected);
 }
 
 int64_t Items::integer(py::ssize_t i) const {

@@ -190,13 +190,14 @@ class Layer:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for pickle and copy."""
-        return vars(self) | {"_counter": self.state, "_unseeded": False}
+        counter = self._counter
+        taken = {"_format": _core.MASK_FORMAT, "_counter": (counter.key, counter.position)}
+        return vars(self) | {"_unseeded": False} | taken
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore the layer from the state of `__getstate__`."""
-        counter = state["_counter"]
-        _validate.check_mask_format(counter["format"], "The pickled layer")
-        vars(self).update(state, _counter=StreamCounter(*_validate.as_state(counter)))
+        _validate.check_mask_format(state.pop("_format"), "The pickled layer")
+        vars(self).update(state, _counter=StreamCounter(*state["_counter"]))
         _layers.add(self)
 
     def __repr__(self) -> str:

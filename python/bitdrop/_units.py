@@ -21,8 +21,8 @@ class Units:
         Numbers of axes of arrays that lack the sample axis: one leading axis fewer owns a draw.
     ndims : tuple of ints
         Accepted numbers of axes. Empty: at least `leading`.
-    form : str
-        The accepted shapes, for messages: "(N, C, L) or (C, L)".
+    needs : str
+        Start of the error message: "Dropout1d needs x of shape (N, C, L) or (C, L)".
     noise : tuple of ints and None, optional
         A noise shape, instead of `leading`.
     """
@@ -30,14 +30,14 @@ class Units:
     leading: int | None = None
     unbatched: tuple[int, ...] = ()
     ndims: tuple[int, ...] = ()
-    form: str = ""
+    needs: str = ""
     noise: tuple[int | None, ...] | None = None
 
     def check(self, shape: Shape) -> None:
         """Check that arrays of this shape have an accepted number of axes."""
         ndim = len(shape)
         if ndim not in self.ndims if self.ndims else ndim < (self.leading or 0):
-            raise NdimError(f"x must be of shape {self.form}, but its shape is {shape}.")
+            raise NdimError(f"{self.needs}, but got {shape}.")
 
     def leading_of(self, ndim: int) -> int:
         """Return the number of first axes that own a draw, for arrays of `ndim` axes."""
@@ -65,4 +65,3 @@ class Units:
 
 
 ELEMENTS = Units()
-SAMPLES = Units(leading=1, form="(N, ...)")

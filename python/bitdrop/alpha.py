@@ -77,4 +77,4 @@ class FeatureAlphaDropout(AlphaDropout):
             [ 1.67,  1.67]]])
     """
 
-    _units = Units(2, form="(N, C, ...)")
+    _units = Units(2, needs="FeatureAlphaDropout needs x of shape (N, C, ...)")

@@ -7,7 +7,7 @@ from bitdrop._affine import Affine
 from bitdrop._forward import Rule
 from bitdrop._layer import Layer
 from bitdrop._typing import NoiseShape, Number, RNGLike, Scaling
-from bitdrop._units import SAMPLES, Units
+from bitdrop._units import Units
 from bitdrop.functional import SCALINGS, rule_of, units_of
 
 _P = float("0.5")
@@ -142,7 +142,7 @@ class Dropout1d(_UnitDropout):
             [2., 2., 2., 2.]]])
     """
 
-    _units = Units(2, unbatched=(2,), ndims=(2, 3), form="(N, C, L) or (C, L)")
+    _units = Units(2, unbatched=(2,), ndims=(2, 3), needs="Dropout1d needs x of shape (N, C, L) or (C, L)")
 
 
 class Dropout2d(_UnitDropout):
@@ -177,7 +177,7 @@ class Dropout2d(_UnitDropout):
     True
     """
 
-    _units = Units(2, unbatched=(3,), ndims=(3, 4), form="(N, C, H, W) or (C, H, W)")
+    _units = Units(2, unbatched=(3,), ndims=(3, 4), needs="Dropout2d needs x of shape (N, C, H, W) or (C, H, W)")
 
 
 class Dropout3d(_UnitDropout):
@@ -202,7 +202,7 @@ class Dropout3d(_UnitDropout):
     array([0., 2., 2.])
     """
 
-    _units = Units(2, unbatched=(4,), ndims=(4, 5), form="(N, C, D, H, W) or (C, D, H, W)")
+    _units = Units(2, unbatched=(4,), ndims=(4, 5), needs="Dropout3d needs x of shape (N, C, D, H, W) or (C, D, H, W)")
 
 
 class DropPath(Layer):
@@ -239,6 +239,8 @@ class DropPath(Layer):
            [2., 2.]])
     """
 
+    _units = Units(1, needs="DropPath needs x of shape (N, ...)")
+
     def __init__(
         self,
         p: Number = 0.0,
@@ -252,7 +254,7 @@ class DropPath(Layer):
         super().__init__(p, inplace=inplace, recompute=recompute, rng=rng)
 
     def _rule_of(self, p: float) -> Rule:
-        return Rule(p, Affine.inverted(p) if self._scale_by_keep else Affine.vanilla(), units=SAMPLES)
+        return Rule(p, Affine.inverted(p) if self._scale_by_keep else Affine.vanilla(), units=self._units)
 
     @property
     def scale_by_keep(self) -> bool:

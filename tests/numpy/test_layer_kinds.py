@@ -193,9 +193,9 @@ WRONG_AXES: list[tuple[Any, tuple[int, ...], str]] = [
     (bitdrop.Dropout2d, (2, 3, 4, 5, 6), r"\(N, C, H, W\) or \(C, H, W\)"),
     (bitdrop.Dropout3d, (2, 3, 4), r"\(N, C, D, H, W\) or \(C, D, H, W\)"),
     (bitdrop.Dropout3d, (1, 2, 3, 4, 5, 6), r"\(N, C, D, H, W\) or \(C, D, H, W\)"),
-    (bitdrop.DropPath, (), r"\(N, \.\.\.\), but it has no axes"),
-    (bitdrop.FeatureAlphaDropout, (), r"\(N, C, \.\.\.\), but its shape is \(\)"),
-    (bitdrop.FeatureAlphaDropout, (4,), r"\(N, C, \.\.\.\), but its shape is \(4,\)"),
+    (bitdrop.DropPath, (), r"\(N, \.\.\.\), but got \(\)"),
+    (bitdrop.FeatureAlphaDropout, (), r"\(N, C, \.\.\.\), but got \(\)"),
+    (bitdrop.FeatureAlphaDropout, (4,), r"\(N, C, \.\.\.\), but got \(4,\)"),
 ]
 
 
@@ -205,8 +205,10 @@ def test_wrong_number_of_axes_is_an_error_and_takes_no_stream_number(
     kind: Any, shape: tuple[int, ...], message: str, training: bool
 ) -> None:
     layer = kind(0.5, rng=0)
-    with pytest.raises(RuntimeError, match=rf"{kind.__name__} needs x of shape {message}"):
+    with pytest.raises(bitdrop.NdimError, match=rf"{kind.__name__} needs x of shape {message}") as caught:
         layer(np.ones(shape), training)
+    assert isinstance(caught.value, ValueError)
+    assert isinstance(caught.value, RuntimeError)
     assert layer.state["position"] == 0
     assert layer.mask is None
 
