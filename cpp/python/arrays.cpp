@@ -7,8 +7,7 @@ namespace py = pybind11;
 
 namespace bitdrop {
 
-ArrayView::ArrayView(py::handle array, py::ssize_t expected_item_size, bool writable)
-    : item_size(expected_item_size) {
+ArrayView::ArrayView(py::handle array, py::ssize_t expected_item_size, bool writable) : item_size(expected_item_size) {
     if (PyTuple_CheckExact(array.ptr())) {
         read_tuple(array);
         return;
@@ -16,8 +15,7 @@ ArrayView::ArrayView(py::handle array, py::ssize_t expected_item_size, bool writ
     if (!py::isinstance<py::array>(array)) throw py::type_error("expected an array, or (address, shape, strides)");
     const auto numpy = py::reinterpret_borrow<py::array>(array);
     read_array(numpy);
-    if (numpy.itemsize() != expected_item_size)
-        throw py::value_error("the dtype of an array does not match its code");
+    if (numpy.itemsize() != expected_item_size) throw py::value_error("the dtype of an array does not match its code");
     if (writable && !numpy.writeable()) throw py::value_error("an array to be written to is read-only");
 }
 

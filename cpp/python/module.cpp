@@ -144,8 +144,8 @@ void add_engine(py::module_& m) {
           py::arg("bits") = py::none(), threads, py::kw_only(), isa,
           "Generate bits and apply them: kept elements become scale * x + shift, others `dropped`.\n\n"
           "Without a layout, element i in C order has bit i. If `bits` is given, the packed bits are stored there.");
-    m.def("apply", &apply_bits, py::arg("operands"), py::arg("affine"), py::arg("bits"), layout, threads,
-          py::kw_only(), isa, "Apply stored bits: kept elements become scale * x + shift, others `dropped`.");
+    m.def("apply", &apply_bits, py::arg("operands"), py::arg("affine"), py::arg("bits"), layout, threads, py::kw_only(),
+          isa, "Apply stored bits: kept elements become scale * x + shift, others `dropped`.");
     m.def("fill", &fill, py::arg("bits"), py::arg("plan"), py::arg("layout"), threads, py::kw_only(), isa,
           "Generate the bits of a layout's box into memory for them.");
 }

@@ -177,7 +177,9 @@ class Dropout2d(_UnitDropout):
     True
     """
 
-    _units = Units(2, unbatched=(3,), ndims=(3, 4), needs="Dropout2d needs x of shape (N, C, H, W) or (C, H, W)")
+    _units = Units(
+        2, unbatched=(3,), ndims=(3, 4), needs="Dropout2d needs x of shape (N, C, H, W) or (C, H, W)"
+    )
 
 
 class Dropout3d(_UnitDropout):
@@ -202,7 +204,9 @@ class Dropout3d(_UnitDropout):
     array([0., 2., 2.])
     """
 
-    _units = Units(2, unbatched=(4,), ndims=(4, 5), needs="Dropout3d needs x of shape (N, C, D, H, W) or (C, D, H, W)")
+    _units = Units(
+        2, unbatched=(4,), ndims=(4, 5), needs="Dropout3d needs x of shape (N, C, D, H, W) or (C, D, H, W)"
+    )
 
 
 class DropPath(Layer):

@@ -29,7 +29,7 @@ void write_case(GoldenCase c) {
     kScalarKernels.drop[0][code](c.plan(), c.first, nullptr, {c.scale}, make_span(y.data(), x.data(), c.count));
     const uint64_t skip = c.first % kRowElements;
     kScalarKernels.generate(c.plan(), c.first / kRowElements, (skip + c.count + kRowElements - 1) / kRowElements,
-                             rows.data());
+                            rows.data());
     std::vector<unsigned char> bits(c.bits_bytes());
     for (uint64_t i = 0; i < c.count; ++i)
         bits[i / 8] = static_cast<unsigned char>(bits[i / 8] | packed_bit(rows.data(), skip + i) << (i % 8));

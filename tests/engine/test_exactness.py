@@ -42,7 +42,11 @@ def hash_ending_in(ones: int, above: int = 0) -> int:
 def tie_drop_probability(threshold: int) -> Fraction:
     """Sum the drops of the tie rule: a hash ends in exactly n ones with probability 2^-(n + 1)."""
     return sum(
-        (Fraction(1, 2 ** (n + 1)) for n in range(64) if not _core.testing.tie_keeps(threshold, hash_ending_in(n))),
+        (
+            Fraction(1, 2 ** (n + 1))
+            for n in range(64)
+            if not _core.testing.tie_keeps(threshold, hash_ending_in(n))
+        ),
         Fraction(0),
     )
 

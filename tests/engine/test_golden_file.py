@@ -74,13 +74,17 @@ def test_golden_file_has_every_dtype_long_array_and_far_offsets(cases: list[Case
 
 def test_bits_of_every_isa_are_golden(isa: str, cases: list[Case]) -> None:
     for case in cases:
-        bits = _core.testing.bits((case.key, case.stream, case.p), case.first, case.first + case.elements, isa=isa)
+        bits = _core.testing.bits(
+            (case.key, case.stream, case.p), case.first, case.first + case.elements, isa=isa
+        )
         assert hash_of(bits) == case.bits, case
 
 
 def test_outputs_of_every_isa_are_golden(isa: str, cases: list[Case]) -> None:
     for case in cases:
-        bits = _core.testing.bits((case.key, case.stream, case.p), case.first, case.first + case.elements, isa=isa)
+        bits = _core.testing.bits(
+            (case.key, case.stream, case.p), case.first, case.first + case.elements, isa=isa
+        )
         x = case.input
         out = np.empty_like(x)
         affine, code = (case.scale, 0.0, 0.0), CODES[case.dtype]
