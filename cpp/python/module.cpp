@@ -116,8 +116,8 @@ void fill(py::handle bits, py::handle plan, py::handle layout, py::handle thread
     without_lock(box.size(), [&] { generate_bits(kernels, random, box, bytes, limit); });
 }
 
-// Whether a result for x can be written into `out`, or the reason why not. `overlaps` means that their bounds meet:
-// whether elements do is a harder question, which NumPy answers.
+// The reason why a result for x cannot be written into `out`, if there is one. `overlaps` means that their bounds meet.
+// An overlap of elements is a harder question, which NumPy answers.
 enum class Fit { fits, other_dtype, other_shape, read_only, overlaps_itself, overlaps };
 
 Fit fit(const py::array& x, const py::array& out) {
