@@ -1,5 +1,6 @@
 """Array arguments: dtypes, outputs, and the memory of results."""
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ def as_array(x: ArrayLike, name: str = "x") -> tuple[Array, int]:
     """Return `x` as an array of a supported dtype, and the dtype's code in the engine."""
     array = x if type(x) is np.ndarray else _converted(x, name)
     code = _CODES.get(array.dtype)
-    return array, _rare_code(array.dtype, name) if code is None else code
+    return array, _rare_code(array.dtype, x, name) if code is None else code
 
 
 def _converted(x: Any, name: str) -> Array:
@@ -28,29 +29,62 @@ def _converted(x: Any, name: str) -> Array:
         raise TypeError(f"{name} is a masked array, whose mask would be lost: pass {name}.filled(value).")
     if isinstance(x, np.ndarray):
         return x
-    if hasattr(x, "__dask_graph__") or hasattr(x, "compute"):
-        raise TypeError(f"{name} is lazy ({type_name(x)}): pass {name}.compute().")
-    if hasattr(x, "to_numpy"):
-        raise TypeError(f"{name} has labels that would be lost ({type_name(x)}): pass {name}.to_numpy().")
+    _check_no_relative(x, name)
     try:
         if hasattr(x, "__dlpack__") and not hasattr(x, "__array__"):
             return np.from_dlpack(x)
         return np.asarray(x)
     except Exception as error:
-        message = (
-            f"{name} must be an array of {_SUPPORTED}, but {type_name(x)} does not convert to one: {error}."
-        )
+        message = f"{name} must be an array of {_SUPPORTED}, but {type_name(x)} does not convert to one."
         raise TypeError(message) from error
 
 
-def _rare_code(dtype: np.dtype[Any], name: str) -> int:
+def _check_no_relative(x: Any, name: str) -> None:
+    """Check that x is no array of another library, of which something would be lost in silence."""
+    kind = type_name(x)
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(x, torch.Tensor):
+        hint = f"use bitdrop.torch, or pass {name}.detach().numpy()"
+        raise TypeError(f"{name} is a PyTorch tensor, whose gradient would be lost: {hint}.")
+    if hasattr(x, "to_numpy"):
+        raise TypeError(f"{name} has labels that would be lost ({kind}): pass {name}.to_numpy().")
+    if hasattr(x, "__dask_graph__") or hasattr(x, "compute"):
+        hint = "use bitdrop.dask, or pass" if kind.startswith("dask.array.") else "pass"
+        raise TypeError(f"{name} is lazy ({kind}): {hint} {name}.compute().")
+    if hasattr(x, "tocsr"):
+        hint = f"pass {name}.data, which holds its stored elements, or {name}.toarray()"
+        raise TypeError(f"{name} is a sparse array ({kind}): {hint}.")
+
+
+def _rare_code(dtype: np.dtype[Any], x: Any, name: str) -> int:
     if dtype.name == "bfloat16" and dtype.itemsize == 2 and dtype.isnative:
         return _CODES.setdefault(dtype, DTYPES["bfloat16"])
-    if not dtype.isnative and dtype.newbyteorder("=") in _CODES:
-        hint = f"pass {name}.astype('{dtype.newbyteorder('=').name}'), which is in this machine's byte order"
+    if isinstance(x, np.ndarray):
+        message = f"{name} must be of {_SUPPORTED}, but its dtype is {dtype!s}: {_dtype_hint(dtype, name)}."
+    elif dtype.kind in "biu":
+        hint = f"pass np.asarray({name}, dtype='float32'), say"
+        message = f"{name} must be of {_SUPPORTED}, but {type_name(x)} converts to {dtype!s}: {hint}."
     else:
-        hint = f"pass {name}.astype('float32'), say"
-    raise TypeError(f"{name} must be of {_SUPPORTED}, but its dtype is {dtype!s}: {hint}.")
+        message = (
+            f"{name} must be an array of {_SUPPORTED}, but got {type_name(x)}, which converts to {dtype!s}."
+        )
+    raise TypeError(message)
+
+
+def _dtype_hint(dtype: np.dtype[Any], name: str) -> str:
+    if not dtype.isnative and dtype.newbyteorder("=") in _CODES:
+        target = dtype.newbyteorder("=").name
+        return f"pass {name}.astype('{target}'), which is in this machine's byte order"
+    match dtype.kind:
+        case "c":
+            return f"drop {name}.real and {name}.imag with the same mask"
+        case "f" if dtype.itemsize > 8:
+            return f"pass {name}.astype('float64'), which keeps fewer digits"
+        case "S" | "U" | "M" | "m":
+            return "convert its elements to numbers first"
+        case "V" if dtype.names:
+            return f"pass one of its fields, {name}[{dtype.names[0]!r}], say"
+    return f"pass {name}.astype('float32'), say"
 
 
 def as_output(out: Array | None, x: Array, name: str = "x") -> Array:

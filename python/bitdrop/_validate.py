@@ -2,7 +2,8 @@
 
 import operator
 from collections.abc import Sequence
-from math import prod
+from decimal import Decimal
+from math import nan, prod
 from numbers import Real
 from typing import Any, NoReturn
 
@@ -25,10 +26,11 @@ class NdimError(ValueError, RuntimeError):
 
 def as_probability(p: Any, name: str = "p") -> float:
     """Return `p` as a float in [0, 1]."""
-    if type(p) is not float and not _is_number(p):
-        raise TypeError(f"{name} must be a number in [0, 1], but got {p!r} of type {type_name(p)}.")
-    if 0.0 <= p <= 1.0:
-        return float(p)
+    number = p if type(p) is float else _as_real(p)
+    if number is None:
+        raise TypeError(f"{name} must be a number in [0, 1], but got {_shown(p)}.")
+    if 0.0 <= number <= 1.0:
+        return float(number)
     raise ValueError(f"{name} must be in [0, 1], but got {p!r}.")
 
 
@@ -55,10 +57,11 @@ def as_count(value: Any, name: str, largest: int) -> int:
 
 def as_finite(value: Any, name: str) -> float:
     """Return `value` as a finite float."""
-    if not _is_number(value):
-        raise TypeError(f"{name} must be a number, but got {value!r}.")
-    if abs(value) <= _MAX_FLOAT:
-        return float(value)
+    number = _as_real(value)
+    if number is None:
+        raise TypeError(f"{name} must be a number, but got {_shown(value)}.")
+    if abs(number) <= _MAX_FLOAT:
+        return float(number)
     raise ValueError(f"{name} must be finite, but got {value!r}.")
 
 
@@ -154,5 +157,22 @@ def type_name(value: object) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
+def _as_real(value: Any) -> Any:
+    """Return a real number, if `value` is one or is a 0-d array of one. Else None."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        is_number = value.ndim == 0 and _holds_real(value.dtype) and not isinstance(value, np.ma.MaskedArray)
+        return value.item() if is_number else None  # a float16 would overflow in comparisons
+    if isinstance(value, Decimal):
+        return nan if value.is_nan() else value  # Decimal's own NaN cannot be compared
+    return value if isinstance(value, Real) and not isinstance(value, bool) else None
+
+
+def _holds_real(dtype: np.dtype[Any]) -> bool:
+    # Types of ml_dtypes are of kind "V" and convert to float64.
+    return dtype.kind in "iuf" or (dtype.kind == "V" and np.can_cast(dtype, np.float64))
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape} and dtype {value.dtype}"
+    return f"{value!r} of type {type_name(value)}"

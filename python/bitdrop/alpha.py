@@ -3,7 +3,9 @@
 from bitdrop._affine import Affine
 from bitdrop._forward import Rule
 from bitdrop._layer import Layer
+from bitdrop._typing import NoiseShape, Number, RNGLike
 from bitdrop._units import ELEMENTS, Units
+from bitdrop.functional import units_of
 
 
 class AlphaDropout(Layer):
@@ -13,7 +15,7 @@ class AlphaDropout(Layer):
     ----------
     p : float, default 0.5
         Probability that a unit is dropped, in [0, 1].
-    inplace, recompute, rng
+    inplace, recompute, noise_shape, rng
         As in `Dropout`.
 
     Notes
@@ -42,6 +44,19 @@ class AlphaDropout(Layer):
     """
 
     _units = ELEMENTS
+
+    def __init__(
+        self,
+        p: Number = 0.5,
+        *,
+        inplace: bool = False,
+        recompute: bool = False,
+        noise_shape: NoiseShape | None = None,
+        rng: RNGLike | None = None,
+    ) -> None:
+        if noise_shape is not None:
+            self._units = units_of(noise_shape)
+        super().__init__(p, inplace=inplace, recompute=recompute, rng=rng)
 
     def _rule_of(self, p: float) -> Rule:
         return Rule(p, Affine.alpha(p), units=self._units)
@@ -78,3 +93,13 @@ class FeatureAlphaDropout(AlphaDropout):
     """
 
     _units = Units(2, needs="FeatureAlphaDropout needs x of shape (N, C, ...)")
+
+    def __init__(
+        self,
+        p: Number = 0.5,
+        *,
+        inplace: bool = False,
+        recompute: bool = False,
+        rng: RNGLike | None = None,
+    ) -> None:
+        super().__init__(p, inplace=inplace, recompute=recompute, rng=rng)

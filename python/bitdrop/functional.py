@@ -47,7 +47,9 @@ def dropout(
     x : array_like
         Of any shape and strides, and of dtype float16, bfloat16 (``ml_dtypes``), float32 or float64.
     p : float, default 0.5
-        Probability that an element is dropped, in [0, 1].
+        Probability that an element is dropped, in [0, 1]: a real number of any type, or a 0-d array of one.
+        In float16 the scale 1 / (1 - p) exceeds the largest number if p is above 0.99998: kept elements of
+        magnitude 1 become infinite.
     training : bool, default True
         Whether to drop. At inference nothing is dropped, and x itself is returned if nothing is scaled.
     scaling : {"inverted", "vanilla"}
