@@ -4,7 +4,7 @@ import sys
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from bitdrop import _core
 from bitdrop._buffers import empty_like
@@ -25,8 +25,7 @@ def as_array(x: ArrayLike, name: str = "x") -> tuple[Array, int]:
 
 
 def _converted(x: Any, name: str) -> Array:
-    if isinstance(x, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a masked array, whose mask would be lost: pass {name}.filled(value).")
+    _check_not_masked(x, name)
     if isinstance(x, np.ndarray):
         return x
     _check_no_relative(x, name)
@@ -37,6 +36,11 @@ def _converted(x: Any, name: str) -> Array:
     except Exception as error:
         message = f"{name} must be an array of {_SUPPORTED}, but {type_name(x)} does not convert to one."
         raise TypeError(message) from error
+
+
+def _check_not_masked(x: Any, name: str) -> None:
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array, whose mask would be lost: pass {name}.filled(value).")
 
 
 def _check_no_relative(x: Any, name: str) -> None:
@@ -85,6 +89,22 @@ def _dtype_hint(dtype: np.dtype[Any], name: str) -> str:
         case "V" if dtype.names:
             return f"pass one of its fields, {name}[{dtype.names[0]!r}], say"
     return f"pass {name}.astype('float32'), say"
+
+
+def as_bool_array(value: Any, name: str) -> NDArray[np.bool_]:
+    """Return `value` as an array of bool, if it is one or a list of bools."""
+    _check_not_masked(value, name)
+    _check_no_relative(value, name)
+    try:
+        array = np.asarray(value)
+    except Exception as error:
+        raise TypeError(f"{name} must be an array of bool, but got {type_name(value)}.") from error
+    if array.dtype != np.bool_:
+        hint = f": pass {name} != 0" if array.dtype.kind in "iuf" else ""
+        raise TypeError(
+            f"{name} must be an array of bool, but got {type_name(value)} of dtype {array.dtype!s}{hint}."
+        )
+    return array
 
 
 def as_output(out: Array | None, x: Array, name: str = "x") -> Array:

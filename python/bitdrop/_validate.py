@@ -123,7 +123,35 @@ def as_noise_shape(entries: tuple[int | None, ...], whole: Shape) -> Shape:
 def check_same_shape(shape: Shape, expected: Shape, name: str) -> None:
     """Check that an array has the shape of the mask that is applied to it."""
     if shape != expected:
-        raise ValueError(f"{name} must have the shape of the mask, {expected}, but its shape is {shape}.")
+        hint = _shape_hint(shape, expected)
+        raise ValueError(
+            f"{name} must have the shape of the mask, {expected}, but its shape is {shape}: {hint}."
+        )
+
+
+def _shape_hint(shape: Shape, expected: Shape) -> str:
+    if len(shape) == len(expected):
+        if all(length <= whole for length, whole in zip(shape, expected, strict=True)):
+            return f"for a part of the mask's elements, use mask.part({(0,) * len(shape)}, {shape})"
+        if all(length >= whole for length, whole in zip(shape, expected, strict=True)):
+            shared = tuple(1 if n > whole else None for n, whole in zip(shape, expected, strict=True))
+            return f"to use one mask for any length, share its draws along that axis with noise_shape={shared}"
+    return "keep layer.mask of each call, or set layer.state to repeat a call on another shape"
+
+
+def as_part(start: Any, shape: Any, whole: Shape) -> tuple[Shape, Shape]:
+    """Return start and shape of a part that lies within a mask of shape `whole`."""
+    first, lengths = as_shape(start, "start"), as_shape(shape)
+    if not len(first) == len(lengths) == len(whole):
+        raise ValueError(
+            f"start and shape must have an entry for each axis of the mask, {whole}, "
+            f"but got {first} and {lengths}."
+        )
+    if any(index + length > end for index, length, end in zip(first, lengths, whole, strict=True)):
+        raise ValueError(
+            f"The part of shape {lengths} that starts at {first} does not lie within the mask, {whole}."
+        )
+    return first, lengths
 
 
 def check_mask_format(number: Any, name: str) -> None:
