@@ -26,7 +26,7 @@ LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
 @pytest.fixture
 def small_masks_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hold the bits of masks that are so small that they would be made again."""
-    monkeypatch.setattr(_autograd, "_REMADE", 0)
+    monkeypatch.setattr(_autograd, "_RECOMPUTED", 0)
 
 
 def same_mask(name: str, *args: Any, **kwargs: Any) -> Callable[[Tensor], Tensor]:

@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("torch", reason="needs PyTorch: pip install '.[torch]'")
 
 import torch
-from bitdrop._rng import Key
+from bitdrop._typing import Key
 from bitdrop.torch import _tensors, _threads, functional
 
 # Workers live as long as the process, so their number tells how many a call has asked for. Those of torch do
@@ -27,7 +27,7 @@ from bitdrop.torch import functional
 def workers():
     return len(os.listdir("/proc/self/task")) - before
 
-bitdrop._core.set_waking_factor(1)
+bitdrop._core.testing.set_waking_factor(1)
 x = torch.empty(2**22, requires_grad=True)
 before = len(os.listdir("/proc/self/task"))
 for torchs, bitdrops, expected in [(1, 4, 1), (3, 1, 1), (2, 4, 2), (4, 3, 3)]:
