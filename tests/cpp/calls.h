@@ -1,4 +1,4 @@
-// Arguments for the engine by name, what a test leaves out having the engine's own default; and a team of threads.
+// Named arguments for the engine with its defaults, and a team of threads.
 #pragma once
 
 #include <thread>
@@ -34,7 +34,7 @@ inline bitdrop::Job make_job(const bitdrop::Kernels& kernels, const bitdrop::Pla
     return job;
 }
 
-// What an OpenMP runtime would do, by threads of its own: as many as are asked for, one less, or one more.
+// Stand-in for an OpenMP runtime: own threads, as many as requested, one less, or one more.
 template <int more> void team(void (*work)(void*), void* data, unsigned threads, unsigned) {
     std::vector<std::thread> others;
     for (int other = 1; other < static_cast<int>(threads) + more; ++other) others.emplace_back(work, data);

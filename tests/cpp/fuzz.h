@@ -1,5 +1,5 @@
-// What the random cases share. Each try_ function makes one call with random arguments and compares everything it
-// wrote with the scalar kernels, and what walks through bits or arrays with loops over the elements.
+// Functions of the random tests. Each try_ function makes one call with random arguments, and compares everything that
+// the call wrote with the scalar kernels or with plain loops over the elements.
 #pragma once
 
 #include <vector>

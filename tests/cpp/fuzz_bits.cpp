@@ -1,4 +1,4 @@
-// Packed bits: of masks, of parts of masks, and copied from place to place.
+// Packed bits: masks, parts of masks, copies.
 #include "bits.h"
 
 #include "fuzz.h"
@@ -13,7 +13,7 @@ void set_bit(uint8_t* bits, uint64_t at, bool value) {
     bits[at / 8] = static_cast<uint8_t>(value ? bits[at / 8] | bit : bits[at / 8] & ~bit);
 }
 
-// Single bits of a mask by the scalar kernel. The row of the last is at hand.
+// Single bits of a mask by the scalar kernel. The row of the last bit is cached.
 class ScalarMask {
 public:
     explicit ScalarMask(const Plan& plan) : plan_(plan) {}
@@ -33,20 +33,20 @@ private:
     uint8_t bits_[kRowBytes];
 };
 
-// Now and then more than a thread takes at a time, and more than one thread takes.
+// Sometimes longer than a chunk, and long enough for several threads.
 uint64_t bits_count(Random* random) {
     if (random->one_in(1000)) return (1 << 20) + random->below(1000);
     if (random->one_in(100)) return (1 << 16) + random->below(1 << 17);
     return random->count();
 }
 
-// A part of a mask as make_part_bits() takes it: where it begins, and how far apart its elements are.
+// Part of a mask for make_part_bits(): its first index, and the strides of its elements.
 struct Part {
     uint64_t first = 0;
     Shape lengths, steps;
 };
 
-// Any steps: repeated elements, or blocks far apart.
+// Any strides: repeated elements, or blocks far apart.
 Part random_walk(Random* random, uint64_t most) {
     Part part;
     part.first = random->below(uint64_t{1} << 50);
@@ -58,7 +58,7 @@ Part random_walk(Random* random, uint64_t most) {
     return part;
 }
 
-// A box within a larger array, as shards are; `nearly` all of it, or any.
+// A box within a larger array, like a shard; `nearly` all of it, or any.
 Part random_box(Random* random, const Shape& whole, bool nearly) {
     Part part;
     part.first = random->index();
@@ -99,7 +99,7 @@ void try_make_part_bits(Random* random) {
     const Plan plan = random->plan();
     const Part part = random_part(random);
     Layout layout;
-    layout.add_axis(1, 0, 0, 1);  // as for a part without axes
+    layout.add_axis(1, 0, 0, 1);  // like a part without axes
     for (size_t axis = 0; axis < part.lengths.size(); ++axis)
         layout.add_axis(part.lengths[axis], 0, 0, part.steps[axis]);
     Guarded got = random->bytes((size_of(part.lengths) + 7) / 8);

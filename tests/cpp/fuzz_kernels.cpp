@@ -1,4 +1,4 @@
-// The kernels themselves, on one contiguous run.
+// Direct calls of the kernels, on contiguous memory.
 #include "fuzz.h"
 
 using namespace bitdrop;
@@ -20,7 +20,7 @@ void try_slice(Random* random) {
     std::vector<uint64_t> draws(static_cast<size_t>(plan.levels) * kLanes);
     for (uint64_t& draw : draws) draw = random->one_in(4) ? ~uint64_t{0} : random->bits();
     uint64_t keep[2][kLanes], undecided[2][kLanes];
-    if (plan.levels == 0) return;  // nothing is drawn, and slice() is not for it
+    if (plan.levels == 0) return;  // nothing is drawn, so slice() must not be called
     kernels.slice(plan, draws.data(), keep[0], undecided[0]);
     kScalarKernels.slice(plan, draws.data(), keep[1], undecided[1]);
     CHECK_CASE(std::memcmp(keep[0], keep[1], sizeof keep[0]) == 0, "slice", kernels);
@@ -29,7 +29,7 @@ void try_slice(Random* random) {
 
 namespace {
 
-// Calls drop where there is a plan, else apply.
+// Calls drop if there is a plan, else apply.
 void call(const Kernels& kernels, DType dtype, const Plan* plan, const Run& run) {
     const int code = static_cast<int>(dtype);
     plan ? kernels.drop[code](*plan, run) : kernels.apply[code](run);

@@ -1,5 +1,5 @@
-// run(): arrays of any layout. Their bits follow the elements, lie in another order, or are shared along axes, as those
-// of a noise shape are; they are made, made and stored, or only applied.
+// run() on arrays of any layout. Bits are in the order of the elements, in another order, or shared along axes like
+// those of a noise shape. They are generated, generated and stored, or only applied.
 #include <numeric>
 
 #include "fuzz.h"
@@ -9,10 +9,10 @@ using namespace bitdrop;
 
 namespace {
 
-// Where the bits of an array's elements are.
+// The bit index of each element of an array.
 struct BitPlaces {
-    bool follow = true;  // element i has bit i, and the engine is not told steps
-    bool mask = true;  // each bit has one element, in C order: a mask can be made for them
+    bool follow = true;  // element i has bit i, and the engine gets no strides
+    bool mask = true;  // each bit has one element, in C order: the engine can generate a mask
     Shape steps;
     uint64_t reach = 0;  // bits up to the last
 
@@ -23,7 +23,7 @@ struct BitPlaces {
     }
 
 private:
-    // A noise shape of some axes, its bits in any order and perhaps not all of them used.
+    // A noise shape of some axes. Its bits are in any order, and some may be unused.
     void scatter(Random* random, const Shape& shape) {
         std::vector<size_t> order(shape.size());
         std::iota(order.rbegin(), order.rend(), size_t{0});
@@ -39,8 +39,8 @@ private:
     }
 };
 
-// The order in which the engine is given the axes: that of the elements where their bits follow, else any, and most
-// often that of memory, as the bindings have it.
+// The order in which the engine gets the axes: C order if bits are in the order of the elements, else any order, most
+// often that of memory, as in the bindings.
 std::vector<size_t> axes_order(Random* random, const BitPlaces& places, const StridedArray& out) {
     std::vector<size_t> order(places.steps.size());
     std::iota(order.begin(), order.end(), size_t{0});
@@ -74,7 +74,7 @@ std::vector<uint8_t> mask_bits(const Plan& plan, uint64_t count) {
     return bits;
 }
 
-// What the elements of `x` become, in C order: each finds its bit by itself.
+// The expected result, in C order. The bit of each element is looked up separately.
 std::vector<unsigned char> expected(const Job& job, const Shape& shape, const BitPlaces& places, const uint8_t* bits,
                                     const StridedArray& x) {
     const std::vector<unsigned char> elements = x.gather();

@@ -1,5 +1,5 @@
-// Writes the golden file to standard output, by the scalar kernel. A change of its output is a new mask format,
-// or a new rule for rounding.
+// Writes the golden file to standard output, by the scalar kernel. A change of the output means a new mask format or a
+// new rounding rule.
 #include <cinttypes>
 #include <cmath>
 

@@ -1,4 +1,4 @@
-// Arrays of any layout, as NumPy's views are: transposed, reversed, stepped, broadcast, with gaps.
+// Arrays of any layout, like views in NumPy: transposed, reversed, strided, broadcast, with gaps.
 #pragma once
 
 #include <numeric>
@@ -30,7 +30,7 @@ public:
         return elements;
     }
 
-    // The memory with zeros for the elements.
+    // The memory with the elements set to zero.
     std::vector<unsigned char> all_but_elements() const {
         std::vector<unsigned char> bytes(memory_.data(), memory_.data() + memory_.size());
         visit([&](const unsigned char* element) { std::memset(bytes.data() + (element - memory_.data()), 0, item_); });

@@ -1,4 +1,4 @@
-// A caller's floating-point mode changes no result on any thread, and is as it was afterwards.
+// Floating-point mode: the mode of the caller changes no result on any thread, and is restored.
 #include <atomic>
 #include <cfenv>
 #include <thread>
@@ -37,7 +37,7 @@ struct Mode {
     }
 };
 
-// The whole control register where there is one, status flags left out.
+// The whole control register if there is one, without status flags.
 uint64_t control_word() {
 #if defined(BITDROP_X86)
     return _mm_getcsr() & ~0x3Fu;
@@ -59,7 +59,7 @@ std::vector<Mode> modes() {
     return list;
 }
 
-// Two threads, each of which must have a chunk before either may end.
+// Two threads. Each must have a chunk before either may finish.
 struct Meeting {
     std::atomic<int> arrived{0};
     std::atomic<int> in_default_mode{0};
@@ -72,7 +72,7 @@ struct Meeting {
     }
 };
 
-// Runs first, so that the worker is made by a thread in another mode and inherits it.
+// Runs first, so that a thread in another mode creates the worker, which inherits the mode.
 void check_workers_have_default_mode() {
     const Mode hostile = {FE_UPWARD, true};
     hostile.set();
@@ -82,7 +82,7 @@ void check_workers_have_default_mode() {
     Mode{FE_TONEAREST, false}.set();
 }
 
-// Another library's threads, in another mode, which do all there is to do.
+// Threads of another library, in another mode, that do all the work.
 void hostile_team(void (*work)(void*), void* data, unsigned, unsigned) {
     std::thread([=] {
         Mode{FE_UPWARD, true}.set();
@@ -149,7 +149,7 @@ void check_results(const Kernels& kernels, DType dtype) {
 }  // namespace
 
 int main() {
-    set_waking_factor(1);  // so that threads share small arrays
+    set_waking_factor(1);  // use several threads for small arrays
     check_workers_have_default_mode();
     for (const Kernels* kernels : available_kernels())
         for (int code = 0; code < kDTypes; ++code) check_results(*kernels, static_cast<DType>(code));

@@ -47,11 +47,11 @@ uint64_t argument(int argc, char** argv, int at, uint64_t otherwise) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    set_waking_factor(1);  // so that threads share small arrays
+    set_waking_factor(1);  // use several threads for small arrays
     const uint64_t cases = argument(argc, argv, 1, 20000), seed = argument(argc, argv, 2, 1);
     const uint64_t first = argument(argc, argv, 3, 0);
     for (case_number = first; case_number < first + cases; ++case_number) {
-        Random random(seed + (case_number << 32));  // each case by itself, so that one can be run alone
+        Random random(seed + (case_number << 32));  // each case has its own seed, so that it can run alone
         try_one(&random);
     }
     std::printf("%llu cases, seed %llu\n", static_cast<unsigned long long>(cases),

@@ -1,5 +1,5 @@
-// Every way through the engine gives the golden file's bits and outputs: each instruction set, thread count,
-// alignment and kind of store.
+// Golden file: bits and outputs by every path of the engine, for each instruction set, thread count, alignment and
+// kind of store.
 #include <memory>
 
 #include "calls.h"
@@ -12,9 +12,9 @@ using namespace bitdrop;
 namespace {
 
 constexpr int kMostThreads = 8;
-constexpr uint64_t kAlways = 0, kNever = ~uint64_t{0};  // streaming thresholds
+constexpr uint64_t kAlways = 0, kNever = ~uint64_t{0};  // thresholds of non-temporal stores
 
-// A case with what every instruction set must give, made by the scalar kernels and checked against the file.
+// Case with the expected result of every instruction set, by the scalar kernels, checked against the file.
 struct Expected {
     const GoldenCase& c;
     Plan plan;
@@ -46,9 +46,9 @@ void check_same(const Guarded& got, const std::vector<unsigned char>& want, cons
     CHECK(got.intact(), "%s by %s at offset %zu wrote outside: %s", what, kernels.name, offset, e.text().c_str());
 }
 
-// The kernels themselves, with both arrays at some byte offset.
+// Direct calls of the kernels, with both arrays at byte offsets.
 void check_kernels(const Expected& e, const Kernels& kernels, size_t offset, bool streaming) {
-    const size_t src_offset = (5 * offset + 3) % 64;  // visits them all, too
+    const size_t src_offset = (5 * offset + 3) % 64;  // takes all values too
     Guarded x(e.c.bytes(), src_offset), y(e.c.bytes(), offset), bits(e.bits.size(), offset);
     std::memcpy(x.data(), e.x.data(), e.x.size());
     Run run = make_run(y.data(), x.data(), e.c.count, e.c.first, nullptr, e.c.scale, streaming);
@@ -99,7 +99,7 @@ void check_engine(const Expected& e, const Kernels& kernels, int threads, size_t
 
 void check_case(const Expected& e, const Kernels& kernels, size_t turn) {
     const bool is_long = e.c.count > 100000;
-    // Half of the cases visit all offsets; a kernel sees no difference between the others.
+    // Half of the cases go through all offsets. For a kernel the other cases differ in nothing else.
     const size_t step = is_long ? 31 : 1 + turn % 2 * 12;
     for (size_t offset = turn % step; offset < 64; offset += step)
         for (const bool streaming : {false, true}) check_kernels(e, kernels, offset, streaming);
@@ -113,7 +113,7 @@ void check_case(const Expected& e, const Kernels& kernels, size_t turn) {
     }
 }
 
-// The values that mask-format.md prints, so that this file does not rest on the scalar kernel alone.
+// The values printed in mask-format.md, so that this test does not depend on the scalar kernel alone.
 void check_document() {
     struct Line {
         uint64_t key0, key1, stream;
@@ -145,7 +145,7 @@ void check_document() {
 }  // namespace
 
 int main(int, char** argv) {
-    set_waking_factor(1);  // so that threads share small arrays
+    set_waking_factor(1);  // use several threads for small arrays
     check_document();
     const std::vector<GoldenCase> cases = read_golden(argv[1]);
     for (size_t i = 0; i < cases.size(); ++i) {

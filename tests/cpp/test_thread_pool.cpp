@@ -1,4 +1,4 @@
-// Chunks are done once each, whoever calls: one thread, many at once, a task itself, a forked child.
+// Thread pool: each chunk is done once, for callers of every kind: one thread, many at once, a task, a forked child.
 //     test_thread_pool [without-fork]
 #include <algorithm>
 #include <atomic>
@@ -22,9 +22,9 @@ namespace {
 
 constexpr int kCallers = 6;
 constexpr uint64_t kElements = 400003;  // enough for three threads
-constexpr uint64_t kBitsElements = 2 << 20;  // and for four, which making bits alone needs more of
+constexpr uint64_t kBitsElements = 2 << 20;  // enough for four, of bits alone
 
-// How often each chunk was done. Not atomic: two threads in one chunk are a race for ThreadSanitizer to see.
+// Number of times that each chunk was done. Not atomic, so that ThreadSanitizer reports two threads in one chunk.
 struct Tally {
     std::vector<int> done;
 
@@ -49,7 +49,7 @@ void check_nested() {
     for (int again = 0; again < 50; ++again) run_chunks(6, {3, true}, outer, nullptr);
 }
 
-// A dropout of enough elements for several threads, and what one thread makes of it.
+// Dropout of enough elements for several threads, and its result by one thread.
 class Work {
 public:
     struct Result {
@@ -62,13 +62,13 @@ public:
         compute(1, &want_);
     }
 
-    // Allocates nothing: a child that is forked while another thread is in here must not find the allocator's locks
-    // held, which AddressSanitizer's own allocator does not take care of.
+    // Allocates nothing: a child forked while another thread is in here must not find the allocator's locks held.
+    // AddressSanitizer's allocator does not release them in a child.
     void check(const char* where, Result* result, Threads threads = 4) const {
         std::fill(result->y.begin(), result->y.end(), -1.0f);
         std::fill(result->bits.begin(), result->bits.end(), uint8_t{0xa5});
         compute(threads, result);
-        CHECK(result->y == want_.y && result->bits == want_.bits, "another result %s", where);
+        CHECK(result->y == want_.y && result->bits == want_.bits, "wrong result %s", where);
     }
 
     void check(const char* where) const {
@@ -108,7 +108,7 @@ void check_many_callers(const Work& work) {
     for (std::thread& caller : callers) caller.join();
 }
 
-// Both chunks must be under way at once, so this ends only where there is a worker.
+// Both chunks must run at once, so this ends only if there is a worker.
 void check_worker_joins() {
     std::atomic<int> arrived{0};
     const auto meet = [](void* context, uint64_t) {
@@ -118,7 +118,7 @@ void check_worker_joins() {
     run_chunks(2, {2, true}, meet, &arrived);
 }
 
-// Of two chunks of some length, how many a worker does.
+// Counts the chunks done by a worker, of two chunks of some length.
 struct Helped {
     std::thread::id caller = std::this_thread::get_id();
     std::chrono::microseconds length;
@@ -138,16 +138,16 @@ struct Helped {
     }
 };
 
-// What is not worth it wakes nobody, but for one call after another. A thread may be late, so some of many will do.
+// Small work wakes no worker, except in a fast sequence of calls. A thread may be late, so some of the trials suffice.
 void check_sleepers_are_left_alone_between_calls() {
     int alone = 0, helped = 0;
     for (int again = 0; again < 50; ++again) {
         std::this_thread::sleep_for(std::chrono::milliseconds(3));
         alone += Helped::count(std::chrono::milliseconds(3)) == 0;
     }
-    CHECK(alone > 0, "workers that sleep are woken each time");
+    CHECK(alone > 0, "sleeping workers are woken each time");
     for (int again = 0; again < 1000; ++again) helped += Helped::count(std::chrono::microseconds(100));
-    CHECK(helped > 0, "workers sleep while there is one call after another");
+    CHECK(helped > 0, "workers sleep during a fast sequence of calls");
 }
 
 #if !defined(_WIN32)
@@ -156,7 +156,7 @@ void check_child(const Work& work, const char* where) {
     const pid_t child = fork();
     CHECK(child >= 0, "no process");
     if (child == 0) {
-        alarm(120);  // a child that waits for threads it does not have ends by this signal
+        alarm(120);  // ends a child that waits for threads it does not have
         work.check(where);
         check_worker_joins();
         _exit(0);
@@ -169,7 +169,7 @@ void check_child(const Work& work, const char* where) {
 void check_fork(const Work& work) {
     work.check("before a fork");
     check_child(work, "at rest");
-    // In the middle: other threads hold the pool's locks, or wait for its workers, while this one forks.
+    // During calls: other threads hold the pool's locks, or wait for its workers, while this one forks.
     std::atomic<bool> stop{false};
     std::atomic<int> started{0};
     std::vector<std::thread> callers;
@@ -179,7 +179,7 @@ void check_fork(const Work& work) {
             for (++started; !stop;) work.check("while another thread forks", &result);
         });
     while (started < 2) std::this_thread::yield();
-    for (int again = 0; again < 10; ++again) check_child(work, "in the middle");
+    for (int again = 0; again < 10; ++again) check_child(work, "during calls");
     stop = true;
     for (std::thread& caller : callers) caller.join();
     work.check("after forks");
@@ -189,7 +189,7 @@ void check_fork(const Work& work) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    set_waking_factor(1);  // so that threads share small arrays
+    set_waking_factor(1);  // use several threads for small arrays
     const Work work;
     check_counts();
     check_worker_joins();
