@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import torch
@@ -14,10 +14,11 @@ from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from bitdrop._affine import Affine
 from bitdrop._plan import Plan
+from bitdrop._typing import Key
 from bitdrop._units import ELEMENTS, Units
 from bitdrop.torch import _autograd, _operators, _tensors
-from bitdrop.torch._autograd import is_plain
-from bitdrop.torch._tensors import DTYPES, Pass
+from bitdrop.torch._autograd import PLAIN_TYPES, is_plain
+from bitdrop.torch._tensors import DTYPES, Axes, Pass
 
 
 class Options(NamedTuple):
@@ -49,17 +50,15 @@ class Kind:
     units: Units = ELEMENTS
 
 
-_inverted, _alpha = lru_cache(Affine.inverted), lru_cache(Affine.alpha)
-
 # Tensors of all numbers of axes but 5 lack the sample axis for torch's dropout3d.
 _NOT_5 = tuple(ndim for ndim in range(65) if ndim != 5)
 
-DROPOUT = Kind(functional.dropout, _inverted)
-DROPOUT1D = Kind(functional.dropout1d, _inverted, Units(2, unbatched=(2,), ndims=(2, 3)))
-DROPOUT2D = Kind(functional.dropout2d, _inverted, Units(2, ndims=(4,)))
-DROPOUT3D = Kind(functional.dropout3d, _inverted, Units(2, unbatched=_NOT_5, ndims=(4, 5)))
-ALPHA_DROPOUT = Kind(functional.alpha_dropout, _alpha)
-FEATURE_ALPHA_DROPOUT = Kind(functional.feature_alpha_dropout, _alpha, Units(2))
+DROPOUT = Kind(functional.dropout, Affine.inverted)
+DROPOUT1D = Kind(functional.dropout1d, Affine.inverted, Units(2, unbatched=(2,), ndims=(2, 3)))
+DROPOUT2D = Kind(functional.dropout2d, Affine.inverted, Units(2, ndims=(4,)))
+DROPOUT3D = Kind(functional.dropout3d, Affine.inverted, Units(2, unbatched=_NOT_5, ndims=(4, 5)))
+ALPHA_DROPOUT = Kind(functional.alpha_dropout, Affine.alpha)
+FEATURE_ALPHA_DROPOUT = Kind(functional.feature_alpha_dropout, Affine.alpha, Units(2))
 
 _SUPPORTED = "only strided ones of float16, bfloat16, float32 or float64 on the CPU are bitdrop's"
 
@@ -82,32 +81,62 @@ def drop(  # noqa: PLR0917
     kind: Kind, input: Tensor, p: float, training: bool, inplace: bool, options: Options
 ) -> Tensor:
     """Check the arguments as torch does, and drop."""
+    units = kind.units
+    in_range = type(p) is float and 0.0 <= p <= 1.0
+    if training is False and in_range and type(input) in PLAIN_TYPES and _accepts(units, input):
+        return input
     plain = is_plain(input)
     if not plain and not _is_supported(input):
-        if options.generator is not None:
-            raise ValueError(
-                f"generator must be None for a tensor that torch's own function drops: {_SUPPORTED}."
-            )
+        _check_options(options)
         return kind.torchs_own(input, p, training, inplace)
-    units, ndim = kind.units, input.dim()
-    leading = units.leading_of(ndim)
-    if ndim < leading:
-        return kind.torchs_own(input, p, training, inplace)  # raises, if it is to drop
-    if not (type(p) is float and 0.0 <= p <= 1.0 and (not units.ndims or ndim in units.ndims)):
+    shared: Axes = ()
+    if units.leading is not None:
+        leading = units.leading_of(input.dim())
+        if input.dim() < leading:
+            return kind.torchs_own(input, p, training, inplace)  # raises, if it is to drop
+        shared = tuple(range(leading, input.dim()))
+    if not (in_range and _accepts(units, input)):
         kind.torchs_own(input, p, False)  # returns the input, but first warns or raises as this torch does
         p = float(p)
     if type(training) is not bool:
         kind.torchs_own(input[:0].detach(), p, training)  # likewise
     if not training or p == 0.0 or input.numel() == 0:
         return input
-    shared = tuple(range(leading, ndim))
-    order = _tensors.memory_order(input, shared)
+    axes = _tensors.memory_order(input, shared), shared
     if not plain:
-        return _recorded(input, Pass(kind.affine(p), Plan((0, 0), 0, p), order, shared), inplace, options)
-    values = Pass(kind.affine(p), Plan(_operators.draw_now(options.generator), 0, p), order, shared)
+        return _recorded(input, Pass(kind.affine(p), Plan((0, 0), 0, p), *axes), inplace, options)
+    plan = _new_plan((_operators.draw_now(options.generator), 0, p))
+    return _eager(input, _new_pass((_affine(kind, p), plan, *axes)), inplace, options)
+
+
+def _eager(input: Tensor, values: Pass, inplace: bool, options: Options) -> Tensor:
+    """Drop at once."""
     if inplace and _must_be_checked(input):
         return input.copy_(_autograd.drop(input, values, False, options.recompute))
     return _autograd.drop(input, values, inplace, options.recompute)
+
+
+def _check_options(options: Options) -> None:
+    """Check that torch's own function can do what the options say."""
+    if options.generator is not None:
+        raise ValueError(
+            f"generator must be None for a tensor that torch's own function drops: {_SUPPORTED}."
+        )
+
+
+def _accepts(units: Units, input: Tensor) -> bool:
+    """Return whether torch takes a number of axes without a warning."""
+    return not units.ndims or input.dim() in units.ndims
+
+
+@lru_cache
+def _affine(kind: Kind, p: float) -> Affine:
+    return kind.affine(p)
+
+
+# In half the time of the constructors.
+_new_plan: Callable[[tuple[Key, int, float]], Plan] = partial(tuple.__new__, Plan)
+_new_pass: Callable[[tuple[Affine, Plan, Axes, Axes]], Pass] = partial(tuple.__new__, Pass)
 
 
 def _recorded(input: Tensor, values: Pass, inplace: bool, options: Options) -> Tensor:

@@ -9,7 +9,9 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd import Function
 
@@ -36,7 +38,8 @@ class _Words(threading.local):
 
     def __init__(self) -> None:
         with torch.inference_mode(False):  # its tensors could not be written to outside of it
-            self.tensor = torch.empty(2, dtype=torch.int64, device="cpu")
+            self.signed = torch.empty(2, dtype=torch.int64, device="cpu")
+        self.unsigned = self.signed.numpy().view(np.uint64)
 
 
 _words = _Words()
@@ -44,7 +47,14 @@ _words = _Words()
 
 def draw_now(generator: torch.Generator | None) -> Key:
     """Return a key from torch's default generator or another."""
-    return _tensors.key_of(_words.tensor.random_(*_RANGE, generator=generator))
+    words = _words
+    words.signed.random_(*_RANGE, generator=generator)
+    return _key_in(words.unsigned)
+
+
+def _key_in(words: NDArray[np.uint64]) -> Key:
+    k0, k1 = words.tolist()
+    return k0, k1
 
 
 def draw(generator: torch.Generator | None = None) -> Tensor:
@@ -99,7 +109,9 @@ def _fake_key(counter: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @torch.library.impl(_library, "apply", "CPU")
-def _apply(x: Tensor, key: Tensor, p: float, affine: Sequence[float], order: Axes, shared: Axes) -> Tensor:
+def _apply(  # noqa: PLR0917
+    x: Tensor, key: Tensor, p: float, affine: Sequence[float], order: Axes, shared: Axes
+) -> Tensor:
     out = _tensors.new(x, order)
     plan = Plan(_tensors.key_of(key), 0, p)
     _tensors.drop(x, out, Pass(Affine(*affine), plan, tuple(order), tuple(shared)))

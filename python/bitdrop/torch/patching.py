@@ -45,11 +45,11 @@ def replace_dropout(model: nn.Module) -> int:
 
 @contextmanager
 def patch() -> Iterator[None]:
-    """Replace the dropout functions of `torch.nn.functional` by bitdrop's until the block exits, in all threads.
+    """Replace the dropout functions of `torch.nn.functional` by bitdrop's until the block exits.
 
-    This reaches callers that look the functions up in that module: torch's own dropout modules, and models
-    that call ``F.dropout``. Functions that were imported by name before stay torch's, and so does the dropout
-    inside torch's fused attention and recurrent layers.
+    This holds for all threads. It reaches callers that look the functions up in that module: torch's own
+    dropout modules, and models that call ``F.dropout``. Functions that were imported by name before stay
+    torch's, and so does the dropout inside torch's fused attention and recurrent layers.
 
     Examples
     --------
