@@ -28,7 +28,8 @@ void drop(const Resources& with, const Operands& operands, const Affine& affine,
 // Applies stored bits.
 void apply(const Resources& with, const Operands& operands, const Affine& affine, const uint8_t* bits);
 
-// Outputs of at least this many bytes use non-temporal stores. By default those that do not fit in the last-level cache.
+// Outputs of at least this many bytes use non-temporal stores. By default those that do not fit in the last-level
+// cache.
 uint64_t non_temporal_threshold();
 void set_non_temporal_threshold(uint64_t bytes);
 

@@ -16,8 +16,12 @@ constexpr uint64_t kMinChunk = 4 * kBlockElements, kMaxChunk = 32 * kBlockElemen
 // Shorter spans of adjacent elements are gathered first.
 constexpr int64_t kMinDirectSpan = 64;
 
-template <class T> void copy_elements(char* to, int64_t to_stride, const char* from, int64_t from_stride, int64_t count) {
-    for (int64_t i = 0; i < count; ++i) std::memcpy(to + i * to_stride, from + i * from_stride, sizeof(T));
+// Elements of a known size, between adjacent places and places a stride apart.
+template <int64_t size> void gather(char* to, const char* from, int64_t from_stride, int64_t count) {
+    for (int64_t i = 0; i < count; ++i) std::memcpy(to + i * size, from + i * from_stride, size);
+}
+template <int64_t size> void scatter(char* to, int64_t to_stride, const char* from, int64_t count) {
+    for (int64_t i = 0; i < count; ++i) std::memcpy(to + i * to_stride, from + i * size, size);
 }
 
 }  // namespace
@@ -54,10 +58,11 @@ void Traversal::choose_path() {
     } else if (direct && inner.bit_stride == 0) {
         path_ = &Traversal::apply_shared_bits;
     }
-    block_path_ = direct                     ? &Traversal::block_of_spans
+    block_path_ = direct                    ? &Traversal::block_of_spans
                   : layout_.is_dense(size_) ? &Traversal::block_of_dense_memory
-                                             : &Traversal::block_of_scattered_elements;
-    copy_ = size_ == 2 ? copy_elements<uint16_t> : size_ == 4 ? copy_elements<uint32_t> : copy_elements<uint64_t>;
+                                            : &Traversal::block_of_scattered_elements;
+    gather_ = size_ == 2 ? gather<2> : size_ == 4 ? gather<4> : gather<8>;
+    scatter_ = size_ == 2 ? scatter<2> : size_ == 4 ? scatter<4> : scatter<8>;
 }
 
 void Traversal::run() {
@@ -90,9 +95,8 @@ void Traversal::drop_contiguous(uint64_t first, uint64_t last) const {
 void Traversal::apply_spans(uint64_t first, uint64_t last) const {
     Cursor cursor(layout_, operands_.data, first);
     const auto apply = with_.kernels->apply[operation_][dtype_];
-    for_each_span(&cursor, static_cast<int64_t>(last - first), [&](int64_t, int64_t length) {
-        apply(bits_, cursor.bit, affine_, span_at(cursor.place, length));
-    });
+    for_each_span(&cursor, static_cast<int64_t>(last - first),
+                  [&](int64_t, int64_t length) { apply(bits_, cursor.bit, affine_, span_at(cursor.place, length)); });
 }
 
 // Long spans whose elements share a bit. Neighbouring spans of equal bits are one.
@@ -178,14 +182,14 @@ void Traversal::block_of_scattered_elements(Cursor* cursor, const uint8_t* bits,
     char gathered[kMaxInputs][kBlockElements * sizeof(double)];
     char* places[kMaxOperands] = {gathered[0]};
     for (int i = 1; i < layout_.operands; ++i) places[i] = gathered[i - 1];
-    Cursor scatter = *cursor;
+    Cursor output = *cursor;
     for_each_span(cursor, count, [&](int64_t done, int64_t length) {
         for (int i = 1; i < layout_.operands; ++i)
-            copy_(places[i] + done * size_, size_, cursor->place[i], inner.stride[i], length);
+            gather_(places[i] + done * size_, cursor->place[i], inner.stride[i], length);
     });
     with_.kernels->apply[operation_][dtype_](bits, 0, affine_, span_at(places, count));
-    for_each_span(&scatter, count, [&](int64_t done, int64_t length) {
-        copy_(scatter.place[0], inner.stride[0], places[0] + done * size_, size_, length);
+    for_each_span(&output, count, [&](int64_t done, int64_t length) {
+        scatter_(output.place[0], inner.stride[0], places[0] + done * size_, length);
     });
 }
 

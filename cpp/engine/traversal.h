@@ -35,7 +35,8 @@ private:
 
     using Path = void (Traversal::*)(uint64_t first, uint64_t last) const;
     using BlockPath = void (Traversal::*)(Cursor* cursor, const uint8_t* bits, int64_t count) const;
-    using CopyElements = void (*)(char* to, int64_t to_stride, const char* from, int64_t from_stride, int64_t count);
+    using Gather = void (*)(char* to, const char* from, int64_t from_stride, int64_t count);
+    using Scatter = void (*)(char* to, int64_t to_stride, const char* from, int64_t count);
 
     const Resources& with_;
     const Operands& operands_;
@@ -49,7 +50,8 @@ private:
     bool non_temporal_;
     Path path_;
     BlockPath block_path_;
-    CopyElements copy_;
+    Gather gather_;
+    Scatter scatter_;
     uint64_t chunk_size_ = 0;
 };
 

@@ -113,7 +113,8 @@ template <class T> void store_number(void* array, uint64_t i, Number<T> number) 
 }
 
 // The result for element i.
-template <class T, Operation operation> Number<T> result(const Affine& affine, const Span& span, uint64_t i, bool kept) {
+template <class T, Operation operation> Number<T> result(const Affine& affine, const Span& span, uint64_t i,
+                                                         bool kept) {
     using N = Number<T>;
     const N scaled = widen(load<T>(span.inputs[0], i)) * static_cast<N>(affine.scale);
     switch (operation) {

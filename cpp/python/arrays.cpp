@@ -7,16 +7,15 @@ namespace py = pybind11;
 
 namespace bitdrop {
 
-ArrayView::ArrayView(const py::object& array, py::ssize_t expected_item_size, bool writable) : item_size(expected_item_size) {
+ArrayView::ArrayView(py::handle array, py::ssize_t expected_item_size, bool writable) : item_size(expected_item_size) {
     if (PyTuple_CheckExact(array.ptr())) {
-        read_tuple(py::reinterpret_borrow<py::tuple>(array));
+        read_tuple(array);
         return;
     }
     if (!py::isinstance<py::array>(array)) throw py::type_error("expected an array, or (address, shape, strides)");
     const auto numpy = py::reinterpret_borrow<py::array>(array);
     read_array(numpy);
-    if (numpy.itemsize() != expected_item_size)
-        throw py::value_error("the dtype of an array does not match its code");
+    if (numpy.itemsize() != expected_item_size) throw py::value_error("the dtype of an array does not match its code");
     if (writable && !numpy.writeable()) throw py::value_error("an array to be written to is read-only");
 }
 
@@ -29,17 +28,20 @@ void ArrayView::read_array(const py::array& array) {
     strides = array.strides();
 }
 
-void ArrayView::read_tuple(const py::tuple& described) {
-    if (described.size() != 3) throw py::value_error("expected (address, shape, strides)");
-    const py::tuple lengths = described[1], in_elements = described[2];
-    if (lengths.size() != in_elements.size() || lengths.size() > kMaxNdim)
+void ArrayView::read_tuple(py::handle described) {
+    const Items items(described, 3, "(address, shape, strides)");
+    data = reinterpret_cast<char*>(static_cast<uintptr_t>(items.word(0)));
+    // Shapes and strides of PyTorch are tuples, or lists after a permutation.
+    const auto lengths = py::reinterpret_steal<py::tuple>(PySequence_Tuple(items[1].ptr()));
+    const auto in_elements = py::reinterpret_steal<py::tuple>(PySequence_Tuple(items[2].ptr()));
+    if (!lengths || !in_elements) throw py::error_already_set();
+    const Items shape_items(lengths, 0, "a shape"), stride_items(in_elements, 0, "strides");
+    if (shape_items.size() != stride_items.size() || shape_items.size() > kMaxNdim)
         throw py::value_error("one stride for each axis");
-    data = reinterpret_cast<char*>(described[0].cast<uintptr_t>());
-    ndim = static_cast<int>(lengths.size());
+    ndim = static_cast<int>(shape_items.size());
     for (int a = 0; a < ndim; ++a) {
-        const auto axis = static_cast<size_t>(a);
-        numbers_[a] = lengths[axis].cast<py::ssize_t>();
-        numbers_[kMaxNdim + a] = in_elements[axis].cast<py::ssize_t>() * item_size;
+        numbers_[a] = static_cast<py::ssize_t>(shape_items.integer(a));
+        numbers_[kMaxNdim + a] = static_cast<py::ssize_t>(stride_items.integer(a)) * item_size;
     }
     shape = numbers_;
     strides = numbers_ + kMaxNdim;
@@ -99,13 +101,13 @@ bool ArrayView::overlaps_itself() const {
 namespace {
 
 // The axes in C order, without those of length 1, which have no stride.
-int long_axes(const ArrayView* views, int operands, BitStrides bit_strides, Axis* axes) {
+int long_axes(const ArrayView* views, int operands, const BitLayout* layout, Axis* axes) {
     int count = 0;
     int64_t in_c_order = 1;
     for (int a = views[0].ndim - 1; a >= 0; --a) {
         const int64_t length = views[0].shape[a];
         if (length != 1) {
-            Axis& axis = axes[count++] = {length, {}, bit_strides ? bit_strides[a] : in_c_order};
+            Axis& axis = axes[count++] = {length, {}, layout ? layout->bit_strides[a] : in_c_order};
             for (int i = 0; i < operands; ++i) axis.stride[i] = views[i].strides[a];
         }
         in_c_order *= length;
@@ -114,9 +116,9 @@ int long_axes(const ArrayView* views, int operands, BitStrides bit_strides, Axis
     return count;
 }
 
-Layout layout_of(const ArrayView* views, int operands, BitStrides bit_strides) {
+Layout layout_of(const ArrayView* views, int operands, const BitLayout* bit_layout) {
     Axis axes[kMaxNdim];
-    const int count = long_axes(views, operands, bit_strides, axes);
+    const int count = long_axes(views, operands, bit_layout, axes);
     const auto reach = [&](const Axis& axis) {
         int64_t sum = 0;
         for (int i = 0; i < operands; ++i) sum += std::abs(axis.stride[i]);
@@ -125,7 +127,7 @@ Layout layout_of(const ArrayView* views, int operands, BitStrides bit_strides) {
     const auto outer = [&](const Axis& a, const Axis& b) { return reach(a) > reach(b); };
     const bool in_order = std::is_sorted(axes, axes + count, outer);
     if (!in_order) std::stable_sort(axes, axes + count, outer);
-    Layout layout(operands, !bit_strides && in_order);
+    Layout layout(operands, !bit_layout && in_order);
     for (const Axis* axis = axes; axis < axes + count; ++axis) layout.add_axis(*axis);
     if (count == 0) {
         Axis one = {1, {}, 1};
@@ -135,29 +137,24 @@ Layout layout_of(const ArrayView* views, int operands, BitStrides bit_strides) {
     return layout;
 }
 
-DType dtype_of(const py::handle& code) {
-    const int number = code.cast<int>();
-    if (number < 0 || number >= kDTypes) throw py::value_error("no such dtype");
-    return static_cast<DType>(number);
-}
-
 }  // namespace
 
-Operands operands_of(const py::tuple& described, BitStrides bit_strides, int bit_strides_ndim) {
-    if (described.size() != 2) throw py::value_error("operands must be (dtype, (output, input))");
-    const DType dtype = dtype_of(described[0]);
-    const auto arrays = described[1].cast<py::tuple>();
-    if (arrays.size() != kMaxOperands) throw py::value_error("operands must be an output and an input");
-    const ArrayView views[kMaxOperands] = {{arrays[0], item_size(dtype), true}, {arrays[1], item_size(dtype), false}};
+Operands operands_of(py::handle described, const BitLayout* layout) {
+    const Items items(described, 2, "operands: (dtype, (output, input))"), arrays(items[1], kMaxOperands, "two arrays");
+    const int64_t code = items.integer(0);
+    if (code < 0 || code >= kDTypes) throw py::value_error("no such dtype");
+    const DType dtype = static_cast<DType>(code);
+    const auto size = static_cast<py::ssize_t>(item_size(dtype));
+    const ArrayView views[kMaxOperands] = {{arrays[0], size, true}, {arrays[1], size, false}};
     for (const ArrayView& view : views)
         if (!view.same_shape(views[0]) || view.ndim > kMaxNdim) throw py::value_error("operands have different shapes");
-    if (bit_strides && bit_strides_ndim != views[0].ndim) throw py::value_error("one bit stride for each axis");
-    Operands operands = {dtype, {}, layout_of(views, kMaxOperands, bit_strides)};
+    if (layout && layout->ndim != views[0].ndim) throw py::value_error("one bit stride for each axis");
+    Operands operands = {dtype, {}, layout_of(views, kMaxOperands, layout)};
     for (int i = 0; i < kMaxOperands; ++i) operands.data[i] = views[i].data;
     return operands;
 }
 
-uint8_t* bytes_of(const py::object& bits, uint64_t count, bool writable) {
+uint8_t* bytes_of(py::handle bits, uint64_t count, bool writable) {
     const ArrayView bytes(bits, 1, writable);
     if (bytes.ndim != 1 || (bytes.shape[0] > 1 && bytes.strides[0] != 1) ||
         static_cast<uint64_t>(bytes.shape[0]) < (count + 7) / 8)

@@ -4,9 +4,9 @@
 #include <pybind11/numpy.h>
 
 #include <cstdint>
-#include <optional>
 
 #include "../engine/engine.h"
+#include "values.h"
 
 namespace bitdrop {
 
@@ -14,7 +14,7 @@ namespace bitdrop {
 // a fraction of the time that it takes to become an array. Addresses are not validated.
 class ArrayView {
 public:
-    ArrayView(const pybind11::object& array, pybind11::ssize_t item_size, bool writable);
+    ArrayView(pybind11::handle array, pybind11::ssize_t item_size, bool writable);
     explicit ArrayView(const pybind11::array& array);
     ArrayView(const ArrayView&) = delete;
     ArrayView& operator=(const ArrayView&) = delete;
@@ -35,20 +35,18 @@ public:
 
 private:
     void read_array(const pybind11::array& array);
-    void read_tuple(const pybind11::tuple& described);
+    void read_tuple(pybind11::handle described);
     void bounds(const char** low, const char** high) const;
 
     pybind11::ssize_t numbers_[2 * kMaxNdim];  // shape and strides of a tuple
 };
 
 // The first of at least (count + 7) / 8 adjacent bytes.
-uint8_t* bytes_of(const pybind11::object& bits, uint64_t count, bool writable);
-
-// Strides of each axis through the bits. Null: element i in C order has bit i.
-using BitStrides = const int64_t*;
+uint8_t* bytes_of(pybind11::handle bits, uint64_t count, bool writable);
 
 // Operands of one shape, as the engine takes them: (dtype, (output, input)). The axes are in the order of memory,
-// whatever their order in the arrays: bits find their elements by strides.
-Operands operands_of(const pybind11::tuple& described, BitStrides bit_strides, int bit_strides_ndim);
+// whatever their order in the arrays: bits find their elements by strides. Without a layout, element i in C order has
+// bit i.
+Operands operands_of(pybind11::handle described, const BitLayout* layout);
 
 }  // namespace bitdrop

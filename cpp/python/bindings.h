@@ -14,6 +14,7 @@ const Kernels& kernels_named(const std::optional<std::string>& isa);  // the act
 
 pybind11::array empty_bits(uint64_t count);  // uninitialised memory for packed bits
 
+void add_stream_counter(pybind11::module_& m);
 void add_testing(pybind11::module_& m);  // functions that only tests call
 
 }  // namespace bitdrop

@@ -67,24 +67,27 @@ uint64_t bits_reached(const Layout& layout) {
     return static_cast<uint64_t>(last) + 1;
 }
 
-std::optional<BitLayout> bit_layout_of(const py::object& layout) {
-    if (layout.is_none()) return std::nullopt;
-    return BitLayout(layout.cast<py::tuple>());
-}
+// The layout of a call, if it has one.
+class OptionalLayout {
+public:
+    explicit OptionalLayout(py::handle layout) {
+        if (!layout.is_none()) layout_.emplace(layout);
+    }
 
-Operands operands_with(const py::tuple& operands, const std::optional<BitLayout>& layout) {
-    if (!layout) return operands_of(operands, nullptr, 0);
-    return operands_of(operands, layout->bit_strides.data(), static_cast<int>(layout->bit_strides.size()));
-}
+    const BitLayout* get() const { return layout_ ? &*layout_ : nullptr; }
 
-void drop_arrays(const py::tuple& operands, const py::tuple& affine, const py::tuple& plan, const py::object& layout,
-                 const py::object& bits, const py::tuple& threads, const Isa& isa) {
-    const std::optional<BitLayout> bit_layout = bit_layout_of(layout);
-    const Operands arrays = operands_with(operands, bit_layout);
+private:
+    std::optional<BitLayout> layout_;
+};
+
+void drop_arrays(py::handle operands, py::handle affine, py::handle plan, py::handle layout, py::handle bits,
+                 py::handle threads, const Isa& isa) {
+    const OptionalLayout bit_layout(layout);
+    const Operands arrays = operands_of(operands, bit_layout.get());
     const uint64_t size = arrays.layout.size();
-    const BitBox box = bit_layout ? bit_layout->box : contiguous_box(0, size);
+    const BitBox box = bit_layout.get() ? bit_layout.get()->box : contiguous_box(0, size);
     const uint64_t count = std::max(box.size(), bits_reached(arrays.layout));
-    py::object stored = bits;
+    auto stored = py::reinterpret_borrow<py::object>(bits);
     if (stored.is_none() && !arrays.layout.bits_follow) stored = empty_bits(count);  // for the call alone
     uint8_t* bytes = stored.is_none() ? nullptr : bytes_of(stored, count, true);
     const Resources with = {&kernels_named(isa), threads_of(threads)};
@@ -93,9 +96,10 @@ void drop_arrays(const py::tuple& operands, const py::tuple& affine, const py::t
     without_lock(size, [&] { drop(with, arrays, coefficients, random, box, bytes); });
 }
 
-void apply_bits(const py::tuple& operands, const py::tuple& affine, const py::object& layout, const py::object& bits,
-                const py::tuple& threads, const Isa& isa) {
-    const Operands arrays = operands_with(operands, bit_layout_of(layout));
+void apply_bits(py::handle operands, py::handle affine, py::handle bits, py::handle layout, py::handle threads,
+                const Isa& isa) {
+    const OptionalLayout bit_layout(layout);
+    const Operands arrays = operands_of(operands, bit_layout.get());
     const uint8_t* bytes = bytes_of(bits, bits_reached(arrays.layout), false);
     const Resources with = {&kernels_named(isa), threads_of(threads)};
     const Affine coefficients = affine_of(affine);
@@ -103,8 +107,7 @@ void apply_bits(const py::tuple& operands, const py::tuple& affine, const py::ob
 }
 
 // Into existing memory: once a stream number is taken, nothing may fail.
-void fill(const py::object& bits, const py::tuple& plan, const py::tuple& layout, const py::tuple& threads,
-          const Isa& isa) {
+void fill(py::handle bits, py::handle plan, py::handle layout, py::handle threads, const Isa& isa) {
     const BitBox box = BitLayout(layout).box;
     uint8_t* bytes = bytes_of(bits, box.size(), true);
     const Kernels& kernels = kernels_named(isa);
@@ -113,8 +116,8 @@ void fill(const py::object& bits, const py::tuple& plan, const py::tuple& layout
     without_lock(box.size(), [&] { generate_bits(kernels, random, box, bytes, limit); });
 }
 
-// Whether a result for x can be written into `out`, or the reason why not. `overlaps` means that their bounds meet:
-// whether elements do is a harder question, which NumPy answers.
+// The reason why a result for x cannot be written into `out`, if there is one. `overlaps` means that their bounds meet.
+// An overlap of elements is a harder question, which NumPy answers.
 enum class Fit { fits, other_dtype, other_shape, read_only, overlaps_itself, overlaps };
 
 Fit fit(const py::array& x, const py::array& out) {
@@ -134,12 +137,17 @@ std::vector<std::string> isas() {
 }
 
 void add_engine(py::module_& m) {
+    const auto layout = py::arg("layout") = py::none();
+    const auto threads = py::arg("threads") = py::make_tuple(0, 0);
     const auto isa = py::arg("isa") = py::none();  // a test seam
-    m.def("drop", &drop_arrays, py::arg("operands"), py::arg("affine"), py::arg("plan"), py::arg("layout"),
-          py::arg("bits"), py::arg("threads"), py::kw_only(), isa);
-    m.def("apply", &apply_bits, py::arg("operands"), py::arg("affine"), py::arg("layout"), py::arg("bits"),
-          py::arg("threads"), py::kw_only(), isa);
-    m.def("fill", &fill, py::arg("bits"), py::arg("plan"), py::arg("layout"), py::arg("threads"), py::kw_only(), isa);
+    m.def("drop", &drop_arrays, py::arg("operands"), py::arg("affine"), py::arg("plan"), layout,
+          py::arg("bits") = py::none(), threads, py::kw_only(), isa,
+          "Generate bits and apply them: kept elements become scale * x + shift, others `dropped`.\n\n"
+          "Without a layout, element i in C order has bit i. If `bits` is given, the packed bits are stored there.");
+    m.def("apply", &apply_bits, py::arg("operands"), py::arg("affine"), py::arg("bits"), layout, threads, py::kw_only(),
+          isa, "Apply stored bits: kept elements become scale * x + shift, others `dropped`.");
+    m.def("fill", &fill, py::arg("bits"), py::arg("plan"), py::arg("layout"), threads, py::kw_only(), isa,
+          "Generate the bits of a layout's box into memory for them.");
 }
 
 void add_memory(py::module_& m) {
@@ -183,5 +191,6 @@ PYBIND11_MODULE(_core, m) {
     bitdrop::add_engine(m);
     bitdrop::add_memory(m);
     bitdrop::add_settings(m);
+    bitdrop::add_stream_counter(m);
     bitdrop::add_testing(m);
 }

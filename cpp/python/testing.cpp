@@ -15,7 +15,7 @@ namespace bitdrop {
 namespace {
 
 // The bits of the elements start ... stop - 1 of a mask, packed anew from bit 0.
-py::array bits(const py::tuple& plan, uint64_t start, uint64_t stop, const std::optional<std::string>& isa) {
+py::array bits(py::handle plan, uint64_t start, uint64_t stop, const std::optional<std::string>& isa) {
     if (stop < start) throw py::value_error("stop must not be before start");
     const Kernels& kernels = kernels_named(isa);
     const Plan random = plan_of(plan);

@@ -57,7 +57,9 @@ def as_output(out: Array | None, x: Array, name: str = "x") -> Array:
     """Return `out`, if a result for `x` can be written into it, or a new array."""
     if out is None:
         return empty_like(x)
-    if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
+    if type(out) is not np.ndarray and (
+        not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray)
+    ):
         raise TypeError(f"out must be a NumPy array, but got {type_name(out)}.")
     fit = _core.fit(x, out)
     if fit:

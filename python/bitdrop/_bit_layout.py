@@ -93,7 +93,7 @@ def contiguous(size: int) -> BitLayout:
 
 
 def bit_layout(shape: Shape, noise_shape: Shape | None, shard: Shard | None) -> BitLayout:
-    """Return where the bits of an array of this shape are.
+    """Return the bit layout of an array of this shape.
 
     Parameters
     ----------
@@ -104,8 +104,6 @@ def bit_layout(shape: Shape, noise_shape: Shape | None, shard: Shard | None) -> 
     shard : Shard, optional
         Place of the array in the whole, if it is a part.
     """
-    if shard is not None:
-        _check_shard(shard, shape)
     whole, start = (shape, (0,) * len(shape)) if shard is None else (shard.shape, shard.start)
     noise = whole if noise_shape is None else noise_shape
     shared = [drawn != length for drawn, length in zip(noise, whole, strict=True)]
@@ -116,7 +114,7 @@ def bit_layout(shape: Shape, noise_shape: Shape | None, shard: Shard | None) -> 
     return BitLayout(first, lengths, strides, bit_strides, noise if any(shared) else None, shard)
 
 
-def _check_shard(shard: Any, part: Shape) -> None:
+def check_shard(shard: Any, part: Shape) -> None:
     """Check that an array of shape `part` lies within the whole."""
     if not isinstance(shard, Shard):
         raise TypeError(f"shard must be a bitdrop.Shard or None, but got {shard!r}.")

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
-from numpy.typing import NDArray
-
 from bitdrop import _core
 from bitdrop._typing import Array
 from bitdrop._validate import as_word
 
 _MAX_DEFAULT = 512 * 2**20
 _POOLED = _core.POOLED_BYTES
+
+empty_bits = _core.empty_bits
+"""Return uninitialised memory for a number of packed bits."""
 
 
 def empty_like(x: Array) -> Array:
@@ -23,16 +24,11 @@ def empty_like(x: Array) -> Array:
     return like if x.nbytes < _POOLED else _core.pooled(like)
 
 
-def empty_bits(count: int) -> NDArray[np.uint8]:
-    """Return uninitialised memory for packed bits: ``(count + 7) // 8`` bytes."""
-    return _core.empty_bits(count)
-
-
 def set_buffer_limit(nbytes: int) -> None:
     """Set the amount of memory that is held for reuse by later results.
 
-    Results of at least 1 MiB live in buffers that are reused after the last view of them has died. Such an array
-    does not own its memory (``y.flags.owndata`` is False), so ``y.resize`` refuses.
+    Results of at least 1 MiB live in buffers that are reused after the last view of them has died. Such an
+    array does not own its memory (``y.flags.owndata`` is False), so ``y.resize`` refuses.
 
     Parameters
     ----------

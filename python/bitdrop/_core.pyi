@@ -11,7 +11,7 @@ MASK_FORMAT: int
 COMPILER: str
 POOLED_BYTES: int
 
-# Tuples of bitdrop._engine, _plan, _affine and _bit_layout.
+# Tuples of bitdrop._affine, _plan, _bit_layout and _engine.
 _Operands = tuple[int, tuple[Memory, ...]]
 _Affine = tuple[float, float, float]
 _Plan = tuple[tuple[int, int], int, float]
@@ -22,22 +22,24 @@ def drop(
     operands: _Operands,
     affine: _Affine,
     plan: _Plan,
-    layout: _Layout | None,
-    bits: Memory | None,
-    threads: _Threads,
+    layout: _Layout | None = None,
+    bits: Memory | None = None,
+    threads: _Threads = (0, 0),
     *,
     isa: str | None = None,
 ) -> None: ...
 def apply(
     operands: _Operands,
     affine: _Affine,
-    layout: _Layout | None,
     bits: Memory,
-    threads: _Threads,
+    layout: _Layout | None = None,
+    threads: _Threads = (0, 0),
     *,
     isa: str | None = None,
 ) -> None: ...
-def fill(bits: Memory, plan: _Plan, layout: _Layout, threads: _Threads, *, isa: str | None = None) -> None: ...
+def fill(
+    bits: Memory, plan: _Plan, layout: _Layout, threads: _Threads = (0, 0), *, isa: str | None = None
+) -> None: ...
 
 class Fit(IntEnum):
     __pybind11_native_enum__: ClassVar[Any]
@@ -64,7 +66,15 @@ def get_non_temporal_threshold() -> int: ...
 def set_non_temporal_threshold(nbytes: int) -> None: ...
 def last_level_cache() -> int: ...
 
-class testing:  # a submodule
+class StreamCounter:
+    def __init__(self, key: tuple[int, int], position: int) -> None: ...
+    @property
+    def key(self) -> tuple[int, int]: ...
+    @property
+    def position(self) -> int: ...
+    def take(self) -> tuple[tuple[int, int], int]: ...
+
+class testing:  # noqa: N801 - a submodule
     @staticmethod
     def bits(plan: _Plan, start: int, stop: int, isa: str | None = None) -> NDArray[np.uint8]: ...
     @staticmethod

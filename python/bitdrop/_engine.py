@@ -1,33 +1,23 @@
-"""The door to the engine: the only file that calls `bitdrop._core` to drop, apply or fill.
+"""The door to the engine: the only file that takes drop, apply and fill from `bitdrop._core`.
 
-Every front-end passes memory and values through here. Arguments have been validated.
+Every front-end passes memory and the four values through here. Arguments have been validated.
+
+`drop` generates bits and applies them, `apply` applies stored bits, `fill` generates bits into memory. Kept
+elements become ``scale * x + shift``, others ``dropped``. See ``_core.pyi`` for the signatures.
 """
 
 from typing import NamedTuple
 
-from bitdrop import _core
-from bitdrop._affine import Affine
-from bitdrop._bit_layout import BitLayout
-from bitdrop._plan import Plan
+from bitdrop._core import apply, drop, fill
 from bitdrop._typing import Memory
 
+__all__ = ["DTYPES", "Operands", "Threads", "apply", "drop", "fill"]
+
 DTYPES = {"float16": 0, "bfloat16": 1, "float32": 2, "float64": 3}
-"""Codes of the supported dtypes in `bitdrop._core`, by name."""
+"""Codes of the supported dtypes in the engine, by name."""
 
-
-class Operands(NamedTuple):
-    """Memory of a call.
-
-    Attributes
-    ----------
-    dtype : int
-        Code of the elements' dtype: see `DTYPES`.
-    arrays : tuple of arrays, or of (address, shape, strides in elements)
-        The output, then the inputs. Their shapes are the same.
-    """
-
-    dtype: int
-    arrays: tuple[Memory, ...]
+Operands = tuple[int, tuple[Memory, ...]]
+"""Memory of a call: the code of the dtype, and arrays of one shape, the output first, then the inputs."""
 
 
 class Threads(NamedTuple):
@@ -44,58 +34,3 @@ class Threads(NamedTuple):
 
     limit: int = 0
     team: int = 0
-
-
-PROCESS = Threads()
-
-
-def drop(
-    operands: Operands,
-    affine: Affine,
-    plan: Plan,
-    layout: BitLayout | None = None,
-    bits: Memory | None = None,
-    threads: Threads = PROCESS,
-) -> None:
-    """Generate bits and apply them: kept elements become scale * x + shift, others `dropped`.
-
-    Parameters
-    ----------
-    operands : Operands
-        Output and input.
-    affine : Affine
-        What becomes of an element.
-    plan : Plan
-        Random bits.
-    layout : BitLayout, optional
-        Bits of the elements. None: element i in C order has bit i.
-    bits : Memory, optional
-        Memory to store the packed bits in. None: they are not stored.
-    threads : Threads
-        Threads to use.
-    """
-    _core.drop(operands, affine, plan, layout, bits, threads)
-
-
-def apply(
-    operands: Operands,
-    affine: Affine,
-    bits: Memory,
-    layout: BitLayout | None = None,
-    threads: Threads = PROCESS,
-) -> None:
-    """Apply stored bits: kept elements become scale * x + shift, others `dropped`.
-
-    Parameters
-    ----------
-    operands, affine, layout, threads
-        As in `drop`.
-    bits : Memory
-        The packed bits.
-    """
-    _core.apply(operands, affine, layout, bits, threads)
-
-
-def fill(bits: Memory, plan: Plan, layout: BitLayout, threads: Threads = PROCESS) -> None:
-    """Generate the bits of a layout's box into memory for them."""
-    _core.fill(bits, plan, layout, threads)

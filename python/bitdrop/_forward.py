@@ -11,8 +11,7 @@ from bitdrop._affine import IDENTITY, Affine
 from bitdrop._arrays import as_array, as_output
 from bitdrop._bit_layout import Shard
 from bitdrop._buffers import empty_bits
-from bitdrop._engine import Operands
-from bitdrop._plan import KEEP_ALL, Plan
+from bitdrop._plan import KEEP_ALL, new_plan
 from bitdrop._typing import Array, Key
 from bitdrop._units import ELEMENTS, Units
 from bitdrop.mask import Mask
@@ -53,27 +52,27 @@ def drop(
     up neither a draw of the user's generator nor a stream number.
     """
     values, dtype = as_array(x)
-    shape = values.shape
-    layout = rule.units.layout(shape, shard)
+    p, affine, _, units = rule
+    layout = None if units is ELEMENTS and shard is None else units.layout(values.shape, shard)
     y = as_output(out, values)
     bits = None
     if store_bits or layout is not None:
         bits = empty_bits(values.size if layout is None else layout.size)
-    key, stream = draw()
-    plan = Plan(key, stream, rule.p)
-    _engine.drop(Operands(dtype, (y, values)), rule.affine, plan, layout, bits)
-    return y, Mask._of(shape, plan, layout, rule.affine, bits if store_bits else None)
+    plan = new_plan((*draw(), p))
+    _engine.drop((dtype, (y, values)), affine, plan, layout, bits)
+    return y, Mask._of(values.shape, plan, layout, affine, bits if store_bits else None)
 
 
-def infer(x: ArrayLike, out: Array | None, rule: Rule) -> tuple[Array, Mask]:
-    """Keep all elements of x, scaled if the rule scales at inference."""
+def keep_all(x: ArrayLike, out: Array | None, rule: Rule) -> tuple[Array, Mask]:
+    """Keep all elements of x, as at inference, scaled if the rule scales there."""
     values, dtype = as_array(x)
-    rule.units.check(values.shape)
-    affine = rule.at_inference
+    _, _, affine, units = rule
+    if units is not ELEMENTS:
+        units.check(values.shape)
     mask = Mask._of(values.shape, KEEP_ALL, None, affine, None)
-    if affine != IDENTITY:
+    if affine is not IDENTITY and affine != IDENTITY:
         y = as_output(out, values)
-        _engine.drop(Operands(dtype, (y, values)), affine, KEEP_ALL)
+        _engine.drop((dtype, (y, values)), affine, KEEP_ALL)
     elif out is None:
         y = values
     else:

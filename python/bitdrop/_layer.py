@@ -1,7 +1,6 @@
 """Base class of the layers: mode, stream number, last mask."""
 
 import os
-import threading
 from typing import Any, Self
 from weakref import WeakSet
 
@@ -10,20 +9,18 @@ from numpy.typing import ArrayLike
 from bitdrop import _core, _random, _validate
 from bitdrop._arrays import as_inplace_target
 from bitdrop._bit_layout import Shard
-from bitdrop._forward import Rule, drop, infer
-from bitdrop._typing import Array, Key, NoiseShape, Number, RNGLike, Scaling
+from bitdrop._core import StreamCounter
+from bitdrop._forward import Rule, drop, keep_all
+from bitdrop._typing import Array, NoiseShape, Number, RNGLike, Scaling
 from bitdrop.mask import Mask
-
-_STREAMS = 2**64
 
 _layers: "WeakSet[Layer]" = WeakSet()
 
 
 def _after_fork_in_child() -> None:
     for layer in list(_layers):
-        layer._lock = threading.Lock()  # another thread of the parent may have held it
         if layer._unseeded:
-            layer._key = _random.draw_key(None)
+            layer._counter = StreamCounter(_random.draw_key(None), layer._counter.position)
 
 
 if hasattr(os, "register_at_fork"):
@@ -54,10 +51,8 @@ class Layer:
         self._inplace = _validate.as_flag(inplace, "inplace")
         self._recompute = _validate.as_flag(recompute, "recompute")
         self.training = True
-        self._lock = threading.Lock()
         self._mask: Mask | None = None
-        self._position = 0
-        self._key = _random.draw_key(rng)
+        self._counter = StreamCounter(_random.draw_key(rng), 0)
         self._unseeded = rng is None  # a forked child draws another key
         _layers.add(self)
 
@@ -81,12 +76,12 @@ class Layer:
 
     @property
     def inplace(self) -> bool:
-        """Whether forward writes its result into x."""
+        """True if forward writes its result into x."""
         return self._inplace
 
     @property
     def recompute(self) -> bool:
-        """Whether no bits are held between forward and backward."""
+        """True if no bits are held between forward and backward."""
         return self._recompute
 
     @property
@@ -139,9 +134,9 @@ class Layer:
         if self._inplace:
             out = as_inplace_target(x, out)
         if training:
-            y, self._mask = drop(x, out, self._rule, self._take_stream, shard, not self._recompute)
+            y, self._mask = drop(x, out, self._rule, self._counter.take, shard, not self._recompute)
         else:
-            y, self._mask = infer(x, out, self._rule)
+            y, self._mask = keep_all(x, out, self._rule)
         return y
 
     def backward(self, dy: ArrayLike, *, out: Array | None = None) -> Array:
@@ -157,7 +152,7 @@ class Layer:
         Returns
         -------
         ndarray
-            ``out``, or a new array: ``scale * dy`` where the unit was kept, +0.0 where it was dropped.
+            ``out``, or a new array: ``scale * dy`` for kept units, +0.0 for dropped ones.
 
         Raises
         ------
@@ -186,34 +181,23 @@ class Layer:
 
         A layer whose state is set continues bit for bit as the layer of the state.
         """
-        with self._lock:
-            return {"format": _core.MASK_FORMAT, "key": list(self._key), "position": self._position}
+        counter = self._counter
+        return {"format": _core.MASK_FORMAT, "key": list(counter.key), "position": counter.position}
 
     @state.setter
     def state(self, state: dict[str, Any]) -> None:
-        key, position = _validate.as_state(state)
-        with self._lock:
-            self._key, self._position, self._unseeded = key, position, False
-
-    def _take_stream(self) -> tuple[Key, int]:
-        with self._lock:
-            position = self._position
-            if position >= _STREAMS:
-                _validate.raise_no_streams_left()
-            self._position = position + 1
-            return self._key, position
+        self._counter, self._unseeded = StreamCounter(*_validate.as_state(state)), False
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state for pickle and copy: everything but the lock."""
-        state = {name: value for name, value in vars(self).items() if name != "_lock"}
-        with self._lock:
-            state.update(_key=self._key, _position=self._position, _unseeded=False, _format=_core.MASK_FORMAT)
-        return state
+        """Return the state for pickle and copy."""
+        counter = self._counter
+        taken = {"_format": _core.MASK_FORMAT, "_counter": (counter.key, counter.position)}
+        return vars(self) | {"_unseeded": False} | taken
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore the layer from the state of `__getstate__`."""
         _validate.check_mask_format(state.pop("_format"), "The pickled layer")
-        vars(self).update(state, _lock=threading.Lock())
+        vars(self).update(state, _counter=StreamCounter(*state["_counter"]))
         _layers.add(self)
 
     def __repr__(self) -> str:

@@ -85,7 +85,9 @@ def add_command(commands: "Commands") -> None:
     parser.add_argument(
         "choice", nargs="?", choices=CHOICES, default="bits", help=f"{meanings} (default: bits)"
     )
-    parser.add_argument("-p", type=_checked(float, _validate.as_probability), default=0.5, help="default: 0.5")
+    parser.add_argument(
+        "-p", type=_checked(float, _validate.as_probability), default=0.5, help="default: 0.5"
+    )
     word = _checked(_integer, lambda number: _validate.as_word(number, "number"))
     key = parser.add_argument("--key", type=word, nargs=2, default=(1, 2), help="default: 1 2")
     key.metavar = ("K0", "K1")

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
-from bitdrop._bit_layout import BitLayout, Shard, bit_layout
+from bitdrop._bit_layout import BitLayout, Shard, bit_layout, check_shard
 from bitdrop._typing import Shape
 from bitdrop._validate import NdimError, as_noise_shape
 
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """What is dropped as one: elements, channels, samples, or what a noise shape says.
+    """The units that are dropped whole: elements, channels, samples, or those of a noise shape.
 
     Without arguments, each element is a unit.
 
@@ -21,8 +21,8 @@ class Units:
         Numbers of axes of arrays that lack the sample axis: one leading axis fewer owns a draw.
     ndims : tuple of ints
         Accepted numbers of axes. Empty: at least `leading`.
-    form : str
-        The accepted shapes, for messages: "(N, C, L) or (C, L)".
+    needs : str
+        Start of the error message: "Dropout1d needs x of shape (N, C, L) or (C, L)".
     noise : tuple of ints and None, optional
         A noise shape, instead of `leading`.
     """
@@ -30,14 +30,14 @@ class Units:
     leading: int | None = None
     unbatched: tuple[int, ...] = ()
     ndims: tuple[int, ...] = ()
-    form: str = ""
+    needs: str = ""
     noise: tuple[int | None, ...] | None = None
 
     def check(self, shape: Shape) -> None:
         """Check that arrays of this shape have an accepted number of axes."""
         ndim = len(shape)
         if ndim not in self.ndims if self.ndims else ndim < (self.leading or 0):
-            raise NdimError(f"x must be of shape {self.form}, but its shape is {shape}.")
+            raise NdimError(f"{self.needs}, but got {shape}.")
 
     def leading_of(self, ndim: int) -> int:
         """Return the number of first axes that own a draw, for arrays of `ndim` axes."""
@@ -54,12 +54,14 @@ class Units:
         return shape[:leading] + (1,) * (len(shape) - leading)
 
     def layout(self, shape: Shape, shard: Shard | None = None) -> BitLayout | None:
-        """Return where the bits of an array of this shape are. None: element i has bit i."""
-        self.check(shape)
+        """Return the bit layout of an array of this shape. None: element i has bit i."""
         if shard is None and self.leading is None and self.noise is None:
             return None
-        return bit_layout(shape, self.noise_shape(shape if shard is None else shard.shape), shard)
+        self.check(shape)
+        if shard is None:
+            return bit_layout(shape, self.noise_shape(shape), None)
+        check_shard(shard, shape)
+        return bit_layout(shape, self.noise_shape(shard.shape), shard)
 
 
 ELEMENTS = Units()
-SAMPLES = Units(leading=1, form="(N, ...)")

@@ -34,7 +34,7 @@ def as_probability(p: Any, name: str = "p") -> float:
 
 def as_flag(value: Any, name: str) -> bool:
     """Return `value` as a bool, if it is one."""
-    if isinstance(value, (bool, np.bool_)):
+    if type(value) is bool or isinstance(value, np.bool_):
         return bool(value)
     raise TypeError(f"{name} must be True or False, but got {value!r}.")
 
@@ -141,11 +141,6 @@ def as_state(value: Any) -> tuple[Key, int]:
     position = value["position"]
     exhausted = type(position) is int and position == 2**64
     return as_key(value["key"]), position if exhausted else as_word(position, "position")
-
-
-def raise_no_streams_left() -> NoReturn:
-    """Raise the error of a layer without stream numbers."""
-    raise RuntimeError("The layer has used all 2**64 stream numbers of its key: set its state to a new key.")
 
 
 def raise_no_forward() -> NoReturn:

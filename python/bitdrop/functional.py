@@ -1,11 +1,13 @@
 """Dropout as a function."""
 
+from functools import lru_cache
+
 from numpy.typing import ArrayLike
 
 from bitdrop import _validate
-from bitdrop._affine import IDENTITY, Affine
+from bitdrop._affine import Affine
 from bitdrop._bit_layout import Shard
-from bitdrop._forward import Rule, drop, infer
+from bitdrop._forward import Rule, drop, keep_all
 from bitdrop._random import draw_key
 from bitdrop._typing import Array, NoiseShape, Number, RNGLike, Scaling
 from bitdrop._units import ELEMENTS, Units
@@ -14,11 +16,17 @@ from bitdrop.mask import Mask
 SCALINGS = ("inverted", "vanilla")
 
 
-def rule_of(p: float, scaling: Scaling, units: Units = ELEMENTS) -> Rule:
+@lru_cache
+def rule_of(p: float, scaling: Scaling) -> Rule:
     """Return the rule of dropout with a scaling convention, for validated arguments."""
     if scaling == "inverted":
-        return Rule(p, Affine.inverted(p), IDENTITY, units)
-    return Rule(p, Affine.vanilla(), Affine(1.0 - p), units)
+        return Rule(p, Affine.inverted(p))
+    return Rule(p, Affine.vanilla(), Affine(1.0 - p))
+
+
+def units_of(noise_shape: NoiseShape | None) -> Units:
+    """Return the units of a noise shape."""
+    return ELEMENTS if noise_shape is None else Units(noise=_validate.as_noise_entries(noise_shape))
 
 
 def dropout(
@@ -47,8 +55,8 @@ def dropout(
         "vanilla": nothing is scaled in training, and everything is multiplied by 1 - p at inference, as in
         the original paper [1]_.
     rng : None, int, sequence of ints, SeedSequence, BitGenerator or Generator, optional
-        Source of the mask's key, by Scientific Python's SPEC 7. A Generator is advanced in training, also if p
-        is 0. None uses entropy of the system.
+        Source of the mask's key, by Scientific Python's SPEC 7. A Generator is advanced in training, also if
+        p is 0. None uses entropy of the system.
     out : ndarray, optional
         Where to write the result: an array of x's shape and dtype with any strides, or x itself.
     noise_shape : sequence of ints and None, optional
@@ -91,7 +99,9 @@ def dropout(
     """
     probability = _validate.as_probability(p)
     _validate.check_choice(scaling, "scaling", SCALINGS)
+    rule = rule_of(probability, scaling)
     if not _validate.as_flag(training, "training"):
-        return infer(x, out, rule_of(probability, scaling))
-    units = ELEMENTS if noise_shape is None else Units(noise=_validate.as_noise_entries(noise_shape))
-    return drop(x, out, rule_of(probability, scaling, units), lambda: (draw_key(rng), 0), shard)
+        return keep_all(x, out, rule)
+    if noise_shape is not None:
+        rule = rule._replace(units=units_of(noise_shape))
+    return drop(x, out, rule, lambda: (draw_key(rng), 0), shard)

@@ -7,8 +7,8 @@ from bitdrop._affine import Affine
 from bitdrop._forward import Rule
 from bitdrop._layer import Layer
 from bitdrop._typing import NoiseShape, Number, RNGLike, Scaling
-from bitdrop._units import SAMPLES, Units
-from bitdrop.functional import SCALINGS, rule_of
+from bitdrop._units import Units
+from bitdrop.functional import SCALINGS, rule_of, units_of
 
 _P = float("0.5")
 """The default of p. It is told by identity from a 0.5 of the caller, which must not come with keep_prob."""
@@ -28,7 +28,8 @@ class Dropout(Layer):
     inplace : bool, default False
         Whether forward writes its result into x.
     recompute : bool, default False
-        Whether to hold no bits between forward and backward, but to generate them again. It saves one bit a unit.
+        Whether to hold no bits between forward and backward, but to generate them again. It saves one bit a
+        unit.
     noise_shape : sequence of ints and None, optional
         As in `bitdrop.dropout`: ``(None, 1, None)`` drops the same features at every time step.
     rng : None, int, sequence of ints, SeedSequence, BitGenerator or Generator, optional
@@ -48,10 +49,11 @@ class Dropout(Layer):
 
     Notes
     -----
-    Each successful forward pass in training takes the next stream number under the layer's key, also if p is
-    0. Several threads may call one layer: no number is used twice. `backward` uses the mask of the last forward
-    pass. If a layer is called more than once before backward, keep `mask` of each call and call its
-    `Mask.backward`. A copy of a layer has its key and next stream number, and so makes the same masks.
+    Each successful forward pass in training takes the next stream number under the layer's key,
+    also if p is 0. Several threads may call one layer: no number is used twice. `backward` uses the mask of
+    the last forward pass. If a layer is called more than once before backward, keep `mask` of each call and
+    call its `Mask.backward`. A copy of a layer has its key and next stream number, and so makes the same
+    masks.
 
     Examples
     --------
@@ -79,7 +81,7 @@ class Dropout(Layer):
     ) -> None:
         _validate.check_choice(scaling, "scaling", SCALINGS)
         self._scaling: Scaling = scaling
-        self._units = Units(noise=None if noise_shape is None else _validate.as_noise_entries(noise_shape))
+        self._units = units_of(noise_shape)
         if keep_prob is not None:
             if p is not _P:
                 raise TypeError(
@@ -89,7 +91,7 @@ class Dropout(Layer):
         super().__init__(p, inplace=inplace, recompute=recompute, rng=rng)
 
     def _rule_of(self, p: float) -> Rule:
-        return rule_of(p, self._scaling, self._units)
+        return rule_of(p, self._scaling)._replace(units=self._units)
 
     @property
     def scaling(self) -> Scaling:
@@ -113,8 +115,8 @@ class _UnitDropout(Layer):
 class Dropout1d(_UnitDropout):
     """Dropout layer for sequences: drops whole channels, as `torch.nn.Dropout1d`.
 
-    Neighbours in a feature map are similar, so dropping single elements hides little. Dropping whole maps makes
-    the channels independent of each other [1]_.
+    Neighbours in a feature map are similar, so dropping single elements hides little. Dropping whole maps
+    makes the channels independent of each other [1]_.
 
     Parameters
     ----------
@@ -142,7 +144,7 @@ class Dropout1d(_UnitDropout):
             [2., 2., 2., 2.]]])
     """
 
-    _units = Units(2, unbatched=(2,), ndims=(2, 3), form="(N, C, L) or (C, L)")
+    _units = Units(2, unbatched=(2,), ndims=(2, 3), needs="Dropout1d needs x of shape (N, C, L) or (C, L)")
 
 
 class Dropout2d(_UnitDropout):
@@ -177,7 +179,9 @@ class Dropout2d(_UnitDropout):
     True
     """
 
-    _units = Units(2, unbatched=(3,), ndims=(3, 4), form="(N, C, H, W) or (C, H, W)")
+    _units = Units(
+        2, unbatched=(3,), ndims=(3, 4), needs="Dropout2d needs x of shape (N, C, H, W) or (C, H, W)"
+    )
 
 
 class Dropout3d(_UnitDropout):
@@ -202,7 +206,9 @@ class Dropout3d(_UnitDropout):
     array([0., 2., 2.])
     """
 
-    _units = Units(2, unbatched=(4,), ndims=(4, 5), form="(N, C, D, H, W) or (C, D, H, W)")
+    _units = Units(
+        2, unbatched=(4,), ndims=(4, 5), needs="Dropout3d needs x of shape (N, C, D, H, W) or (C, D, H, W)"
+    )
 
 
 class DropPath(Layer):
@@ -239,6 +245,8 @@ class DropPath(Layer):
            [2., 2.]])
     """
 
+    _units = Units(1, needs="DropPath needs x of shape (N, ...)")
+
     def __init__(
         self,
         p: Number = 0.0,
@@ -252,11 +260,11 @@ class DropPath(Layer):
         super().__init__(p, inplace=inplace, recompute=recompute, rng=rng)
 
     def _rule_of(self, p: float) -> Rule:
-        return Rule(p, Affine.inverted(p) if self._scale_by_keep else Affine.vanilla(), units=SAMPLES)
+        return Rule(p, Affine.inverted(p) if self._scale_by_keep else Affine.vanilla(), units=self._units)
 
     @property
     def scale_by_keep(self) -> bool:
-        """Whether kept samples are multiplied by 1 / (1 - p) in training."""
+        """True if kept samples are multiplied by 1 / (1 - p) in training."""
         return self._scale_by_keep
 
     def _arguments(self) -> str:

@@ -11,7 +11,6 @@ from bitdrop._affine import Affine
 from bitdrop._arrays import as_array, as_output
 from bitdrop._bit_layout import BitLayout, Shard, contiguous
 from bitdrop._buffers import empty_bits
-from bitdrop._engine import Operands
 from bitdrop._plan import Plan
 from bitdrop._typing import Array, Key, NoiseShape, Number, Shape
 from bitdrop._units import Units
@@ -245,8 +244,8 @@ class Mask:
     def backward(self, dy: ArrayLike, *, out: Array | None = None) -> Array:
         """Return the gradient with respect to the input of the forward pass.
 
-        The forward pass multiplies an element by ``scale`` or drops it, so the gradient is its linear part: it
-        passes where the signal passed.
+        The forward pass multiplies an element by ``scale`` or drops it, so the gradient is its linear part:
+        it passes where the signal passed.
 
         Parameters
         ----------
@@ -279,7 +278,7 @@ class Mask:
         values, dtype = as_array(x, name)
         _validate.check_same_shape(values.shape, self._shape, name)
         y = as_output(out, values, name)
-        operands = Operands(dtype, (y, values))
+        operands = (dtype, (y, values))
         if self._bits is None:
             _engine.drop(operands, affine, self._plan, self._layout)
         else:

@@ -18,16 +18,16 @@ void check_elements(bitdrop::DType dtype, const Guarded& got, const unsigned cha
                     const bitdrop::Kernels& kernels);
 
 // fuzz_kernels.cpp
-void try_make_rows(Random* random);
+void try_generate(Random* random);
 void try_slice(Random* random);
 void try_drop(Random* random);
 void try_apply(Random* random);
 void try_fill(Random* random);
 
 // fuzz_bits.cpp
-void try_make_bits(Random* random);
-void try_make_part_bits(Random* random);
+void try_generate_bits(Random* random);
+void try_generate_box(Random* random);
 void try_copy_bits(Random* random);
 
 // fuzz_layouts.cpp
-void try_run(Random* random);
+void try_arrays(Random* random);

@@ -43,12 +43,11 @@ public:
         return any_of(usual);
     }
 
-    // For half of the calls, in either form: kept elements are shifted, dropped ones get a value.
-    template <class Call> void set_affine(Call* call) {
+    // In half of the calls without shift and value of dropped elements.
+    bitdrop::Affine affine() {
         const double numbers[] = {0, 1.5, -0.25, 1 / 3.0, -0x1p-20, 0x1p14};
-        if (one_in(2)) return;
-        call->shift = any_of(numbers);
-        call->dropped = any_of(numbers);
+        if (one_in(2)) return {scale(), 0, 0};
+        return {scale(), any_of(numbers), any_of(numbers)};
     }
 
     bitdrop::Plan plan() { return bitdrop::make_plan(bits(), bits(), one_in(2) ? below(4) : bits(), p()); }

@@ -31,9 +31,9 @@ inline Shape random_shape(Random* random, uint64_t most) {
 
 // The strides of a dense array in C order.
 inline Shape c_order(const Shape& shape, int64_t item) {
-    Shape steps(shape.size());
-    for (size_t axis = shape.size(); axis-- > 0; item *= shape[axis]) steps[axis] = item;
-    return steps;
+    Shape strides(shape.size());
+    for (size_t axis = shape.size(); axis-- > 0; item *= shape[axis]) strides[axis] = item;
+    return strides;
 }
 
 // Calls visit(index along each axis) for each element, in C order.
@@ -45,8 +45,8 @@ template <class Visit> void for_each_element(const Shape& shape, Visit visit) {
     }
 }
 
-inline int64_t place_of(const Shape& at, const Shape& steps) {
+inline int64_t place_of(const Shape& at, const Shape& strides) {
     int64_t place = 0;
-    for (size_t axis = 0; axis < at.size(); ++axis) place += at[axis] * steps[axis];
+    for (size_t axis = 0; axis < at.size(); ++axis) place += at[axis] * strides[axis];
     return place;
 }

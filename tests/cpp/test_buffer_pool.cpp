@@ -1,6 +1,6 @@
 // Buffer pool: reuse by one owner at a time, within the limit, by many threads at once, and across a fork.
 //     test_buffer_pool [without-fork]
-#include "buffer_pool.h"
+#include "runtime/buffer_pool.h"
 
 #include <algorithm>
 #include <atomic>

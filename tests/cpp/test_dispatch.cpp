@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "check.h"
-#include "dispatch.h"
+#include "engine/dispatch.h"
 
 using namespace bitdrop;
 

@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "calls.h"
-#include "dispatch.h"
+#include "engine/dispatch.h"
 #include "random_case.h"
-#include "thread_pool.h"
+#include "runtime/thread_pool.h"
 
 #if defined(BITDROP_X86)
 #include <immintrin.h>
@@ -16,6 +16,8 @@
 using namespace bitdrop;
 
 namespace {
+
+constexpr uint64_t kWork = 1;  // worth waking a worker
 
 // Rounding direction, flush-to-zero and denormals-are-zero of the calling thread, as the machine keeps them.
 struct Mode {
@@ -77,7 +79,7 @@ void check_workers_have_default_mode() {
     const Mode hostile = {FE_UPWARD, true};
     hostile.set();
     Meeting meeting;
-    run_chunks(2, {2, true}, Meeting::attend, &meeting);
+    parallel_for(2, {2, kWork}, Meeting::attend, &meeting);
     CHECK(meeting.in_default_mode == 1, "%d of 1 workers are in the default mode", meeting.in_default_mode.load());
     Mode{FE_TONEAREST, false}.set();
 }
@@ -106,10 +108,10 @@ Results compute(const Kernels& kernels, DType dtype, const std::vector<unsigned 
     Results r = {std::vector<unsigned char>(x.size()), std::vector<unsigned char>((static_cast<size_t>(count) + 7) / 8),
                  std::vector<unsigned char>((static_cast<size_t>(count) + 7) / 8), 0};
     const Plan plan = make_plan(1, 2, 3, 0.1);
-    Job job = make_job(kernels, &plan, dtype, x.data(), r.y.data(), r.bits.data(), 1 / 0.9, threads);
-    job.layout.add_axis(count, item, item);
-    run(job);
-    make_bits(kernels, plan, 77, static_cast<uint64_t>(count), r.more_bits.data(), threads);
+    const uint64_t elements = static_cast<uint64_t>(count);
+    drop({&kernels, threads}, contiguous_operands(dtype, r.y.data(), x.data(), elements), {1 / 0.9}, plan,
+         contiguous_box(0, elements), r.bits.data());
+    generate_bits(kernels, plan, contiguous_box(77, elements), r.more_bits.data(), threads);
     for (const double p : {0.1, 1.0 / 3, 0x1.8p-64, 0x1.7p-64, 0x1p-65, 0x1.921fb54442d18p-14, 0x1p-1040})
         r.thresholds = mix(r.thresholds ^ make_plan(0, 0, 0, p).threshold);
     return r;
@@ -139,7 +141,7 @@ void check_results(const Kernels& kernels, DType dtype) {
             const uint64_t after = control_word();
             Mode{FE_TONEAREST, false}.set();
             CHECK(got == want, "%s, %s, rounding %d, flushing %d, %d threads, a team's: %d", kernels.name,
-                  kDTypeName[static_cast<int>(dtype)], mode.rounding, mode.flushes, threads.most,
+                  kDTypeName[static_cast<int>(dtype)], mode.rounding, mode.flushes, threads.limit,
                   threads.team != nullptr);
             CHECK(before == after, "%s left control word %llx, not %llx", kernels.name,
                   static_cast<unsigned long long>(after), static_cast<unsigned long long>(before));

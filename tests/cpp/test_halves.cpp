@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "calls.h"
-#include "dispatch.h"
-#include "half.h"
+#include "engine/dispatch.h"
+#include "kernels/half.h"
 #include "random_case.h"
 
 using namespace bitdrop;
@@ -57,7 +57,7 @@ bool same(const Format& format, uint16_t a, uint16_t b) {
 std::vector<uint16_t> multiply(const Kernels& kernels, DType dtype, const std::vector<uint16_t>& x, float scale) {
     std::vector<uint16_t> y(x.size());
     std::vector<uint8_t> bits((x.size() + 7) / 8, 0xFF);
-    kernels.apply[static_cast<int>(dtype)](make_run(y.data(), x.data(), x.size(), 0, bits.data(), scale));
+    kernels.apply[0][static_cast<int>(dtype)](bits.data(), 0, {scale}, make_span(y.data(), x.data(), x.size()));
     return y;
 }
 

@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "calls.h"
-#include "dispatch.h"
+#include "engine/dispatch.h"
 #include "random_case.h"
-#include "thread_pool.h"
+#include "runtime/thread_pool.h"
 
 #if !defined(_WIN32)
 #include <sys/wait.h>
@@ -21,6 +21,7 @@ using namespace bitdrop;
 namespace {
 
 constexpr int kCallers = 6;
+constexpr uint64_t kWork = 1;  // worth waking a worker: set_waking_factor(1)
 constexpr uint64_t kElements = 400003;  // enough for three threads
 constexpr uint64_t kBitsElements = 2 << 20;  // enough for four, of bits alone
 
@@ -30,9 +31,9 @@ struct Tally {
 
     static void count(void* tally, uint64_t chunk) { ++static_cast<Tally*>(tally)->done[chunk]; }
 
-    static void check(uint64_t chunks, Sharing sharing) {
+    static void check(uint64_t chunks, Parallelism parallelism) {
         Tally tally = {std::vector<int>(chunks)};
-        run_chunks(chunks, sharing, count, &tally);
+        parallel_for(chunks, parallelism, count, &tally);
         for (uint64_t i = 0; i < chunks; ++i)
             CHECK(tally.done[i] == 1, "chunk %d: %d times", static_cast<int>(i), tally.done[i]);
     }
@@ -41,12 +42,12 @@ struct Tally {
 void check_counts() {
     for (const int threads : {0, 1, 2, 3, 8})
         for (const uint64_t chunks : {0, 1, 2, 7, 100})
-            for (int again = 0; again < 20; ++again) Tally::check(chunks, {threads, true});
+            for (int again = 0; again < 20; ++again) Tally::check(chunks, {threads, kWork});
 }
 
 void check_nested() {
-    const auto outer = [](void*, uint64_t) { Tally::check(5, {3, true}); };
-    for (int again = 0; again < 50; ++again) run_chunks(6, {3, true}, outer, nullptr);
+    const auto outer = [](void*, uint64_t) { Tally::check(5, {3, kWork}); };
+    for (int again = 0; again < 50; ++again) parallel_for(6, {3, kWork}, outer, nullptr);
 }
 
 // Dropout of enough elements for several threads, and its result by one thread.
@@ -79,11 +80,9 @@ public:
 private:
     void compute(Threads threads, Result* result) const {
         const Plan plan = make_plan(1, 2, 3, 0.3);
-        Job job =
-            make_job(active_kernels(), &plan, DType::float32, x_.data(), result->y.data(), nullptr, 1 / 0.7, threads);
-        job.layout.add_axis(kElements, 4, 4);
-        run(job);
-        make_bits(active_kernels(), plan, 1000, kBitsElements, result->bits.data(), threads);
+        drop({&active_kernels(), threads}, contiguous_operands(DType::float32, result->y.data(), x_.data(), kElements),
+             {1 / 0.7}, plan, contiguous_box(0, kElements), nullptr);
+        generate_bits(active_kernels(), plan, contiguous_box(1000, kBitsElements), result->bits.data(), threads);
     }
 
     std::vector<float> x_;
@@ -93,7 +92,7 @@ private:
 void check_teams(const Work& work) {
     for (const Team its_team : {team<-1>, team<0>, team<1>}) {
         for (const int threads : {2, 3, 64, 100})
-            for (const uint64_t chunks : {2, 7, 1000}) Tally::check(chunks, {threads, true, its_team});
+            for (const uint64_t chunks : {2, 7, 1000}) Tally::check(chunks, {threads, kWork, its_team});
         Work::Result result;
         work.check("of a team", &result, {4, its_team});
     }
@@ -115,7 +114,7 @@ void check_worker_joins() {
         auto& count = *static_cast<std::atomic<int>*>(context);
         for (++count; count < 2;) std::this_thread::yield();
     };
-    run_chunks(2, {2, true}, meet, &arrived);
+    parallel_for(2, {2, kWork}, meet, &arrived);
 }
 
 // Counts the chunks done by a worker, of two chunks of some length.
@@ -133,7 +132,7 @@ struct Helped {
     static int count(std::chrono::microseconds length) {
         Helped helped;
         helped.length = length;
-        run_chunks(2, {2, false}, work, &helped);
+        parallel_for(2, {2, 0}, work, &helped);
         return helped.chunks;
     }
 };

@@ -10,7 +10,7 @@ from unittest import mock
 import bitdrop
 import numpy as np
 import pytest
-from bitdrop import _core
+from bitdrop import _core, _engine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
@@ -197,15 +197,13 @@ def test_gradient_of_another_shape_is_refused() -> None:
 def test_each_chunk_uses_num_threads(
     num_threads: int, noise_shape: tuple[int, ...] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spies = {name: mock.Mock(wraps=getattr(_core, name)) for name in ("apply", "make_part")}
-    for name, spy in spies.items():
-        monkeypatch.setattr(_core, name, spy)
+    spy = mock.Mock(wraps=_engine.drop)
+    monkeypatch.setattr(_engine, "drop", spy)
     y, _ = bitdrop.dask.dropout(
         chunked(X, (30, 50, 40)), 0.3, rng=0, noise_shape=noise_shape, num_threads=num_threads
     )
     computed(y)
-    for spy in spies.values():
-        assert [call.args[-1] for call in spy.call_args_list] == [num_threads] * 2  # one call per chunk
+    assert [call.args[-1] for call in spy.call_args_list] == [(num_threads, 0)] * 2  # one call per chunk
 
 
 def test_results_of_chunks_are_not_held_in_buffer_pool() -> None:
@@ -250,3 +248,20 @@ def test_cluster_that_loses_worker_gives_values_of_one_machine(tmp_path: Path) -
     assert died.exists()
     assert_identical(forward, whole)
     assert_identical(backward, whole_mask.backward(2 * whole))
+
+
+@pytest.mark.parametrize("noise_shape", [None, (60, 1, 40), (None, None, 1)])
+@pytest.mark.parametrize("training", [True, False])
+def test_alpha_dropout_of_any_chunks_has_values_of_whole_array(
+    noise_shape: tuple[int | None, ...] | None, training: bool, dtype: np.dtype[Any]
+) -> None:
+    x = normal(dtype, X.shape)
+    y, mask = bitdrop.dask.alpha_dropout(
+        chunked(x, (25, 13, 40)), 0.3, training=training, rng=4, noise_shape=noise_shape
+    )
+    layer = bitdrop.AlphaDropout(0.3, rng=4).train(training)
+    if noise_shape is None:
+        assert_identical(computed(y), layer(x))
+        assert_identical(computed(mask.backward(chunked(x, 30))), layer.backward(x))
+    assert_identical(computed(y), mask.whole.apply(x))
+    assert_identical(computed(mask.apply(chunked(x, 17))), mask.whole.apply(x))

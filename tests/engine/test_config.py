@@ -13,7 +13,15 @@ from tests.helpers.support import run_python
 
 FACTS = {
     *("bitdrop", "mask_format", "instruction_set", "instruction_sets_available", "threads", "cpus"),
-    *("last_level_cache", "streaming_threshold", "buffer_limit", "compiler", "python", "numpy", "platform"),
+    *(
+        "last_level_cache",
+        "non_temporal_threshold",
+        "buffer_limit",
+        "compiler",
+        "python",
+        "numpy",
+        "platform",
+    ),
 }
 
 

@@ -72,4 +72,4 @@ def test_unknown_isa_is_refused_by_core() -> None:
     with pytest.raises(ValueError, match="no such instruction set"):
         _core.set_isa("mmx")
     with pytest.raises(ValueError, match="no such instruction set"):
-        _core.bits(1, 2, 3, 0.5, 0, 64, isa="mmx")
+        _core.testing.bits(((1, 2), 3, 0.5), 0, 64, isa="mmx")

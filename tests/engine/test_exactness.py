@@ -24,7 +24,7 @@ def sliced(isa: str, p: float, levels: int) -> tuple[Kept, Kept]:
     for some in columns.reshape(-1, LANES * 64):
         flips = [(some >> np.uint64(draw)) & np.uint64(1) for draw in range(levels)]
         words = [np.packbits(flip.astype(bool), bitorder="little").view("<u8") for flip in flips]
-        kept, und = _core.slice(isa, p, np.array(words, dtype=np.uint64))
+        kept, und = _core.testing.slice(isa, p, np.array(words, dtype=np.uint64))
         keep.append(unpacked(kept))
         undecided.append(unpacked(und))
     return np.concatenate(keep)[: 2**levels], np.concatenate(undecided)[: 2**levels]
@@ -42,14 +42,18 @@ def hash_ending_in(ones: int, above: int = 0) -> int:
 def tie_drop_probability(threshold: int) -> Fraction:
     """Sum the drops of the tie rule: a hash ends in exactly n ones with probability 2^-(n + 1)."""
     return sum(
-        (Fraction(1, 2 ** (n + 1)) for n in range(64) if not _core.tie_keeps(threshold, hash_ending_in(n))),
+        (
+            Fraction(1, 2 ** (n + 1))
+            for n in range(64)
+            if not _core.testing.tie_keeps(threshold, hash_ending_in(n))
+        ),
         Fraction(0),
     )
 
 
 @pytest.mark.parametrize("p", PROBABILITIES)
 def test_element_is_dropped_with_probability_t_over_2_to_64(isa: str, p: float) -> None:
-    threshold, levels, has_ties = _core.plan(p)
+    threshold, levels, has_ties = _core.testing.threshold(p)
     keep, undecided = sliced(isa, p, levels)
     dropped = Fraction(int(np.sum(~keep & ~undecided)), 2**levels)
     if has_ties:
@@ -65,7 +69,7 @@ def test_element_is_dropped_with_probability_t_over_2_to_64(isa: str, p: float) 
 
 @pytest.mark.parametrize("p", PROBABILITIES)
 def test_level_of_first_zero_decides_keep_bit(isa: str, p: float) -> None:
-    threshold, levels, _ = _core.plan(p)
+    threshold, levels, _ = _core.testing.threshold(p)
     keep, undecided = sliced(isa, p, levels)
     for column in range(2**levels):
         # The last draw is level 1, so levels are read from the column's most significant bit down.
@@ -80,9 +84,9 @@ def test_level_of_first_zero_decides_keep_bit(isa: str, p: float) -> None:
 
 def test_lanes_of_slicing_are_independent(isa: str) -> None:
     p = 0.1
-    _, levels, _ = _core.plan(p)
+    _, levels, _ = _core.testing.threshold(p)
     draws = np.random.default_rng(5).integers(0, 2**64, (levels, LANES), dtype=np.uint64)
-    keep, undecided = _core.slice(isa, p, draws)
+    keep, undecided = _core.testing.slice(isa, p, draws)
     for lane in range(LANES):
         z = und = 2**64 - 1
         for draw in range(levels):
@@ -100,7 +104,7 @@ def test_tie_rule_reads_level_of_trailing_ones_of_hash(threshold: int) -> None:
         level = 13 + ones
         keeps = level > 64 or not oracle.level_bit(threshold, level)
         for above in (0, 1, 0xAAAAAAAAAAAAAAAA, 2**64 - 1):
-            assert _core.tie_keeps(threshold, hash_ending_in(ones, above)) == keeps, ones
+            assert _core.testing.tie_keeps(threshold, hash_ending_in(ones, above)) == keeps, ones
 
 
 @pytest.mark.parametrize("threshold", [1, 2**52 - 1, 0x5555555555555555, oracle.threshold(0.3)])
@@ -120,13 +124,13 @@ def many_probabilities() -> list[float]:
 
 
 def test_threshold_is_p_rounded_to_nearest_ties_to_even() -> None:
-    wrong = [p for p in many_probabilities() if _core.plan(p)[0] != round(Fraction(p) * 2**64)]
+    wrong = [p for p in many_probabilities() if _core.testing.threshold(p)[0] != round(Fraction(p) * 2**64)]
     assert not wrong
 
 
 def test_levels_are_significant_bits_of_threshold_up_to_twelve() -> None:
     for p in many_probabilities():
-        threshold, levels, has_ties = _core.plan(p)
+        threshold, levels, has_ties = _core.testing.threshold(p)
         significant = len(f"{threshold:064b}".rstrip("0"))
         assert levels == min(12, significant), p
         assert has_ties == (significant > 12), p
@@ -134,5 +138,5 @@ def test_levels_are_significant_bits_of_threshold_up_to_twelve() -> None:
 
 def test_nothing_is_drawn_if_p_rounds_to_0_or_1() -> None:
     for p in (0.0, 2.0**-1074, 2.0**-66, 2.0**-65, 1.0):
-        assert _core.plan(p)[1:] == (0, False)
-    assert _core.plan(np.nextafter(2.0**-65, 1)) == (1, 12, True)
+        assert _core.testing.threshold(p)[1:] == (0, False)
+    assert _core.testing.threshold(np.nextafter(2.0**-65, 1)) == (1, 12, True)

@@ -106,7 +106,7 @@ import os, signal, sys, threading
 import numpy as np, bitdrop
 
 bitdrop.set_num_threads(3)
-bitdrop._core.set_waking_factor(1)
+bitdrop._core.testing.set_waking_factor(1)
 x = np.ones((1500, 1000), np.float32)
 mask = bitdrop.Mask(x.shape, 0.3, key=(1, 2))
 expected = mask.apply(x)
@@ -149,7 +149,7 @@ import sys, threading
 import numpy as np, bitdrop
 
 bitdrop.set_num_threads(2)
-bitdrop._core.set_waking_factor(1)
+bitdrop._core.testing.set_waking_factor(1)
 x = np.ones(int(sys.argv[1]), np.float32)
 layer = bitdrop.Dropout(rng=0)
 working = threading.Event()

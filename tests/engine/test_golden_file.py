@@ -74,19 +74,24 @@ def test_golden_file_has_every_dtype_long_array_and_far_offsets(cases: list[Case
 
 def test_bits_of_every_isa_are_golden(isa: str, cases: list[Case]) -> None:
     for case in cases:
-        bits = _core.bits(*case.key, case.stream, case.p, case.first, case.first + case.elements, isa=isa)
+        bits = _core.testing.bits(
+            (case.key, case.stream, case.p), case.first, case.first + case.elements, isa=isa
+        )
         assert hash_of(bits) == case.bits, case
 
 
 def test_outputs_of_every_isa_are_golden(isa: str, cases: list[Case]) -> None:
     for case in cases:
-        bits = _core.bits(*case.key, case.stream, case.p, case.first, case.first + case.elements, isa=isa)
+        bits = _core.testing.bits(
+            (case.key, case.stream, case.p), case.first, case.first + case.elements, isa=isa
+        )
         x = case.input
         out = np.empty_like(x)
-        _core.apply(x, out, bits, CODES[case.dtype], case.scale, isa=isa)
+        affine, code = (case.scale, 0.0, 0.0), CODES[case.dtype]
+        _core.apply((code, (out, x)), affine, bits, isa=isa)
         assert hash_of(out) == case.output, case
         if case.first == 0:
-            _core.drop(x, x, None, CODES[case.dtype], *case.key, case.stream, case.p, case.scale, isa=isa)
+            _core.drop((code, (x, x)), affine, (case.key, case.stream, case.p), isa=isa)
             assert hash_of(x) == case.output, case
 
 

@@ -23,12 +23,12 @@ pytestmark = pytest.mark.usefixtures("settings_restored")
 def drop(
     isa: str, x: Array, out: Array, p: float, scale: float, bits: NDArray[np.uint8] | None = None
 ) -> Array:
-    _core.drop(x, out, bits, CODES[x.dtype], *KEY, STREAM, p, scale, isa=isa)
+    _core.drop((CODES[x.dtype], (out, x)), (scale, 0.0, 0.0), (KEY, STREAM, p), None, bits, isa=isa)
     return out
 
 
 def apply(isa: str, x: Array, out: Array, bits: NDArray[np.uint8], scale: float) -> Array:
-    _core.apply(x, out, bits, CODES[x.dtype], scale, isa=isa)
+    _core.apply((CODES[x.dtype], (out, x)), (scale, 0.0, 0.0), bits, isa=isa)
     return out
 
 
@@ -56,7 +56,7 @@ def placed(x: Array, offset: int) -> Guarded:
 def test_every_length_is_processed_to_last_element(
     isa: str, dtype: np.dtype[Any], p: float, threshold: int
 ) -> None:
-    _core.set_streaming_threshold(threshold)
+    _core.set_non_temporal_threshold(threshold)
     x = normal(dtype, max(LENGTHS))
     keep = oracle.kept(KEY, STREAM, p, 0, x.size)
     expected = oracle.applied(x, keep, 1.7)
@@ -81,7 +81,7 @@ def test_every_length_is_processed_to_last_element(
 
 @pytest.mark.parametrize("threshold", [ALWAYS, NEVER], ids=["non-temporal", "ordinary"])
 def test_arrays_at_any_byte_offset_give_same_result(isa: str, dtype: np.dtype[Any], threshold: int) -> None:
-    _core.set_streaming_threshold(threshold)
+    _core.set_non_temporal_threshold(threshold)
     p, scale = 0.3, 1 / 0.7
     numbers = normal(dtype, 2100, seed=1)
     keep = oracle.kept(KEY, STREAM, p, 0, numbers.size)
@@ -169,7 +169,7 @@ def test_scale_is_rounded_once_to_type_of_arithmetic(isa: str) -> None:
 
 @pytest.mark.parametrize("threshold", [ALWAYS, NEVER], ids=["non-temporal", "ordinary"])
 def test_number_of_threads_does_not_change_result(isa: str, dtype: np.dtype[Any], threshold: int) -> None:
-    _core.set_streaming_threshold(threshold)
+    _core.set_non_temporal_threshold(threshold)
     n = 8 * 2**17 + 12345  # enough elements for eight threads
     x = any_bits(dtype, n)
     keep = oracle.kept(KEY, STREAM, 0.1, 0, n)
@@ -190,7 +190,7 @@ def test_number_of_threads_does_not_change_bits_of_range(isa: str) -> None:
     expected = oracle.packed(KEY, STREAM, 0.3, start, stop)
     for threads in (1, 2, 3, 8):
         _core.set_num_threads(threads)
-        assert np.array_equal(_core.bits(*KEY, STREAM, 0.3, start, stop, isa=isa), expected), threads
+        assert np.array_equal(_core.testing.bits((KEY, STREAM, 0.3), start, stop, isa=isa), expected), threads
 
 
 def layouts(x: Array) -> Iterator[tuple[str, Array]]:

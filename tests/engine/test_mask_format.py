@@ -40,7 +40,7 @@ def first_bytes(data: bytes) -> str:
 
 @pytest.mark.parametrize(("key", "stream", "p", "expected"), FIRST_WORDS)
 def test_first_word_is_golden(isa: str, key: oracle.Key, stream: int, p: float, expected: str) -> None:
-    assert _core.bits(*key, stream, p, 0, 64, isa=isa).tobytes().hex() == expected
+    assert _core.testing.bits((key, stream, p), 0, 64, isa=isa).tobytes().hex() == expected
     assert oracle.packed(key, stream, p, 0, 64).tobytes().hex() == expected
 
 
@@ -48,7 +48,7 @@ def test_first_word_is_golden(isa: str, key: oracle.Key, stream: int, p: float, 
 def test_digest_is_golden(
     isa: str, key: oracle.Key, stream: int, p: float, start: int, stop: int, expected: str
 ) -> None:
-    assert first_bytes(_core.bits(*key, stream, p, start, stop, isa=isa).tobytes()) == expected
+    assert first_bytes(_core.testing.bits((key, stream, p), start, stop, isa=isa).tobytes()) == expected
 
 
 @pytest.mark.parametrize(("key", "stream", "p", "start", "stop", "expected"), DIGESTS)
@@ -62,9 +62,10 @@ GOLDEN_VALUES_OF_A_PROCESS = """
 import hashlib, json, sys
 from bitdrop import _core
 first_words, digests = json.loads(sys.argv[1])
-found = [_core.bits(*key, stream, p, 0, 64).tobytes().hex() for key, stream, p, _ in first_words]
+bits = _core.testing.bits
+found = [bits((tuple(key), stream, p), 0, 64).tobytes().hex() for key, stream, p, _ in first_words]
 for key, stream, p, start, stop, _ in digests:
-    found.append(hashlib.sha256(_core.bits(*key, stream, p, start, stop).tobytes()).hexdigest()[:16])
+    found.append(hashlib.sha256(bits((tuple(key), stream, p), start, stop).tobytes()).hexdigest()[:16])
 print(json.dumps([_core.get_isa(), found]))
 """
 
@@ -82,7 +83,7 @@ def test_golden_values_hold_for_isa_from_environment(isa: str) -> None:
 @pytest.mark.parametrize("p", PROBABILITIES)
 def test_bits_equal_oracle_for_every_p(isa: str, p: float) -> None:
     for key, stream in [((0, 0), 0), ((2**64 - 1, 1), 2**64 - 1), ((0x0123456789ABCDEF, 2**63), 12345)]:
-        actual = _core.bits(*key, stream, p, 100, 40000, isa=isa)
+        actual = _core.testing.bits((key, stream, p), 100, 40000, isa=isa)
         assert np.array_equal(actual, oracle.packed(key, stream, p, 100, 40000)), (key, stream)
 
 
@@ -95,7 +96,7 @@ def test_bits_of_any_range_are_part_of_whole(isa: str, p: float, base: int) -> N
     edges = [0, 1, 7, 8, 63, 64, 65, 1000, 1023, 1024, 1025, 2047, 3071, 4095, 4096, 4097, 8191, 9001]
     for start in edges:
         for length in (0, 1, 2, 9, 63, 64, 65, 127, 1023, 1024, 1025, 4095, 4096, 4097, 10007):
-            actual = _core.bits(*key, stream, p, begin + start, begin + start + length, isa=isa)
+            actual = _core.testing.bits((key, stream, p), begin + start, begin + start + length, isa=isa)
             expected = np.packbits(whole[start : start + length], bitorder="little")
             assert np.array_equal(actual, expected), (start, length)
 
@@ -103,14 +104,14 @@ def test_bits_of_any_range_are_part_of_whole(isa: str, p: float, base: int) -> N
 def test_ties_are_resolved_by_index_of_element(isa: str) -> None:
     p = 2.0**-13 - 2.0**-64  # the bits of T begin after the twelve levels: only ties are dropped
     start, stop = 2**33 + 5, 2**33 + 2**21
-    actual = _core.bits(8, 9, 10, p, start, stop, isa=isa)
+    actual = _core.testing.bits(((8, 9), 10, p), start, stop, isa=isa)
     assert np.array_equal(actual, oracle.packed((8, 9), 10, p, start, stop))
     assert 150 < (stop - start) - int(np.unpackbits(actual).sum()) < 400  # about 256 are dropped
 
 
 def test_padding_bits_are_zero(isa: str) -> None:
     for size in range(1, 20):
-        assert _core.bits(1, 2, 3, 0.0, 0, size, isa=isa)[-1] == 0xFF >> (-size % 8)
+        assert _core.testing.bits(((1, 2), 3, 0.0), 0, size, isa=isa)[-1] == 0xFF >> (-size % 8)
 
 
 def test_masks_of_neighbouring_keys_and_streams_differ() -> None:

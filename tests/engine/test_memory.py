@@ -57,7 +57,7 @@ assert generator.bit_generator.state == drawn
 
 # A call that allocates nothing works, even without memory for the stacks of threads.
 bitdrop.set_num_threads(8)
-bitdrop._core.set_waking_factor(1)
+bitdrop._core.testing.set_waking_factor(1)
 limit(pages * resource.getpagesize())
 recompute(x)
 limit(resource.RLIM_INFINITY)
@@ -109,7 +109,7 @@ def round_of_calls() -> None:
         except (TypeError, ValueError):
             continue
         raise AssertionError("no error")
-    _core.bits(1, 2, 3, 0.5, 0, 100)
+    _core.testing.bits(((1, 2), 3, 0.5), 0, 100)
 
 
 @on_linux
@@ -189,7 +189,7 @@ def test_arrays_with_more_than_32_bit_indices_are_dropped_exactly(length: int) -
     assert mask is not None
     for start in range(0, length, CHUNK):
         part = x[start : start + CHUNK]
-        bits = _core.bits(*mask.key, 0, 0.3, start, start + part.size)
+        bits = _core.testing.bits((mask.key, 0, 0.3), start, start + part.size)
         kept = np.unpackbits(bits, count=part.size, bitorder="little").view(np.bool_)
         assert np.array_equal(part, kept * scale), start
         part.fill(1)
@@ -198,6 +198,6 @@ def test_arrays_with_more_than_32_bit_indices_are_dropped_exactly(length: int) -
     bitdrop.Mask(half.shape, 0.3, key=mask.key).apply(half, out=half)
     for start in range(0, half.size, CHUNK):
         part = half[start : start + CHUNK]
-        bits = _core.bits(*mask.key, 0, 0.3, start, start + part.size)
+        bits = _core.testing.bits((mask.key, 0, 0.3), start, start + part.size)
         assert np.array_equal(part != 0, np.unpackbits(bits, count=part.size, bitorder="little")), start
     assert (x[(length - 2) % 2 :: CHUNK] == 1).all()

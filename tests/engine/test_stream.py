@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -140,6 +141,15 @@ def test_closed_pipe_ends_process_without_error() -> None:
         assert process.wait(30) == 0
 
 
+@pytest.fixture
+def interrupts_not_ignored() -> Iterator[None]:
+    """Children react to SIGINT, even if a shell started the tests in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts_not_ignored")
 def test_interrupt_ends_process_without_traceback() -> None:
     with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None

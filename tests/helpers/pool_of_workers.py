@@ -14,7 +14,7 @@ import numpy as np
 
 WORKERS = 4
 X = np.ones(2**19, np.float32)  # large enough for several threads
-bitdrop._core.set_waking_factor(1)  # use sleeping threads too
+bitdrop._core.testing.set_waking_factor(1)  # use sleeping threads too
 
 unseeded = bitdrop.Dropout()
 seeded = bitdrop.Dropout(rng=0)

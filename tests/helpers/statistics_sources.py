@@ -17,7 +17,7 @@ Source = Callable[[tuple[int, int], int, float, int, int], Kept]
 
 def engine(key: tuple[int, int], stream: int, p: float, start: int, stop: int) -> Kept:
     """Return the mask of the engine."""
-    bits = _core.bits(*key, stream, p, start, stop)
+    bits = _core.testing.bits((key, stream, p), start, stop)
     return np.unpackbits(bits, count=stop - start, bitorder="little").view(np.bool_)
 
 

@@ -61,7 +61,7 @@ def test_every_isa_shares_same_bits(
     isa: str, dtype: np.dtype[Any], noise_shape: NoiseShape, threshold: int
 ) -> None:
     _core.set_isa(isa)
-    _core.set_streaming_threshold(threshold)
+    _core.set_non_temporal_threshold(threshold)
     for shape in (IMAGES, (2, 3, 40, 50)):
         noise = tuple(1 if entry == 1 else None for entry in noise_shape)
         x = normal(dtype, shape)

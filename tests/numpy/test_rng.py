@@ -120,17 +120,17 @@ def test_forked_children_draw_new_keys_unless_seeded() -> None:
     assert len(restored) == 1
 
 
-FORK_WHILE_LOCKS_ARE_HELD = """
+FORK_WHILE_LOCK_IS_HELD = """
 import os, signal, threading
 import numpy as np, bitdrop
-from bitdrop import _rng
+from bitdrop import _random
 
 layer = bitdrop.Dropout()
 layer(np.ones(4))
 held, done = threading.Event(), threading.Event()
 
 def hold():
-    with layer._lock, _rng._lock:
+    with _random._lock:
         held.set()
         done.wait()
 
@@ -150,5 +150,5 @@ holder.join()
 
 
 def test_forked_child_does_not_wait_for_locks_of_parent_threads() -> None:
-    process = run_python("-W", "ignore", "-c", FORK_WHILE_LOCKS_ARE_HELD)
+    process = run_python("-W", "ignore", "-c", FORK_WHILE_LOCK_IS_HELD)
     assert process.stdout == "0\n", process.stderr

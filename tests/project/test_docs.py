@@ -67,9 +67,13 @@ def test_golden_values_in_specification_equal_engine(isa: str) -> None:
         stream, p, *span = cells.split(" | ")
         if len(span) == 1:  # the first bytes themselves
             assert span == ["0 … 63"]
-            found = _core.bits(k0, k1, int(number(stream)), number(p), 0, 64, isa=isa).tobytes().hex()
+            found = (
+                _core.testing.bits(((k0, k1), int(number(stream)), number(p)), 0, 64, isa=isa).tobytes().hex()
+            )
         else:
             start, stop = (int(number(cell)) for cell in span)
-            bits: np.ndarray = _core.bits(k0, k1, int(number(stream)), number(p), start, stop, isa=isa)
+            bits: np.ndarray = _core.testing.bits(
+                ((k0, k1), int(number(stream)), number(p)), start, stop, isa=isa
+            )
             found = hashlib.sha256(bits.tobytes()).hexdigest()[:16]
         assert found == expected, (key, cells)

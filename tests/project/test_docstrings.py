@@ -14,8 +14,9 @@ def test_public_name_has_docstring_in_numpy_style(name: str) -> None:
     lines = (public.__doc__ or "").splitlines()
     assert lines
     assert lines[0].endswith(".")
-    takes_something = list(inspect.signature(public).parameters)
-    assert ("Parameters" in public.__doc__) == bool(takes_something)
+    if not (isinstance(public, type) and issubclass(public, Exception)):
+        takes_something = list(inspect.signature(public).parameters)
+        assert ("Parameters" in public.__doc__) == bool(takes_something)
 
 
 @pytest.mark.parametrize("public", [bitdrop, bitdrop.dropout, bitdrop.Dropout, bitdrop.Mask])
