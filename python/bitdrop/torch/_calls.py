@@ -13,8 +13,7 @@ from torch.overrides import handle_torch_function
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from bitdrop._affine import Affine
-from bitdrop._plan import Plan
-from bitdrop._typing import Key
+from bitdrop._plan import Plan, new_plan
 from bitdrop._units import ELEMENTS, Units
 from bitdrop.torch import _autograd, _operators, _tensors
 from bitdrop.torch._autograd import PLAIN_TYPES, is_plain
@@ -42,7 +41,7 @@ class Kind:
     affine : callable
         Returns the coefficients for a p.
     units : Units
-        What is dropped as one. Its `ndims` are those that torch takes without a warning. Empty: all.
+        The units that are dropped whole. Their `ndims` are those that torch takes without a warning.
     """
 
     torchs_own: Callable[..., Tensor]
@@ -63,7 +62,7 @@ FEATURE_ALPHA_DROPOUT = Kind(functional.feature_alpha_dropout, Affine.alpha, Uni
 _SUPPORTED = "only strided ones of float16, bfloat16, float32 or float64 on the CPU are bitdrop's"
 
 
-def overridden(  # noqa: PLR0917
+def overridden(
     function: Callable[..., Tensor],
     input: Tensor,
     p: float,
@@ -77,9 +76,7 @@ def overridden(  # noqa: PLR0917
     return result
 
 
-def drop(  # noqa: PLR0917
-    kind: Kind, input: Tensor, p: float, training: bool, inplace: bool, options: Options
-) -> Tensor:
+def drop(kind: Kind, input: Tensor, p: float, training: bool, inplace: bool, options: Options) -> Tensor:
     """Check the arguments as torch does, and drop."""
     units = kind.units
     in_range = type(p) is float and 0.0 <= p <= 1.0
@@ -105,7 +102,7 @@ def drop(  # noqa: PLR0917
     axes = _tensors.memory_order(input, shared), shared
     if not plain:
         return _recorded(input, Pass(kind.affine(p), Plan((0, 0), 0, p), *axes), inplace, options)
-    plan = _new_plan((_operators.draw_now(options.generator), 0, p))
+    plan = new_plan((_operators.draw_now(options.generator), 0, p))
     return _eager(input, _new_pass((_affine(kind, p), plan, *axes)), inplace, options)
 
 
@@ -134,9 +131,8 @@ def _affine(kind: Kind, p: float) -> Affine:
     return kind.affine(p)
 
 
-# In half the time of the constructors.
-_new_plan: Callable[[tuple[Key, int, float]], Plan] = partial(tuple.__new__, Plan)
-_new_pass: Callable[[tuple[Affine, Plan, Axes, Axes]], Pass] = partial(tuple.__new__, Pass)
+_new_pass = partial(tuple.__new__, Pass)
+"""``Pass(*fields)`` of a tuple of fields, in half the time."""
 
 
 def _recorded(input: Tensor, values: Pass, inplace: bool, options: Options) -> Tensor:

@@ -109,9 +109,7 @@ def _fake_key(counter: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @torch.library.impl(_library, "apply", "CPU")
-def _apply(  # noqa: PLR0917
-    x: Tensor, key: Tensor, p: float, affine: Sequence[float], order: Axes, shared: Axes
-) -> Tensor:
+def _apply(x: Tensor, key: Tensor, p: float, affine: Sequence[float], order: Axes, shared: Axes) -> Tensor:
     out = _tensors.new(x, order)
     plan = Plan(_tensors.key_of(key), 0, p)
     _tensors.drop(x, out, Pass(Affine(*affine), plan, tuple(order), tuple(shared)))

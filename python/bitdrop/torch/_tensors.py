@@ -1,7 +1,7 @@
 """Dropout on the memory of tensors, without autograd or copies. Bits are numbered in memory order."""
 
-from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from collections.abc import Sequence
+from functools import lru_cache
 from math import prod
 from typing import NamedTuple
 
@@ -27,7 +27,6 @@ _WORD = 2**64 - 1
 _POOLED = _core.POOLED_BYTES
 _C_ORDER = torch.contiguous_format
 _empty_like = torch.empty_like
-_new_operands: Callable[[tuple[int, tuple[Memory, ...]]], Operands] = partial(tuple.__new__, Operands)
 
 
 class Pass(NamedTuple):
@@ -36,7 +35,7 @@ class Pass(NamedTuple):
     Attributes
     ----------
     affine : Affine
-        What becomes of an element.
+        Coefficients of the elements.
     plan : Plan
         Random bits. The stream number is 0.
     order : sequence of ints
@@ -140,7 +139,7 @@ def _operands(x: Tensor, out: Tensor, values: Pass) -> Operands:
     else:
         shape = x.shape
         arrays = (out.data_ptr(), shape, out.stride()), (x.data_ptr(), shape, x.stride())
-    return _new_operands((DTYPES[x.dtype], arrays))
+    return DTYPES[x.dtype], arrays
 
 
 def _permuted(x: Tensor, order: Axes) -> Memory:
