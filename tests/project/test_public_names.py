@@ -5,7 +5,6 @@ import importlib
 import bitdrop
 import pytest
 
-
 NAMES = ["bitdrop", "bitdrop.dask", "bitdrop.torch", "bitdrop.torch.functional", "bitdrop.torch.modules"]
 
 
