@@ -25,7 +25,7 @@ private:
 };
 
 Plan plan_of(pybind11::handle plan);
-Affine affine_of(pybind11::handle affine);
+Affine affine_of(pybind11::handle affine);  // without an operation, the one of the coefficients
 Threads threads_of(pybind11::handle threads);  // a limit of 0 is the setting of the process
 
 // The fields of bitdrop._bit_layout.BitLayout that the engine needs.
