@@ -32,8 +32,8 @@ CONF
 
 build_python() {
     local options=(--disable-gil --prefix="$prefix" --disable-test-modules --without-static-libpython
-        --with-ensurepip=install)
-    [ -z "$sanitize" ] || options+=(--with-thread-sanitizer)
+        --with-ensurepip=no)
+    [ -z "$sanitize" ] || options+=(--with-thread-sanitizer LDFLAGS=-fsanitize=thread)
     [ -d "$scratch/source" ] || fetch_source
     rm -rf "$scratch/build$sanitize"
     mkdir -p "$scratch/build$sanitize"
