@@ -27,11 +27,15 @@ have() { command -v "$1" >/dev/null; }
 # Install Debian packages of this system, as root on such a system; elsewhere do nothing.
 install_packages() {
     have apt-get && [ "$(id -u)" = 0 ] || return 0
-    # The lists are fetched once in a run of many scripts: the first failure means that they are old or missing.
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null 2>&1 && return 0
+    dpkg -s "$@" >/dev/null 2>&1 && return 0
+    apt_install "$@" >/dev/null 2>&1 && return 0
+    # The lists of packages may be missing or old.
     apt-get update -qq || true
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null ||
-        say "Not all of these could be installed: $*"
+    apt_install "$@" >/dev/null || say "Not all of these could be installed: $*"
+}
+
+apt_install() {
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 "$@"
 }
 
 # Skip unless every one of these commands exists.
@@ -57,4 +61,21 @@ virtual_environment() {
     [ -x "$scratch/venv/bin/python" ] || python3 -m venv "$scratch/venv" || skip "python3 has no venv"
     python=$scratch/venv/bin/python
     "$python" -m pip install -q --disable-pip-version-check "$@" || skip "pip cannot install: $*"
+}
+
+# Write a C++ compiler for a target of ziglang (PyPI), such as aarch64-macos: sets `compiler`, options of CMake.
+zig_compiler() {
+    local target=$1 folder=$scratch/zig-$1
+    mkdir -p "$folder"
+    # zig 0.17 crashes on the linker's option that CMake gives on macOS.
+    cat >"$folder/c++" <<ZIG
+#!/bin/bash
+exec "$python" -m ziglang c++ -target $target "\${@/#-Wl,-headerpad_max_install_names/-g0}"
+ZIG
+    printf '#!/bin/sh\nexec "%s" -m ziglang ar "$@"\n' "$python" >"$folder/ar"
+    printf '#!/bin/sh\nexec "%s" -m ziglang ranlib "$@"\n' "$python" >"$folder/ranlib"
+    chmod +x "$folder"/*
+    # Without a folder of its own, zig writes its cache into the home folder.
+    export ZIG_GLOBAL_CACHE_DIR=$scratch/zig-cache ZIG_LOCAL_CACHE_DIR=$scratch/zig-cache
+    compiler=(-DCMAKE_CXX_COMPILER="$folder/c++" -DCMAKE_AR="$folder/ar" -DCMAKE_RANLIB="$folder/ranlib")
 }
