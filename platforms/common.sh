@@ -67,10 +67,10 @@ virtual_environment() {
 zig_compiler() {
     local target=$1 folder=$scratch/zig-$1
     mkdir -p "$folder"
-    # zig 0.17 crashes on the linker's option that CMake gives on macOS.
+    # zig 0.17 crashes when it links what macOS calls a bundle; a dynamic library is loaded in the same way.
     cat >"$folder/c++" <<ZIG
 #!/bin/bash
-exec "$python" -m ziglang c++ -target $target "\${@/#-Wl,-headerpad_max_install_names/-g0}"
+exec "$python" -m ziglang c++ -target $target "\${@/#-bundle/-dynamiclib}"
 ZIG
     printf '#!/bin/sh\nexec "%s" -m ziglang ar "$@"\n' "$python" >"$folder/ar"
     printf '#!/bin/sh\nexec "%s" -m ziglang ranlib "$@"\n' "$python" >"$folder/ranlib"

@@ -27,7 +27,8 @@ in_root bash -euc '
     fi >/scratch/python.log 2>&1 || { tail -n 40 /scratch/python.log; exit 1; }
     rm -rf /scratch/venv /scratch/work && cp -r /source /scratch/work && cd /scratch/work && rm -rf build dist
     "$prefix/bin/python3" -m venv --without-pip /scratch/venv
-    /scratch/venv/bin/python /scratch/pip-*.whl/pip wheel -q --no-deps -w dist .
+    pip=$(ls /scratch/pip-*.whl)
+    /scratch/venv/bin/python "$pip/pip" wheel -q --no-deps -w dist .
     ldd --version | head -n 1
     g++ --version | head -n 1
 ' in_root "$package" "$jobs"
