@@ -16,7 +16,8 @@
 #define BITDROP_PRINTF(text, values)
 #endif
 
-[[noreturn]] BITDROP_PRINTF(4, 5) inline void fail(const char* file, int line, const char* condition, const char* format, ...) {
+[[noreturn]] BITDROP_PRINTF(4, 5) inline void fail(const char* file, int line, const char* condition,
+                                                   const char* format, ...) {
     std::fprintf(stderr, "%s:%d: CHECK(%s) failed: ", file, line, condition);
     va_list values;
     va_start(values, format);
