@@ -38,7 +38,9 @@ _SHARED: tuple[tuple[str, tuple[int, ...], tuple[int | None, ...] | None, float 
 
 # Layer, shape of x, and the ratio to reach.
 _BLOCK_P = 0.1
-_BLOCKS: tuple[tuple[type[bitdrop.DropBlock2d | bitdrop.DropBlock3d], int, tuple[int, ...], float | None], ...] = (
+_BLOCKS: tuple[
+    tuple[type[bitdrop.DropBlock2d | bitdrop.DropBlock3d], int, tuple[int, ...], float | None], ...
+] = (
     (bitdrop.DropBlock2d, 7, _IMAGES, 5.0),
     (bitdrop.DropBlock2d, 3, _IMAGES, None),
     (bitdrop.DropBlock2d, 7, (64, 512, 14, 14), None),

@@ -22,6 +22,13 @@ uint64_t load_word(const uint8_t* bytes) {
     return word;
 }
 
+// A run of this length lies within a word that begins at any of its bytes.
+constexpr uint64_t kMaxWordRun = 57;
+
+void clear_word(uint8_t* bytes, uint64_t first, uint64_t count) {
+    store_word(bytes, load_word(bytes) & ~(((uint64_t{1} << count) - 1) << first));
+}
+
 // Calls visit(seed) for the dropped seeds among first ... last - 1.
 template <class Visit>
 void for_each_dropped_seed(const Kernels& kernels, const Plan& plan, uint64_t first, uint64_t last, Visit visit) {
@@ -86,7 +93,11 @@ private:
             for (uint64_t y = 0; y < maps_.block[1]; ++y) {
                 const uint64_t row = corner + (z * maps_.length[1] + y) * maps_.length[2];
                 const uint64_t from = std::max(row, first), to = std::min(row + maps_.block[2], last);
-                if (from < to) fill_bits(bits_, from, false, to - from);
+                if (from >= to) continue;
+                if (to - from <= kMaxWordRun && from / 8 + sizeof(uint64_t) <= last / 8)
+                    clear_word(bits_ + from / 8, from % 8, to - from);
+                else
+                    fill_bits(bits_, from, false, to - from);
             }
         }
     }
@@ -110,7 +121,7 @@ private:
             element /= maps_.length[axis];
         }
         uint64_t seed = element;  // the map
-        bool past = false;        // no block begins here along an outer axis: the next place is the first that follows
+        bool past = false;  // no block begins here along an outer axis: the next place is the first that follows
         for (int axis = 0; axis < kMapNdim; ++axis) {
             const uint64_t places = maps_.places(axis);
             seed = seed * places + (past ? 0 : std::min(at[axis], places));

@@ -40,7 +40,11 @@ class Blocks(NamedTuple):
         """Return the maps of an array of this shape, as the engine takes them."""
         depth, height, width = (1,) * (3 - self.ndim) + shape[-self.ndim :]
         block = self.size
-        return prod(shape[: -self.ndim]), (depth, height, width), (block if self.ndim == 3 else 1, block, block)
+        return (
+            prod(shape[: -self.ndim]),
+            (depth, height, width),
+            (block if self.ndim == 3 else 1, block, block),
+        )
 
     def gamma(self, p: float, shape: Shape) -> float:
         """Return the probability of a seed: of dropping the block at each place that it can have."""

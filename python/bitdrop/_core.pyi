@@ -41,7 +41,6 @@ def apply(
 def fill(
     bits: Memory, plan: _Plan, layout: _Layout, threads: _Threads = (0, 0), *, isa: str | None = None
 ) -> None: ...
-
 def fill_blocks(
     bits: Memory, plan: _Plan, maps: _Maps, threads: _Threads = (0, 0), *, isa: str | None = None
 ) -> int: ...

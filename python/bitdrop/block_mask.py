@@ -22,8 +22,9 @@ EPS = 1e-6
 class BlockMask(Mask):
     """The kept elements of a forward pass of block dropout, and their scale.
 
-    A mask is a value, as `Mask` is: its parameters say everything about it. The bits of `Mask` that `seeds` describes
-    decide which blocks are dropped. The scale follows from the number of elements that no block covers.
+    A mask is a value, as `Mask` is: its parameters say everything about it. `seeds` is the `Mask` of the places that a
+    block can have: a dropped place drops the block that begins there. The scale follows from the number of elements
+    that are left.
 
     Parameters
     ----------
@@ -50,16 +51,18 @@ class BlockMask(Mask):
     Examples
     --------
     >>> import numpy as np, bitdrop
-    >>> mask = bitdrop.BlockMask((6, 8), 0.3, 3, key=(1, 9))
-    >>> np.asarray(mask).astype(int)
-    array([[1, 1, 1, 1, 1, 1, 1, 1],
-           [1, 1, 1, 1, 1, 1, 1, 1],
-           [1, 1, 1, 1, 0, 0, 0, 1],
-           [1, 1, 1, 1, 0, 0, 0, 1],
-           [1, 1, 1, 1, 0, 0, 0, 1],
+    >>> mask = bitdrop.BlockMask((6, 8), 0.3, 3, key=(1, 1))
+    >>> np.asarray(mask).astype(int)         # two blocks, which overlap
+    array([[0, 0, 0, 1, 1, 1, 1, 1],
+           [0, 0, 0, 1, 1, 1, 1, 1],
+           [0, 0, 0, 0, 1, 1, 1, 1],
+           [1, 0, 0, 0, 1, 1, 1, 1],
+           [1, 0, 0, 0, 1, 1, 1, 1],
            [1, 1, 1, 1, 1, 1, 1, 1]])
-    >>> round(mask.scale, 3)       # 48 elements, 39 of them kept
-    1.231
+    >>> round(mask.scale, 3)                 # 48 elements, 32 of them kept
+    1.5
+    >>> np.argwhere(~np.asarray(mask.seeds)).tolist()
+    [[0, 0], [2, 1]]
     """
 
     __slots__ = ("_blocks", "_p")
@@ -84,15 +87,29 @@ class BlockMask(Mask):
         if len(lengths) < blocks.ndim:
             raise ValueError(f"shape must have at least {blocks.ndim} axes, but got {lengths}.")
         blocks.check(lengths)
-        plan = Plan(
-            _validate.as_key(key), _validate.as_word(stream, "stream"), blocks.gamma(probability, lengths)
-        )
-        self._set(lengths, probability, blocks, plan)
-        self._affine = Affine(blocks.scale(probability, lengths, self._fill(empty_bits(self.size))))
+        place = _validate.as_key(key), _validate.as_word(stream, "stream")
+        self._set(lengths, probability, blocks, place)
+        self._fill(empty_bits(self.size))
 
-    def _set(self, shape: Shape, p: float, blocks: Blocks, plan: Plan) -> None:
-        self._shape, self._p, self._blocks, self._plan = shape, p, blocks, plan
+    @classmethod
+    def _of_blocks(
+        cls, shape: Shape, p: float, blocks: Blocks, place: tuple[Key, int], scale: float = 0.0
+    ) -> "BlockMask":
+        """Return a mask of validated values, the key and stream number among them. `_fill` sets the scale."""
+        self = object.__new__(cls)
+        self._set(shape, p, blocks, place)
+        self._affine = Affine(scale)
+        return self
+
+    def _set(self, shape: Shape, p: float, blocks: Blocks, place: tuple[Key, int]) -> None:
+        self._shape, self._p, self._blocks = shape, p, blocks
+        self._plan = Plan(*place, blocks.gamma(p, shape))
         self._layout = self._bits = None
+
+    def _fill(self, bits: NDArray[np.uint8]) -> None:
+        """Generate the bits into memory for them, and set the scale."""
+        kept = _engine.fill_blocks(bits, self._plan, self._blocks.maps(self._shape))
+        self._affine = Affine(self._blocks.scale(self._p, self._shape, kept))
 
     @property
     def p(self) -> float:
@@ -140,9 +157,6 @@ class BlockMask(Mask):
             self._fill(bits)
         return bits
 
-    def _fill(self, bits: NDArray[np.uint8]) -> int:
-        return _engine.fill_blocks(bits, self._plan, self._blocks.maps(self._shape))
-
     def _applied(self, x: ArrayLike, out: Array | None, affine: Affine, name: str) -> Array:
         values, dtype = as_array(x, name)
         _validate.check_same_shape(values.shape, self._shape, name)
@@ -155,7 +169,8 @@ class BlockMask(Mask):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the parameters, the scale and the number of the mask format, not the bits."""
-        return _unpickled, (_core.MASK_FORMAT, *self._parameters(), self._affine)
+        (key, stream, _), (axes, size, eps) = self._plan, self._blocks
+        return _unpickled, (_core.MASK_FORMAT, self._shape, self._p, size, key, stream, axes, eps, self.scale)
 
     def __repr__(self) -> str:
         """Return the expression that makes the mask."""
@@ -187,21 +202,27 @@ def drop_blocks(
     """Drop blocks of x in training. `draw` is called once nothing can fail any more, as in `_forward.drop`."""
     values, dtype = as_array(x)
     units.check(values.shape)
-    blocks = units.blocks
     y = as_output(out, values)
     bits = empty_bits(values.size)
-    mask = object.__new__(BlockMask)
-    mask._set(values.shape, p, blocks, Plan(*draw(), blocks.gamma(p, values.shape)))
-    mask._affine = Affine(blocks.scale(p, values.shape, mask._fill(bits)))
+    mask = BlockMask._of_blocks(values.shape, p, units.blocks, draw())
+    mask._fill(bits)
     _engine.apply((dtype, (y, values)), mask._affine, bits)
     if store_bits:
         mask._bits = bits
     return y, mask
 
 
-def _unpickled(mask_format: int, shape: Shape, p: float, blocks: Blocks, plan: Plan, affine: Affine) -> BlockMask:
+def _unpickled(
+    mask_format: int,
+    shape: Shape,
+    p: float,
+    size: int,
+    key: Key,
+    stream: int,
+    axes: int,
+    eps: float,
+    scale: float,
+) -> BlockMask:
     _validate.check_mask_format(mask_format, "The pickled mask")
-    mask = object.__new__(BlockMask)
-    mask._set(shape, p, blocks, plan)
-    mask._affine = affine
-    return mask
+    blocks = Blocks(axes, size, eps)
+    return BlockMask._of_blocks(shape, p, blocks, (key, stream), scale)
