@@ -128,8 +128,8 @@ uint64_t fill_blocks(py::handle bits, py::handle plan, py::handle maps, py::hand
     return kept;
 }
 
-// Whether a result for x can be written into `out`, or the reason why not. `overlaps` means that their bounds meet:
-// whether elements do is a harder question, which NumPy answers.
+// The reason why a result for x cannot be written into `out`, if there is one. `overlaps` means that their bounds meet.
+// An overlap of elements is a harder question, which NumPy answers.
 enum class Fit { fits, other_dtype, other_shape, read_only, overlaps_itself, overlaps };
 
 Fit fit(const py::array& x, const py::array& out) {

@@ -53,13 +53,16 @@ class Blocks(NamedTuple):
         for length in lengths:  # in the order of torchvision, so that it rounds alike
             elements *= length
         places = prod(length - self.size + 1 for length in lengths)
-        return min(elements / (self.size**self.ndim * places), 1.0)
+        return min(elements / (prod((self.size,) * self.ndim) * places), 1.0)
 
     def scale(self, p: float, shape: Shape, kept: int) -> float:
         """Return the factor of the kept elements: all elements, divided by those kept."""
         if p == 0.0 or kept == 0:
             return float(p == 0.0)
         return prod(shape) / (self.eps + kept)
+
+
+SINGLE_ELEMENTS = Blocks(2, 1, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +75,9 @@ class BlockUnits(Units):
         The blocks.
     """
 
-    blocks: Blocks = Blocks(2, 1, 0.0)
+    blocks: Blocks = SINGLE_ELEMENTS
 
     def check(self, shape: Shape) -> None:
-        """Check that arrays of this shape have an accepted number of axes, and that a block fits into their maps."""
+        """Check that arrays of this shape have an accepted number of axes, and that a block fits in."""
         Units.check(self, shape)
         self.blocks.check(shape)

@@ -11,7 +11,7 @@ from bitdrop import _core, _random, _validate
 from bitdrop._arrays import as_inplace_target
 from bitdrop._bit_layout import Shard
 from bitdrop._core import StreamCounter
-from bitdrop._forward import Rule, drop, infer
+from bitdrop._forward import Rule, drop, keep_all
 from bitdrop._typing import Array, NoiseShape, Number, RNGLike, Scaling
 from bitdrop.mask import Mask
 
@@ -77,12 +77,12 @@ class Layer:
 
     @property
     def inplace(self) -> bool:
-        """Whether forward writes its result into x."""
+        """True if forward writes its result into x."""
         return self._inplace
 
     @property
     def recompute(self) -> bool:
-        """Whether no bits are held between forward and backward."""
+        """True if no bits are held between forward and backward."""
         return self._recompute
 
     @property
@@ -137,7 +137,7 @@ class Layer:
         if training:
             y, self._mask = drop(x, out, self._rule, self._counter.take, shard, not self._recompute)
         else:
-            y, self._mask = infer(x, out, self._rule)
+            y, self._mask = keep_all(x, out, self._rule)
         return y
 
     def backward(self, dy: ArrayLike, *, out: Array | None = None) -> Array:
@@ -153,7 +153,7 @@ class Layer:
         Returns
         -------
         ndarray
-            ``out``, or a new array: ``scale * dy`` where the unit was kept, +0.0 where it was dropped.
+            ``out``, or a new array: ``scale * dy`` for kept units, +0.0 for dropped ones.
 
         Raises
         ------

@@ -22,9 +22,9 @@ EPS = 1e-6
 class BlockMask(Mask):
     """The kept elements of a forward pass of block dropout, and their scale.
 
-    A mask is a value, as `Mask` is: its parameters say everything about it. `seeds` is the `Mask` of the places that a
-    block can have: a dropped place drops the block that begins there. The scale follows from the number of elements
-    that are left.
+    A mask is a value, as `Mask` is: its parameters say everything about it. `seeds` is the `Mask` of the
+    places that a block can have: a dropped place drops the block that begins there. The scale follows from
+    the number of elements that are left.
 
     Parameters
     ----------
@@ -169,8 +169,9 @@ class BlockMask(Mask):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the parameters, the scale and the number of the mask format, not the bits."""
-        (key, stream, _), (axes, size, eps) = self._plan, self._blocks
-        return _unpickled, (_core.MASK_FORMAT, self._shape, self._p, size, key, stream, axes, eps, self.scale)
+        key, stream, _ = self._plan
+        blocks = tuple(self._blocks)
+        return _unpickled, (_core.MASK_FORMAT, self._shape, self._p, blocks, key, stream, self.scale)
 
     def __repr__(self) -> str:
         """Return the expression that makes the mask."""
@@ -199,7 +200,7 @@ def drop_blocks(
     draw: Callable[[], tuple[Key, int]],
     store_bits: bool,
 ) -> tuple[Array, BlockMask]:
-    """Drop blocks of x in training. `draw` is called once nothing can fail any more, as in `_forward.drop`."""
+    """Drop blocks of x in training. `draw` is called once nothing can fail any more, as in `drop`."""
     values, dtype = as_array(x)
     units.check(values.shape)
     y = as_output(out, values)
@@ -213,16 +214,8 @@ def drop_blocks(
 
 
 def _unpickled(
-    mask_format: int,
-    shape: Shape,
-    p: float,
-    size: int,
-    key: Key,
-    stream: int,
-    axes: int,
-    eps: float,
-    scale: float,
+    mask_format: int, shape: Shape, p: float, blocks: tuple[int, int, float], *rest: Any
 ) -> BlockMask:
     _validate.check_mask_format(mask_format, "The pickled mask")
-    blocks = Blocks(axes, size, eps)
-    return BlockMask._of_blocks(shape, p, blocks, (key, stream), scale)
+    key, stream, scale = rest
+    return BlockMask._of_blocks(shape, p, Blocks(*blocks), (key, stream), scale)

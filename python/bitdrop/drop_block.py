@@ -9,7 +9,7 @@ from bitdrop._affine import IDENTITY
 from bitdrop._arrays import as_inplace_target
 from bitdrop._bit_layout import Shard
 from bitdrop._blocks import BlockUnits
-from bitdrop._forward import Rule, infer
+from bitdrop._forward import Rule, keep_all
 from bitdrop._layer import Layer
 from bitdrop._typing import Array, Number, RNGLike
 from bitdrop.block_mask import EPS, as_blocks, drop_blocks
@@ -79,7 +79,7 @@ class _DropBlock(Layer):
         Raises
         ------
         TypeError, ValueError
-            As `Dropout.forward`; also if a block does not fit into x's maps. The layer's state is then as it was.
+            As `Dropout.forward`, or if a block does not fit into a map. The layer's state is then as it was.
         """
         training = self.training if training is None else _validate.as_flag(training, "training")
         if shard is not None:
@@ -93,7 +93,7 @@ class _DropBlock(Layer):
             take, store = self._counter.take, not self._recompute
             y, self._mask = drop_blocks(x, out, self.p, self._units, take, store)
         else:
-            y, self._mask = infer(x, out, self._rule)
+            y, self._mask = keep_all(x, out, self._rule)
         return y
 
     def _arguments(self) -> str:
@@ -123,7 +123,7 @@ class DropBlock2d(_DropBlock):
     NdimError
         By `forward`, if x is not of shape (N, C, H, W) or (C, H, W).
     TypeError, ValueError
-        If an argument is of the wrong type or out of range; by `forward`, if a block does not fit into x's maps.
+        If an argument is of the wrong type or out of range; by `forward`, if a block does not fit into a map.
 
     Notes
     -----
@@ -131,15 +131,16 @@ class DropBlock2d(_DropBlock):
 
         gamma = p * H * W / (block_size**2 * (H - block_size + 1) * (W - block_size + 1))
 
-    independently, by mask format 1. An element is dropped if the block of a seed covers it, and becomes +0.0. The
-    others are multiplied by ``x.size / (kept + eps)``, with the number of elements that were kept in all of x, so
-    that the mean stays. With p = 0, x stays bit for bit as it is. The gradient has the same blocks and scale.
+    independently of the others, by mask format 1. An element is dropped if the block of a seed covers it, and
+    becomes +0.0. The others are multiplied by ``x.size / (kept + eps)``, with the number of elements that are
+    kept in all of x, so that the mean stays. With p = 0, x stays bit for bit as it is. The gradient has the
+    same blocks and scale.
 
     Blocks overlap, the more the larger p is. So the share of dropped elements is less than p. `mask` is a
     `bitdrop.BlockMask`, and `mask.scale` is the factor.
 
-    torchvision reduces a block that is larger than the maps to the maps, and refuses blocks of even size. Here
-    the first is an error, and every size that fits is served.
+    torchvision shrinks a block that is larger than the maps, and refuses blocks of even size. Here the first
+    is an error, and every size that fits is served.
 
     References
     ----------
@@ -182,8 +183,8 @@ class DropBlock3d(_DropBlock):
 
     Notes
     -----
-    As `DropBlock2d`, with a third axis: gamma is p times the elements of a map, divided by the elements of a block
-    and by the number of places that it can have.
+    As `DropBlock2d`, with a third axis: gamma is p times the elements of a map, divided by the elements of a
+    block and by the number of places that it can have.
 
     Examples
     --------

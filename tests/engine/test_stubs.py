@@ -35,7 +35,7 @@ def public_names(scope: Any) -> set[str]:
 
 
 def check_functions(nodes: list[ast.stmt], scope: Any) -> set[str]:
-    """Compare the functions of a stub with those of a module or class. Return the names of all its members."""
+    """Compare the functions of a stub with those of a module or class. Return the names of its members."""
     names = set()
     for node in nodes:
         if isinstance(node, ast.FunctionDef):

@@ -1,5 +1,6 @@
 """Block dropout in NumPy, twice: from the definition, and by the recipe of torchvision."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ def gamma(p: float, shape: Shape, size: int, ndim: int) -> float:
     numerator = p
     for length in lengths:
         numerator = numerator * length
-    return numerator / ((size**ndim) * int(np.prod(places(shape, size, ndim)[-ndim:])))
+    return numerator / (math.prod((size,) * ndim) * math.prod(places(shape, size, ndim)[-ndim:]))
 
 
 def seeds(mask: Any) -> Array:
@@ -48,10 +49,11 @@ def scale(keep: Array, eps: float = FEW) -> float:
 
 
 def torchvision(x: Array, noise: Array, size: int, ndim: int, eps: float = FEW) -> Array:
-    """Return what torchvision's function makes of seeds in float64: padding, maximum over windows, product."""
+    """Return what torchvision's function makes of seeds in float64: padding, maximum over windows."""
     pad = [(0, 0)] * (noise.ndim - ndim) + [(size // 2, size // 2)] * ndim
     padded = np.pad(np.pad(noise.astype(np.float64), pad), pad)  # once by itself, once by the pooling
     axes = tuple(range(noise.ndim - ndim, noise.ndim))
     pooled = sliding_window_view(padded, (size,) * ndim, axes).max(axis=tuple(range(-ndim, 0)))
     keep = 1 - pooled
-    return x * keep * (keep.size / (eps + keep.sum()))
+    result: Array = x * keep * (keep.size / (eps + keep.sum()))
+    return result

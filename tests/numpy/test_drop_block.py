@@ -21,7 +21,7 @@ KEY = (2**64 - 1, 17)
 KINDS: dict[Any, tuple[int, ...]] = {bitdrop.DropBlock2d: (3, 4, 9, 11), bitdrop.DropBlock3d: (3, 2, 6, 7, 8)}
 for_all_kinds = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
-# Shape, block size and number of axes: even and odd, as long as an axis, one element, several chunks of the engine.
+# Shape, block size, number of axes: even and odd, as long as an axis, one element, several chunks.
 MASKS: list[tuple[tuple[int, ...], int, int]] = [
     ((3, 4, 9, 11), 3, 2),
     ((5, 9, 11), 4, 2),
@@ -136,7 +136,7 @@ def test_layout_of_x_and_out_does_not_change_result(
 def test_share_of_dropped_elements_is_that_of_theory(p: float, size: int) -> None:
     """An element is kept if there is no seed at any of the places whose blocks cover it.
 
-    Maps are independent of each other, so one element of each is counted: at a corner, an edge and the centre.
+    Maps are independent of each other, so one element of each is counted: at a corner, an edge, the centre.
     """
     maps, side = 200_000, 9
     mask = bitdrop.BlockMask((maps, side, side), p, size, key=KEY)
