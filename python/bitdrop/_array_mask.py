@@ -14,7 +14,7 @@ from bitdrop.mask import Mask
 
 
 class ArrayMask(Mask):
-    """The mask that `Mask.from_array` returns: it holds its bits, and has no plan that could generate them."""
+    """The mask that `Mask.from_array` returns: it holds its bits, and no plan could generate them."""
 
     __slots__ = ()
 

@@ -12,11 +12,12 @@ MASK_FORMAT: int
 COMPILER: str
 POOLED_BYTES: int
 
-# Tuples of bitdrop._affine, _plan, _bit_layout and _engine.
+# Tuples of bitdrop._affine, _plan, _bit_layout, _blocks and _engine.
 _Operands = tuple[int, tuple[Memory, ...]]
 _Affine = tuple[float, float, float]
 _Plan = tuple[tuple[int, int], int, float]
 _Layout = tuple[int, Sequence[int], Sequence[int], Sequence[int], Any, Any]
+_Maps = tuple[int, tuple[int, int, int], tuple[int, int, int]]
 _Threads = tuple[int, int]
 
 def drop(
@@ -41,6 +42,9 @@ def apply(
 def fill(
     bits: Memory, plan: _Plan, layout: _Layout, threads: _Threads = (0, 0), *, isa: str | None = None
 ) -> None: ...
+def fill_blocks(
+    bits: Memory, plan: _Plan, maps: _Maps, threads: _Threads = (0, 0), *, isa: str | None = None
+) -> int: ...
 
 class Fit(IntEnum):
     __pybind11_native_enum__: ClassVar[Any]

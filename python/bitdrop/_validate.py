@@ -55,6 +55,14 @@ def as_count(value: Any, name: str, largest: int) -> int:
     raise ValueError(f"{name} must be from 1 to {largest}, but got {number}.")
 
 
+def as_positive(value: Any, name: str) -> int:
+    """Return `value` as an int of at least 1."""
+    number = _as_int(value, name)
+    if number < 1:
+        raise ValueError(f"{name} must be at least 1, but got {number}.")
+    return number
+
+
 def as_finite(value: Any, name: str) -> float:
     """Return `value` as a finite float."""
     number = _as_real(value)
@@ -67,12 +75,7 @@ def as_finite(value: Any, name: str) -> float:
 
 def as_word(value: Any, name: str) -> int:
     """Return `value` as an int in [0, 2**64)."""
-    if isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be an int, but got {value!r}.")
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an int, but got {value!r}.") from None
+    number = _as_int(value, name)
     if 0 <= number < 2**64:
         return number
     raise ValueError(f"{name} must be in [0, 2**64), but got {number}.")
@@ -135,7 +138,7 @@ def _shape_hint(shape: Shape, expected: Shape) -> str:
             return f"for a part of the mask's elements, use mask.part({(0,) * len(shape)}, {shape})"
         if all(length >= whole for length, whole in zip(shape, expected, strict=True)):
             shared = tuple(1 if n > whole else None for n, whole in zip(shape, expected, strict=True))
-            return f"to use one mask for any length, share its draws along that axis with noise_shape={shared}"
+            return f"for any length along an axis, share its draws: noise_shape={shared}"
     return "keep layer.mask of each call, or set layer.state to repeat a call on another shape"
 
 
@@ -204,3 +207,12 @@ def _shown(value: object) -> str:
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape} and dtype {value.dtype}"
     return f"{value!r} of type {type_name(value)}"
+
+
+def _as_int(value: Any, name: str) -> int:
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be an int, but got {value!r}.")
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an int, but got {value!r}.") from None

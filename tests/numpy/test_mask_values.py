@@ -122,7 +122,7 @@ def test_array_other_than_bool_is_a_type_error(bad: str) -> None:
 
 @pytest.mark.parametrize("scale", ["1", None, True, np.nan, np.inf])
 def test_scale_of_an_array_must_be_finite(scale: Any) -> None:
-    with pytest.raises((TypeError, ValueError), match="^scale must be"):
+    with pytest.raises((TypeError, ValueError), match=r"^scale must be"):
         bitdrop.Mask.from_array([True], scale=scale)
 
 
@@ -202,8 +202,8 @@ def test_part_that_leaves_the_mask_is_an_error(
 HINTS: list[tuple[tuple[int, ...], str]] = [
     ((3, 8), r"for a part of the mask's elements, use mask\.part\(\(0, 0\), \(3, 8\)\)\.$"),
     ((6, 1), r"use mask\.part\(\(0, 0\), \(6, 1\)\)\.$"),
-    ((12, 8), r"share its draws along that axis with noise_shape=\(1, None\)\.$"),
-    ((6, 9), r"share its draws along that axis with noise_shape=\(None, 1\)\.$"),
+    ((12, 8), r"for any length along an axis, share its draws: noise_shape=\(1, None\)\.$"),
+    ((6, 9), r"for any length along an axis, share its draws: noise_shape=\(None, 1\)\.$"),
     ((8, 6), r"keep layer\.mask of each call, or set layer\.state to repeat a call on another shape\.$"),
     ((48,), r"set layer\.state to repeat a call on another shape\.$"),
 ]
@@ -216,7 +216,9 @@ def test_error_about_another_shape_says_what_helps(shape: tuple[int, ...], match
     mask = layer.mask
     assert mask is not None
     for call in (mask.apply, mask.backward, layer.backward):
-        with pytest.raises(ValueError, match=rf"its shape is {str(shape).translate({40: '.', 41: '.'})}: .*{match}"):
+        with pytest.raises(
+            ValueError, match=rf"its shape is {str(shape).translate({40: '.', 41: '.'})}: .*{match}"
+        ):
             call(np.ones(shape, np.float32))
 
 
