@@ -23,6 +23,7 @@ from bitdrop.drop_block import DropBlock2d, DropBlock3d
 from bitdrop.functional import dropout
 from bitdrop.layers import Dropout, Dropout1d, Dropout2d, Dropout3d, DropPath
 from bitdrop.mask import Mask
+from bitdrop.zoneout import Zoneout, ZoneoutMask, zoneout
 
 __all__ = [
     "MASK_FORMAT",
@@ -39,6 +40,8 @@ __all__ = [
     "Mask",
     "NdimError",
     "Shard",
+    "Zoneout",
+    "ZoneoutMask",
     "__version__",
     "clear_buffers",
     "dropout",
@@ -46,6 +49,7 @@ __all__ = [
     "set_buffer_limit",
     "set_num_threads",
     "show_config",
+    "zoneout",
 ]
 
 configure_from_environment()

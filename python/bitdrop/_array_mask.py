@@ -24,10 +24,11 @@ class ArrayMask(Mask):
     def of_array(cls, kept: ArrayLike, scale: Number) -> "ArrayMask":
         """Return the mask of an array and a scale that have not been validated."""
         array = as_bool_array(kept, "kept")
-        return cls._of_bits(array, Affine(_validate.as_finite(scale, "scale")))
+        return cls.of_bits(array, Affine(_validate.as_finite(scale, "scale")))
 
     @classmethod
-    def _of_bits(cls, kept: NDArray[np.bool_], affine: Affine) -> "ArrayMask":
+    def of_bits(cls, kept: NDArray[np.bool_], affine: Affine) -> "ArrayMask":
+        """Return the mask of a bool array and coefficients."""
         bits = np.packbits(kept.ravel(), bitorder="little")
         mask = cls._of(kept.shape, KEEP_ALL, None, affine, bits)
         assert isinstance(mask, ArrayMask)
@@ -52,8 +53,7 @@ class ArrayMask(Mask):
         self._raise_no_plan("stream")
 
     def _part(self, start: Shape, shape: Shape) -> Mask:
-        index = tuple(slice(a, a + length) for a, length in zip(start, shape, strict=True))
-        return self._of_bits(np.asarray(self)[index], self._affine)
+        return self._part_of_bits(start, shape)
 
     def _parameters(self) -> tuple[Any, ...]:
         return self._shape, self._affine, self._bits.tobytes()

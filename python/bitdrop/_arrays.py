@@ -107,6 +107,20 @@ def as_bool_array(value: Any, name: str) -> NDArray[np.bool_]:
     return array
 
 
+def as_second_array(x: ArrayLike, name: str, first: Array, first_name: str) -> Array:
+    """Return `x` as an array of the shape and dtype of another input."""
+    array, _ = as_array(x, name)
+    if array.dtype != first.dtype:
+        raise TypeError(
+            f"{name} must be of {first_name}'s dtype, {first.dtype}, but its dtype is {array.dtype}."
+        )
+    if array.shape != first.shape:
+        raise ValueError(
+            f"{name} must have {first_name}'s shape, {first.shape}, but its shape is {array.shape}."
+        )
+    return array
+
+
 def as_output(out: Array | None, x: Array, name: str = "x") -> Array:
     """Return `out`, if a result for `x` can be written into it, or a new array."""
     if out is None:
@@ -137,12 +151,14 @@ def _raise_misfit(fit: int, out: Array, x: Array, name: str) -> None:
             raise ValueError(f"out overlaps {name} in part: pass {name} itself, or an array apart from it.")
 
 
-def as_inplace_target(x: Any, out: Any) -> Array:
+def as_inplace_target(x: Any, out: Any, name: str = "x") -> Array:
     """Return the array that an in-place layer writes to, which is `x`."""
     if out is not None:
-        raise TypeError("out must not be given to a layer with inplace=True, which writes into x.")
+        raise TypeError(f"out must not be given to a layer with inplace=True, which writes into {name}.")
     if not isinstance(x, np.ndarray):
-        raise TypeError(f"x must be a NumPy array for a layer with inplace=True, but got {type_name(x)}.")
+        raise TypeError(
+            f"{name} must be a NumPy array for a layer with inplace=True, but got {type_name(x)}."
+        )
     if not x.flags.writeable:
-        raise ValueError("x is read-only, and the layer has inplace=True: pass x.copy().")
+        raise ValueError(f"{name} is read-only, and the layer has inplace=True: pass {name}.copy().")
     return x

@@ -157,6 +157,9 @@ class BlockMask(Mask):
             self._fill(bits)
         return bits
 
+    def _part(self, start: Shape, shape: Shape) -> Mask:
+        return self._part_of_bits(start, shape)
+
     def _applied(self, x: ArrayLike, out: Array | None, affine: Affine, name: str) -> Array:
         values, dtype = as_array(x, name)
         _validate.check_same_shape(values.shape, self._shape, name)

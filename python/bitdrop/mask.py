@@ -345,10 +345,19 @@ class Mask:
         return self if lengths == self._shape else self._part(first, lengths)
 
     def _part(self, start: Shape, shape: Shape) -> "Mask":
+        return Mask._of(shape, self._plan, self._layout_of_part(start, shape), self._affine, None)
+
+    def _layout_of_part(self, start: Shape, shape: Shape) -> BitLayout:
         whole = self.shard or Shard(self._shape, (0,) * len(self._shape))
         place = tuple(a + b for a, b in zip(whole.start, start, strict=True))
-        layout = bit_layout(shape, self.noise_shape, Shard(whole.shape, place))
-        return Mask._of(shape, self._plan, layout, self._affine, None)
+        return bit_layout(shape, self.noise_shape, Shard(whole.shape, place))
+
+    def _part_of_bits(self, start: Shape, shape: Shape) -> "Mask":
+        """Return a part as a mask of an array, for masks whose bits are no pure function of the index."""
+        from bitdrop._array_mask import ArrayMask  # noqa: PLC0415 - its base is this class
+
+        index = tuple(slice(a, a + length) for a, length in zip(start, shape, strict=True))
+        return ArrayMask.of_bits(np.asarray(self)[index], self._affine)
 
     def _applied(self, x: ArrayLike, out: Array | None, affine: Affine, name: str) -> Array:
         values, dtype = as_array(x, name)
