@@ -11,8 +11,9 @@ debian_root() {
     install_packages mmdebstrap debian-archive-keyring ca-certificates
     need mmdebstrap unshare
     unshare --mount --pid --fork true 2>/dev/null || skip "no namespaces are allowed here"
-    rm -rf "$debian"
-    mmdebstrap --quiet --variant=minbase --include="ca-certificates $*" "$suite" "$debian" \
+    rm -rf --one-file-system "$debian"
+    # In a namespace of its own: what it mounts is gone when it ends, however it ends.
+    unshare --mount --propagation private mmdebstrap --quiet --variant=minbase --include="ca-certificates $*" "$suite" "$debian" \
         http://deb.debian.org/debian >"$scratch/$suite.log" 2>&1 ||
         { cat "$scratch/$suite.log"; skip "no root of Debian $suite with $* is to be had"; }
     # The certificates that this system trusts, for pip.

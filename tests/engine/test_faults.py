@@ -144,7 +144,7 @@ def test_interpreter_exits_cleanly_during_calls_in_daemon_threads(size: int) -> 
         assert (process.returncode, process.stderr) == (0, "")
 
 
-# The main thread leaves while the other is in the first look-up of NumPy, if a call does one, and ends slowly.
+# The main thread leaves while the other is in a first look-up of NumPy, if there is one.
 EXIT_DURING_A_LOOKUP = """
 import builtins, sys, threading, time, types
 import numpy as np, bitdrop

@@ -1,4 +1,4 @@
-"""Masks, pools, settings, keys and layers under calls of several threads at once, with or without a lock of Python."""
+"""Calls of several threads at once: masks, pools, settings, keys and layers."""
 
 import sys
 from typing import Any
