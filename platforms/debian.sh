@@ -44,7 +44,8 @@ in_root() {
     ' in_root "$debian" "$root" "$@"
 }
 
-# Unpack a source package of a suite into a folder, by a configuration of apt of its own.
+# Unpack the source of a package into a folder, without Debian's patches: its Python is not made to be free-threaded, to
+# have pip, or to live elsewhere. apt gets a configuration of its own.
 debian_source() {
     local suite=$1 package=$2 folder=$3 apt=$scratch/apt-$1
     [ ! -d "$folder" ] || return 0
@@ -63,7 +64,7 @@ CONF
     (
         cd "$apt"
         export APT_CONFIG=$apt/apt.conf
-        apt-get update -qq && apt-get source -qq "$package" >"$apt/log" 2>&1
+        apt-get update -qq && apt-get source -qq --download-only "$package" >"$apt/log" 2>&1 &&
+            dpkg-source --skip-patches -x "$package"_*.dsc "$folder" >>"$apt/log" 2>&1
     ) || skip "no source package $package of Debian $suite is to be had"
-    mv "$apt/$package"-*/ "$folder"
 }

@@ -11,15 +11,13 @@ sanitize=
 
 build_python() {
     local options=(--disable-gil --prefix="$prefix" --disable-test-modules --without-static-libpython
-        --with-ensurepip=no)
+        --with-ensurepip=install)
     [ -z "$sanitize" ] || options+=(--with-thread-sanitizer)
     debian_source trixie python3.13 "$scratch/source"
     rm -rf "$scratch/build$sanitize"
     mkdir -p "$scratch/build$sanitize"
     (
         cd "$scratch/build$sanitize"
-        # Debian's makefile takes the linker's flags from the environment alone.
-        [ -z "$sanitize" ] || export LDFLAGS=-fsanitize=thread
         "$scratch/source/configure" -q "${options[@]}"
         "${run[@]}" make -s -j "$jobs"
         "${run[@]}" make -s install
@@ -38,13 +36,11 @@ if ! [ -x "$prefix/bin/python3" ]; then
     build_python
 fi
 
-# Debian's Python has no pip of its own: that of this system's installs into its virtual environment.
-[ -x "$scratch/pip/bin/python" ] || python3 -m venv "$scratch/pip"
 rm -rf "$scratch/venv$sanitize"
-"${run[@]}" "$prefix/bin/python3" -m venv --without-pip "$scratch/venv$sanitize"
+"${run[@]}" "$prefix/bin/python3" -m venv "$scratch/venv$sanitize"
 python=$scratch/venv$sanitize/bin/python
 pip_install() {
-    "${run[@]}" "$scratch/pip/bin/python" -m pip --python "$python" install -q --disable-pip-version-check "$@"
+    "${run[@]}" "$python" -m pip install -q --disable-pip-version-check "$@"
 }
 say "bitdrop for it"
 settings=()
