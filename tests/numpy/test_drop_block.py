@@ -108,6 +108,16 @@ def test_layer_drops_blocks_of_its_kind(kind: Any, dtype: np.dtype[Any]) -> None
 
 
 @for_all_kinds
+def test_locked_layer_repeats_its_blocks(kind: Any) -> None:
+    layer, x = kind(0.3, 2, rng=0), normal(FLOAT32, KINDS[kind])
+    with layer.locked():
+        first, second = layer(x), layer(x)
+    assert_identical(first, second)
+    assert layer.state["position"] == 1
+    assert np.any(layer(x) != first)
+
+
+@for_all_kinds
 def test_sample_without_batch_axis_is_accepted(kind: Any) -> None:
     shape = KINDS[kind][1:]
     x = normal(FLOAT32, shape)
