@@ -36,8 +36,14 @@ Plan plan_of(py::handle plan) {
 }
 
 Affine affine_of(py::handle affine) {
-    const Items items(affine, 3, "an affine: (scale, shift, dropped)");
-    return {items.number(0), items.number(1), items.number(2)};
+    const Items items(affine, 3, "an affine: (scale, shift, dropped, operation)");
+    Affine coefficients = make_affine(items.number(0), items.number(1), items.number(2));
+    if (items.size() > 3) {
+        const int64_t code = items.integer(3);
+        if (code < 0 || code >= kOperations) throw py::value_error("no such operation");
+        coefficients.operation = static_cast<Operation>(code);
+    }
+    return coefficients;
 }
 
 Threads threads_of(py::handle threads) {

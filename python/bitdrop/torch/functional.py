@@ -167,3 +167,8 @@ def feature_alpha_dropout(
     if has_torch_function_unary(input):
         return _calls.overridden(feature_alpha_dropout, input, p, training, inplace, options)
     return _calls.drop(_calls.FEATURE_ALPHA_DROPOUT, input, p, training, inplace, options)
+
+
+def __dir__() -> list[str]:
+    """Return the public names, for tab completion."""
+    return sorted(__all__)

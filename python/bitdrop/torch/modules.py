@@ -104,3 +104,8 @@ class FeatureAlphaDropout(_Module, nn.FeatureAlphaDropout):
     """`torch.nn.FeatureAlphaDropout`, which alpha-drops whole channels. Parameters: see `Dropout`."""
 
     _function = staticmethod(functional.feature_alpha_dropout)
+
+
+def __dir__() -> list[str]:
+    """Return the public names, for tab completion."""
+    return sorted(__all__)
