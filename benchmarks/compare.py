@@ -3,8 +3,7 @@
     pip install '.[bench,torch]'
     python benchmarks/compare.py
 
-Run it on a machine that does nothing else. A competitor that is not installed is left out, with a line that
-says so.
+Run it on an idle machine. A competitor that is not installed is left out, with a line that gives the reason.
 """
 
 import argparse
@@ -32,7 +31,7 @@ STEPS = ("forward", "backward", "both")
 _TITLES = {"forward": "forward", "backward": "backward", "both": "forward + backward"}
 _SIZES = (2**10, 2**14, 2**18, 2**20, 2**22, 2**26)
 _PROBABILITIES = (0.1, 0.5, 0.9)
-# How many times longer than bitdrop a competitor is to take: forward, p = 0.5, one thread.
+# Time of a competitor as a multiple of bitdrop's, at least: forward, p = 0.5, one thread.
 _SPEEDUPS = {
     ("torch", 2**18): 100,
     ("torch", 2**26): 60,
@@ -43,7 +42,7 @@ _SPEEDUPS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """One step of one competitor at one size and p, beside the copy."""
+    """Timing of one step of one competitor at one size and p, with the timing of the copy."""
 
     competitor: str
     p: float
@@ -54,12 +53,12 @@ class Cell:
 
     @property
     def nanoseconds(self) -> float:
-        """Time an element."""
+        """Time per element."""
         return self.timing.seconds / self.size * 1e9
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print, and write the files."""
+    """Measure, print the tables and write the files."""
     options = _parse(arguments)
     options.output_dir.mkdir(parents=True, exist_ok=True)
     facts = machine.facts()
@@ -87,20 +86,22 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--sizes", type=int, nargs="+", default=_SIZES, help="elements")
+    parser.add_argument("--sizes", type=int, nargs="+", default=_SIZES, help="numbers of elements")
     parser.add_argument("--p", type=float, nargs="+", default=_PROBABILITIES, help="dropping probabilities")
     parser.add_argument(
-        "--threads", type=int, default=1, help="for bitdrop, the copy and whoever can use them"
+        "--threads", type=int, default=1, help="thread count of bitdrop, the copy and threaded competitors"
     )
     parser.add_argument(
         "--competitors", nargs="+", choices=COMPETITORS, default=list(COMPETITORS), metavar="NAME"
     )
-    parser.add_argument("--output-dir", type=Path, default=Path("build/benchmarks"), help="for JSON and plot")
-    parser.add_argument("--seconds", type=float, default=2.0, help="for each competitor, size and p")
+    parser.add_argument(
+        "--output-dir", type=Path, default=Path("build/benchmarks"), help="folder for JSON and plot"
+    )
+    parser.add_argument("--seconds", type=float, default=2.0, help="time for each competitor, size and p")
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="p = 0.5, sizes up to 1 Mi and a tenth of the time: a look, not a result",
+        help="p = 0.5, sizes up to 1 Mi and a tenth of the time: a first look, not a result",
     )
     options = parser.parse_args(arguments)
     if options.quick:
@@ -110,7 +111,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _available(names: Sequence[str], facts: dict[str, Any]) -> list[Competitor]:
-    """Return those that can run, and add what they are to the facts."""
+    """Return the competitors that can run, and add their versions to the facts."""
     console.print("\nCompetitors\n")
     available = []
     for competitor in (COMPETITORS[name] for name in dict.fromkeys(names)):
@@ -149,13 +150,13 @@ def _measure_one(
     places: list[dict[str, Timer]] = []
     for x, out in pairs:
         steps = competitor.make(x, out, p, options.threads)
-        if not places:  # one check is enough, and takes seconds at the largest size
+        if not places:  # one check is enough; it takes seconds at the largest size
             check(steps, x, p)
         else:
-            steps.both()  # warm, as the check left the first
+            steps.both()  # a warm-up; for the first pair the check was one
         sides = {step: Timer(getattr(steps, step)) for step in STEPS}
         places.append({"copy": Timer(copy(x, out, options.threads)), **sides})
-    # Other libraries' threads spin for some milliseconds after their work, and would disturb the next side.
+    # Threads of other libraries spin for some milliseconds after their work and would disturb the next side.
     settle = 0.005 if options.threads > 1 else 0.0
     timings = alternate(places, "copy", options.seconds, settle=settle)
     return [Cell(competitor.name, p, size, step, timings[step], timings["copy"]) for step in STEPS]
@@ -165,7 +166,7 @@ def _print_cells(cells: Sequence[Cell], options: argparse.Namespace) -> None:
     for p in options.p:
         for step in STEPS:
             chosen = [cell for cell in cells if cell.p == p and cell.step == step]
-            title = f"{_TITLES[step]}, p = {p}, threads: {options.threads}; nanoseconds an element (copies)"
+            title = f"{_TITLES[step]}, p = {p}, threads: {options.threads}; nanoseconds per element (copies)"
             columns = ("", *(size_name(size) for size in options.sizes))
             report.print_table(title.capitalize(), columns, _rows(chosen, options.sizes))
 
@@ -179,7 +180,7 @@ def _rows(cells: Sequence[Cell], sizes: Sequence[int]) -> list[list[str]]:
 
 
 def _copy_costs(cells: Sequence[Cell]) -> dict[int, float]:
-    """Return nanoseconds an element of the copy at each size: the median beside all competitors."""
+    """Return nanoseconds per element of the copy at each size: the median over all competitors' runs."""
     costs: dict[int, list[float]] = {}
     for cell in cells:
         costs.setdefault(cell.size, []).append(cell.copy.seconds / cell.size * 1e9)
@@ -191,7 +192,7 @@ def _digits(ratio: float) -> str:
 
 
 def _print_speedups(cells: Sequence[Cell], threads: int) -> None:
-    """Print how many times longer than bitdrop the others take, both measured in copies."""
+    """Print the times of the others as multiples of bitdrop's, both measured in copies."""
     if threads != 1:
         return
     ratios = {(c.competitor, c.size): c.timing.ratio for c in cells if c.step == "forward" and c.p == 0.5}
@@ -202,7 +203,7 @@ def _print_speedups(cells: Sequence[Cell], threads: int) -> None:
             mark = "reached" if times >= reach else "MISSED"
             rows.append((COMPETITORS[name].label, size_name(size), f"{times:.0f}", str(reach), mark))
     if rows:
-        columns = ("slower than bitdrop", "elements", "times", "to reach", "")
+        columns = ("competitor", "elements", "times slower than bitdrop", "to reach", "")
         report.print_table("Forward, p = 0.5, one thread", columns, rows)
 
 
@@ -223,7 +224,7 @@ def _write(
     stem.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n")
     p = min(options.p, key=lambda p: abs(p - 0.5))
     panels = {f"{_TITLES[step]}, p = {p}": _lines(cells, p, step) for step in ("forward", "both")}
-    footnote = f"{facts['processor']}, threads: {options.threads}; below the dashed line: faster than a copy"
+    footnote = f"{facts['processor']}, threads: {options.threads}; below the dashed line = faster than a copy"
     plot.costs(stem.with_suffix(".png"), panels, footnote)
     console.print(f"\nWritten: {stem}.json, {stem}.png", soft_wrap=True, markup=False)
 

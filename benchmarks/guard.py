@@ -1,9 +1,9 @@
-"""Regression guard: print the ratios to a copy that bitdrop promises, and fail where one is missed.
+"""Regression guard: print the ratios to a copy that bitdrop promises, and fail if one is missed.
 
     python benchmarks/guard.py
 
-Run it on a quiet machine before a change lands; it takes about a minute and a half. A ratio that is missed is
-measured a second time, for longer, before it counts.
+Run it on an idle machine before you submit a change. It takes about a minute and a half. A missed ratio
+counts only if a second, longer measurement misses it again.
 """
 
 import argparse
@@ -18,14 +18,16 @@ from timing import buffers
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; return how many targets are missed, as an exit status."""
+    """Measure and print; return the exit status: 1 if a target is missed, else 0."""
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--threads", type=int, default=1, help="for bitdrop and the copy")
-    parser.add_argument("--seconds", type=float, default=2.0, help="for each ratio")
+    parser.add_argument("--threads", type=int, default=1, help="thread count of bitdrop and the copy")
+    parser.add_argument("--seconds", type=float, default=2.0, help="time for each ratio")
     sizes = sorted({target.size for target in targets.TARGETS})
-    parser.add_argument("--sizes", type=int, nargs="+", choices=sizes, default=sizes, help="elements")
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", choices=sizes, default=sizes, help="numbers of elements"
+    )
     options = parser.parse_args(arguments)
     report.print_facts(machine.facts())
     chosen = [target for target in targets.TARGETS if target.size in options.sizes]

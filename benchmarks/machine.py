@@ -1,4 +1,4 @@
-"""The facts about machine and versions that a measurement is worthless without."""
+"""Facts about machine and versions, to be printed with every measurement."""
 
 import os
 import platform
@@ -27,7 +27,7 @@ def facts() -> dict[str, Any]:
 
 
 def processor() -> str:
-    """Return the processor's name, with family and model where the name alone says little."""
+    """Return the processor's name, with family and model if known, because the name alone may say little."""
     try:
         lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""Memory that bitdrop takes beyond input, output and gradient, each case measured in a fresh process."""
+"""Memory use beyond input, output and gradient, each case measured in a fresh process."""
 
 import math
 import multiprocessing
@@ -11,10 +11,10 @@ import numpy as np
 
 
 def beyond_arrays(n: int, recompute: bool) -> tuple[float, float, float]:
-    """Return bits an element of n: held between forward and backward, and at the peak by two measures.
+    """Return bits per element for n elements: held between forward and backward, and two peaks.
 
-    The first peak is that of Python's allocators, NumPy's arrays included (tracemalloc). The second is the
-    resident set's, with the engine and its threads; it is NaN where the system does not tell it.
+    The first peak is that of Python's allocators, including NumPy's arrays (tracemalloc). The second is that
+    of the resident set, including the engine and its threads. It is NaN if the system does not report it.
     """
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         held, peak, resident = pool.apply(_measure, (n, recompute))
@@ -22,7 +22,7 @@ def beyond_arrays(n: int, recompute: bool) -> tuple[float, float, float]:
 
 
 def _measure(n: int, recompute: bool) -> tuple[float, float, float]:
-    x, out = np.ones(n, np.float32), np.ones(n, np.float32)  # without temporaries, which would hide the peak
+    x, out = np.ones(n, np.float32), np.ones(n, np.float32)  # no temporaries: they would hide the peak
     layer = bitdrop.Dropout(0.1, recompute=recompute, rng=0)
     warm_up = min(n, 2**18)
     layer.forward(x[:warm_up], out=out[:warm_up])  # code loaded, threads started
@@ -41,7 +41,7 @@ def _measure(n: int, recompute: bool) -> tuple[float, float, float]:
 def _most_resident() -> float:
     """Return the largest resident set of this process so far, in bytes.
 
-    Linux's getrusage would count the parent process too, as it was before this program was loaded.
+    Linux's getrusage would also count the parent's memory before this program was loaded.
     """
     try:
         status = Path("/proc/self/status").read_text()

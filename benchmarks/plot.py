@@ -1,4 +1,4 @@
-"""The plot of cost an element against size, logarithmic both ways."""
+"""Log-log plot of the cost per element against the size."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ COPY = "np.copyto"
 
 
 def costs(path: Path, panels: Mapping[str, Mapping[str, Mapping[int, float]]], footnote: str) -> None:
-    """Write the plot: a panel for each title, in it nanoseconds an element by size for each label."""
+    """Write the plot: one panel per title, with a line per label of nanoseconds per element by size."""
     figure = Figure(figsize=(5.5 * len(panels) + 2, 5), layout="constrained")
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axis, (title, lines) in zip(axes, panels.items(), strict=True):
@@ -26,7 +26,7 @@ def costs(path: Path, panels: Mapping[str, Mapping[str, Mapping[int, float]]], f
         axis.xaxis.set_major_formatter(FuncFormatter(lambda size, _: size_name(round(size))))
         axis.yaxis.set_major_formatter(FuncFormatter(lambda cost, _: f"{cost:g}"))
         axis.grid(alpha=0.3, axis="y")
-    axes[0].set_ylabel("nanoseconds an element")
+    axes[0].set_ylabel("nanoseconds per element")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", frameon=False)
     figure.supxlabel(footnote, fontsize="small", color="gray")
     figure.savefig(path, dpi=144)

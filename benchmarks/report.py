@@ -1,4 +1,4 @@
-"""Tables of measurements, in Markdown, to be pasted as they are."""
+"""Tables of measurements, in Markdown that can be pasted unchanged."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,12 +9,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from targets import HUGE, Result, size_name
 
-# A file or a pipe has no width; wide enough that no cell is cut.
+# A file or a pipe has no width; 180 is wide enough for every cell.
 console = Console(width=None if sys.stdout.isatty() else 180, highlight=False)
 
 
 def progress() -> Progress:
-    """Return a progress display on the error stream, so that the output can be kept in a file."""
+    """Return a progress display on stderr, so that stdout can be redirected to a file."""
     return Progress(
         TextColumn("{task.description:44}"),
         BarColumn(),
@@ -26,7 +26,7 @@ def progress() -> Progress:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table, its first column to the left and the others to the right."""
+    """Print a table, with the first column aligned left and the others right."""
     table = Table(box=box.MARKDOWN)
     for number, column in enumerate(columns):
         table.add_column(column, justify="right" if number else "left", no_wrap=True)
@@ -43,8 +43,8 @@ def print_facts(facts: Mapping[str, object]) -> None:
 
 
 def print_results(results: Sequence[Result], threads: int) -> None:
-    """Print what was measured for targets."""
-    columns = ("step", "p", "elements", "ns an element", "copies", "quartiles", "to reach", "aim", "")
+    """Print the results for the targets."""
+    columns = ("step", "p", "elements", "ns per element", "copies", "quartiles", "to reach", "aim", "")
     print_table(
         f"Ratios to `np.copyto(out, x)` in the same run, float32, `out=`, threads: {threads}",
         columns,
@@ -53,16 +53,16 @@ def print_results(results: Sequence[Result], threads: int) -> None:
     huge = [result for result in results if result.target.size == HUGE]
     if not huge:
         return
-    if any(result.streaming is None for result in huge):
-        console.print("\nThe streaming copy is left out: it needs one thread and an engine that offers it.")
+    if any(result.non_temporal is None for result in huge):
+        console.print("\nThe non-temporal copy is left out: it is measured with one thread only.")
         return
     print_table(
-        f"Beside a streaming copy, {size_name(HUGE)} elements",
-        ("step", "p", "np.copyto, streaming copies", "step, streaming copies"),
+        f"Compared with a copy by non-temporal stores, {size_name(HUGE)} elements",
+        ("step", "p", "np.copyto, non-temporal copies", "step, non-temporal copies"),
         [
-            (r.target.step, str(r.target.p), f"{1 / r.streaming.ratio:.2f}", f"{r.to_streaming:.2f}")
+            (r.target.step, str(r.target.p), f"{1 / r.non_temporal.ratio:.2f}", f"{r.to_non_temporal:.2f}")
             for r in huge
-            if r.streaming
+            if r.non_temporal
         ],
     )
 

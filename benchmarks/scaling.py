@@ -1,9 +1,9 @@
-"""How bitdrop's cost changes with threads, instruction sets and dtypes; what calls and memory cost.
+"""Cost of bitdrop by threads, instruction sets and dtypes; cost of calls and memory.
 
     pip install '.[bench]'
     python benchmarks/scaling.py
 
-Run it on a machine that does nothing else. A mark stands where there is a figure to reach.
+Run it on an idle machine. Figures that have a target are marked.
 """
 
 import argparse
@@ -26,7 +26,7 @@ _SIZES = (2**10, 2**14, 2**16, CACHED, LARGE, 2**22, HUGE)
 _DTYPES = tuple(map(np.dtype, (np.float32, np.float64, np.float16, ml_dtypes.bfloat16)))
 # Ratios to a copy of the same bytes, forward at p = 0.5 in cache.
 _HALF_TYPES = {"avx512": 2.2, "avx2": 3.5}
-# AVX2 is allowed this much more than the figures for all; SSE2 has one figure, for p = 0.1 in cache.
+# AVX2 may exceed the common targets by this factor. SSE2 has one target, for p = 0.1 in cache.
 _AVX2_ALLOWANCE = 1.15
 _SSE2_REACH = 3.0
 
@@ -43,10 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--parts", nargs="+", choices=parts, default=list(parts), help="what to measure")
-    parser.add_argument("--sizes", type=int, nargs="+", default=_SIZES, help="elements")
-    parser.add_argument("--threads", type=int, default=bitdrop.get_num_threads(), help="the most to try")
-    parser.add_argument("--seconds", type=float, default=2.0, help="for each comparison")
+    parser.add_argument("--parts", nargs="+", choices=parts, default=list(parts), help="parts to measure")
+    parser.add_argument("--sizes", type=int, nargs="+", default=_SIZES, help="numbers of elements")
+    parser.add_argument(
+        "--threads", type=int, default=bitdrop.get_num_threads(), help="largest thread count to try"
+    )
+    parser.add_argument("--seconds", type=float, default=2.0, help="time for each comparison")
     options = parser.parse_args(arguments)
     report.print_facts(machine.facts())
     for name in options.parts:
@@ -58,7 +60,7 @@ def _mark(reached: bool) -> str:
 
 
 def _print_threads(options: argparse.Namespace) -> None:
-    """Print how many times faster each number of threads is than one, at each size."""
+    """Print the speedup of each thread count over one thread, at each size."""
     counts = range(1, options.threads + 1)
     rows = []
     for size in options.sizes:
@@ -68,7 +70,7 @@ def _print_threads(options: argparse.Namespace) -> None:
             places.append({str(n): Timer(forward, partial(bitdrop.set_num_threads, n)) for n in counts})
         timings = alternate(places, "1", options.seconds)
         speedups = [1 / timings[str(n)].ratio for n in counts]
-        # Never slower than one thread, but for what two medians of the same thing differ by.
+        # Never slower than one thread; 5 % is the noise between two medians of the same code.
         reached = min(speedups) >= 0.95 and (size != LARGE or len(counts) < 2 or speedups[1] >= 1.8)
         rows.append([size_name(size), *(f"{speedup:.2f}" for speedup in speedups), _mark(reached)])
     columns = ("elements", *map(str, counts), "1.8 with 2 at 1 Mi, never below 1")
@@ -106,7 +108,7 @@ def _kernel_sides(x: Array, out: Array, names: Sequence[str], step: str, p: floa
 
 
 def _kernel_reach(isa: str, dtype: str, step: str, p: float, size: int) -> float | None:
-    """Return the ratio to reach at `size` elements of float32, or their bytes; None where none is set."""
+    """Return the target ratio for the bytes of `size` float32 elements, or None if none is set."""
     if dtype.endswith("16"):
         return _HALF_TYPES.get(isa) if (step, p) == ("forward", 0.5) and size != HUGE else None
     if isa == "sse2":
@@ -122,7 +124,7 @@ def _against(ratio: float, reach: float | None) -> str:
 
 
 def _print_calls(options: argparse.Namespace) -> None:
-    """Print what calls on small arrays take, where most of it is the call itself."""
+    """Print the time of calls on small arrays, most of which is the call itself."""
     bitdrop.set_num_threads(options.threads)
     size, places = 1024, []
     for x, out in buffers(size):
@@ -151,7 +153,7 @@ def _print_calls(options: argparse.Namespace) -> None:
 
 
 def _print_allocation(options: argparse.Namespace) -> None:
-    """Print what a new array for each result costs in a loop, against `out=`."""
+    """Print the cost of a new array for each result in a loop, compared with `out=`."""
     rows, limit = [], _core.get_buffer_limit()
     for threads in sorted({1, options.threads}):
         bitdrop.set_num_threads(threads)
@@ -164,7 +166,7 @@ def _print_allocation(options: argparse.Namespace) -> None:
             costs = (f"{timings[name].seconds / size * 1e9:.3f}" for name in ("out=", "new", "fresh"))
             rows.append([size_name(size), str(threads), *costs, f"{ratio:.2f}", mark])
     bitdrop.set_buffer_limit(limit)
-    title = "`y = layer(x)` in a loop, p = 0.5, float32: nanoseconds an element, ratio to `out=`"
+    title = "`y = layer(x)` in a loop, p = 0.5, float32: nanoseconds per element, ratio to `out=`"
     columns = (
         "elements",
         "threads",
@@ -183,7 +185,7 @@ def _allocation_sides(x: Array, out: Array, limit: int) -> dict[str, Timer]:
 
     def allocate() -> None:
         nonlocal y
-        y = layer(x)  # the array of the round before dies as this one is bound, as in a training loop
+        y = layer(x)  # frees the array of the previous round, as a training loop does
 
     def first_rounds() -> None:
         bitdrop.set_buffer_limit(limit)
@@ -203,12 +205,12 @@ def _print_memory(options: argparse.Namespace) -> None:
     for size in (size for size in options.sizes if size >= LARGE):
         for recompute in (False, True):
             bits = memory.beyond_arrays(size, recompute)
-            # Interpreter and engine need a little of their own, which does not grow with the array.
+            # Interpreter and engine need a little memory that does not grow with the array.
             most = (0.0 if recompute else 1.0) + 8 * 2**18 / size
             mode = "recompute=True" if recompute else "bits held"
             rows.append([size_name(size), mode, *(f"{b:.3f}" for b in bits), _mark(max(bits) <= most)])
-    title = "Memory of forward and backward beyond input, output and gradient: bits an element"
-    columns = ("elements", "mode", "held between", "peak, traced", "peak, resident", "to reach: 1, 0")
+    title = "Memory of forward and backward beyond input, output and gradient: bits per element"
+    columns = ("elements", "mode", "held between them", "peak, traced", "peak, resident", "to reach: 1, 0")
     report.print_table(title, columns, rows)
 
 

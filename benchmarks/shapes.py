@@ -1,9 +1,9 @@
-"""What shared masks and layouts of memory cost, as ratios to a copy.
+"""Cost of shared masks and memory layouts, as ratios to a copy.
 
     pip install '.[bench]'
     python benchmarks/shapes.py
 
-Run it on a machine that does nothing else. A mark stands where there is a figure to reach.
+Run it on an idle machine. Figures that have a target are marked.
 """
 
 import argparse
@@ -20,18 +20,18 @@ from competitors.copying import copy
 from timing import Array, alternate, buffers
 
 _IMAGES = (64, 128, 56, 56)
-_STEPS = (64, 512, 768)
-_ROWS = (2048, 2048)
-_COPIES = 64  # of an array of a sixty-fourth of _ROWS
+_SEQUENCES = (64, 512, 768)
+_MATRIX = (2048, 2048)
+_COPIES = 64  # of an array with a sixty-fourth of the rows of _MATRIX
 _CHANNELS_REACH = 0.8
 
 # Name, shape of x, noise shape, and the ratio to reach.
 _SHARED: tuple[tuple[str, tuple[int, ...], tuple[int | None, ...] | None, float | None], ...] = (
-    ("an element", _IMAGES, None, None),
-    ("whole channels", _IMAGES, (None, None, 1, 1), _CHANNELS_REACH),
-    ("whole samples", _IMAGES, (None, 1, 1, 1), None),
+    ("each element", _IMAGES, None, None),
+    ("each channel of a sample", _IMAGES, (None, None, 1, 1), _CHANNELS_REACH),
+    ("each sample", _IMAGES, (None, 1, 1, 1), None),
     ("the same units of every sample", _IMAGES, (1, None, None, None), None),
-    ("the same features at every time step", _STEPS, (None, 1, None), None),
+    ("the same features at every time step", _SEQUENCES, (None, 1, None), None),
 )
 
 
@@ -41,8 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description=(__doc__ or "").partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--p", type=float, default=0.5, help="probability that a unit is dropped")
-    parser.add_argument("--threads", type=int, default=1, help="of bitdrop and of the copy")
-    parser.add_argument("--seconds", type=float, default=4.0, help="for each comparison")
+    parser.add_argument("--threads", type=int, default=1, help="thread count of bitdrop and the copy")
+    parser.add_argument("--seconds", type=float, default=4.0, help="time for each comparison")
     options = parser.parse_args(arguments)
     bitdrop.set_num_threads(options.threads)
     report.print_facts(machine.facts())
@@ -61,17 +61,15 @@ def _print_shared(options: argparse.Namespace) -> None:
         forward, backward = (timings[side].ratio for side in ("forward", "backward"))
         mark = "" if reach is None else f"{'reached' if forward <= reach else 'MISSED'} ({reach})"
         rows.append([name, str(shape), f"{forward:.2f}", f"{backward:.2f}", mark])
-    title = (
-        f"What is drawn for: ratios to a copy, p = {options.p}, float32, `out=`, threads: {options.threads}"
-    )
-    report.print_table(title, ("drawn for", "shape", "forward", "backward", "to reach"), rows)
+    title = f"Shared masks: ratios to a copy, p = {options.p}, float32, `out=`, threads: {options.threads}"
+    report.print_table(title, ("one draw for", "shape", "forward", "backward", "to reach"), rows)
 
 
 def _print_layouts(options: argparse.Namespace) -> None:
     places: dict[str, list[Mapping[str, Timer]]] = {}
     sizes: dict[str, int] = {}
-    for x, out in buffers(math.prod(_ROWS)):
-        for name, (values, target) in _layouts(x.reshape(_ROWS), out.reshape(_ROWS)).items():
+    for x, out in buffers(math.prod(_MATRIX)):
+        for name, (values, target) in _layouts(x.reshape(_MATRIX), out.reshape(_MATRIX)).items():
             layer = bitdrop.Dropout(options.p, rng=0)
             places.setdefault(name, []).append(_sides(layer, values, target, options.threads))
             sizes[name] = values.size
@@ -81,13 +79,13 @@ def _print_layouts(options: argparse.Namespace) -> None:
         nanoseconds = (timings[side].seconds / sizes[name] * 1e9 for side in ("copy", "forward"))
         ratios = (timings[side].ratio for side in ("forward", "backward"))
         rows.append([name, *(f"{time:.3f}" for time in nanoseconds), *(f"{ratio:.2f}" for ratio in ratios)])
-    title = f"Layouts of {_ROWS}: ratios to a copy from and to the same, p = {options.p}, float32, `out=`"
-    columns = ("x, out", "copy, ns an element", "forward, ns", "forward, copies", "backward, copies")
+    title = f"Layouts of {_MATRIX}: ratios to a copy of the same views, p = {options.p}, float32, `out=`"
+    columns = ("x, out", "copy, ns per element", "forward, ns", "forward, copies", "backward, copies")
     report.print_table(f"{title}, threads: {options.threads}", columns, rows)
 
 
 def _layouts(x: Array, out: Array) -> dict[str, tuple[Array, Array]]:
-    """Return pairs of input and output, of the shape of x or a part of it, in the same memory."""
+    """Return pairs of input and output by name: views of x and out, whole or in part."""
     half = x.shape[1] // 2
     sample = x[: len(x) // _COPIES]
     return {
@@ -99,7 +97,7 @@ def _layouts(x: Array, out: Array) -> dict[str, tuple[Array, Array]]:
         "every second column": (x[:, ::2], out[:, :half]),
         "x transposed": (x.T, out),
         "out transposed": (x, out.T),
-        f"{_COPIES} times the same": (
+        f"the same rows {_COPIES} times": (
             np.broadcast_to(sample, (_COPIES, *sample.shape)),
             out.reshape(_COPIES, *sample.shape),
         ),

@@ -1,6 +1,6 @@
 """The ratios to a copy that bitdrop promises, and their measurement through the public API.
 
-`compare.py` prints them, `guard.py` fails where one is missed.
+`compare.py` prints them, `guard.py` fails if one is missed.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -9,18 +9,18 @@ from functools import partial
 from timeit import Timer
 
 import bitdrop
-from competitors.copying import copy, streaming_copy
+from competitors.copying import copy, non_temporal_copy
 from timing import Array, Step, Timing, alternate, buffers
 
 CACHED, LARGE, HUGE = 2**18, 2**20, 2**26
-# Where np.copyto takes at most this many streaming copies, the C library's copy streams already; then what
-# counts is to take at most this many of them.
-_STREAMING_ALREADY = 1.1
+# If np.copyto takes at most this many non-temporal copies, the C library uses such stores itself. Then a
+# step, too, must take at most this many non-temporal copies.
+_NON_TEMPORAL_ALREADY = 1.1
 
 
 @dataclass(frozen=True)
 class Target:
-    """A ratio to reach, and one to aim at beyond it."""
+    """A ratio to reach, and a better one to aim at."""
 
     step: str
     p: float
@@ -46,28 +46,29 @@ TARGETS = (
 
 @dataclass(frozen=True)
 class Result:
-    """What was measured for a target, beside np.copyto and, where there is one, the streaming copy."""
+    """Timing of a target, of np.copyto, and of the non-temporal copy if it was measured."""
 
     target: Target
     timing: Timing
     copy: Timing
-    streaming: Timing | None
+    non_temporal: Timing | None
 
     @property
-    def to_streaming(self) -> float | None:
-        """Ratio to the streaming copy."""
-        return None if self.streaming is None else self.timing.ratio / self.streaming.ratio
+    def to_non_temporal(self) -> float | None:
+        """Ratio to the non-temporal copy."""
+        return None if self.non_temporal is None else self.timing.ratio / self.non_temporal.ratio
 
     @property
     def reached(self) -> bool:
-        """Whether the target is reached, to the streaming copy where np.copyto is one already."""
-        if self.streaming and self.to_streaming and 1 / self.streaming.ratio <= _STREAMING_ALREADY:
-            return self.to_streaming <= _STREAMING_ALREADY
+        """True if the target is reached. The non-temporal copy is the reference if np.copyto equals it."""
+        ratio = self.to_non_temporal
+        if self.non_temporal and ratio and 1 / self.non_temporal.ratio <= _NON_TEMPORAL_ALREADY:
+            return ratio <= _NON_TEMPORAL_ALREADY
         return self.timing.ratio <= self.target.reach
 
     @property
     def mark(self) -> str:
-        """A word for the table."""
+        """The table's word for the result: MISSED, reached or beyond."""
         if not self.reached:
             return "MISSED"
         return "beyond" if self.timing.ratio <= self.target.aim else "reached"
@@ -76,7 +77,7 @@ class Result:
 def measure(
     targets: Sequence[Target], threads: int, seconds: float, progress: Callable[[str], None]
 ) -> list[Result]:
-    """Measure targets, each beside the copies, for `seconds` each."""
+    """Measure each target in turns with the copies, for `seconds` each."""
     bitdrop.set_num_threads(threads)
     results = []
     for size in sorted({target.size for target in targets}):
@@ -92,13 +93,13 @@ def _measure_one(
 ) -> Result:
     places = [_sides(target, x, out, threads) for x, out in pairs]
     timings = alternate(places, "copy", seconds)
-    return Result(target, timings["step"], timings["copy"], timings.get("streaming"))
+    return Result(target, timings["step"], timings["copy"], timings.get("non-temporal"))
 
 
 def _sides(target: Target, x: Array, out: Array, threads: int) -> dict[str, Timer]:
     sides = {"copy": Timer(copy(x, out, threads)), "step": Timer(_step(target, x, out))}
-    if threads == 1 and target.size == HUGE:  # of interest only where the data leave the cache
-        sides["streaming"] = Timer(streaming_copy(x, out))
+    if threads == 1 and target.size == HUGE:  # of interest only if the data do not fit in the cache
+        sides["non-temporal"] = Timer(non_temporal_copy(x, out))
     return sides
 
 
@@ -110,14 +111,14 @@ def _step(target: Target, x: Array, out: Array) -> Step:
 
 
 def measure_again(results: Sequence[Result], threads: int, seconds: float) -> list[Result]:
-    """Return the results, those that missed measured once more: what other work disturbed may pass."""
+    """Return the results, with missed targets measured again, because other work may have disturbed them."""
     missed = [result.target for result in results if not result.reached]
     again = {result.target: result for result in measure(missed, threads, seconds, lambda _: None)}
     return [again.get(result.target, result) for result in results]
 
 
 def size_name(n: int) -> str:
-    """Return a number of elements with binary prefix."""
+    """Return a number of elements with a binary prefix."""
     for unit, name in ((2**20, "Mi"), (2**10, "Ki")):
         if n >= unit and n % unit == 0:
             return f"{n // unit} {name}"

@@ -1,10 +1,10 @@
-"""How many times faster `bitdrop.torch` is than torch's own dropout, on tensors from small to large.
+"""Speedup of `bitdrop.torch` over torch's own dropout, on tensors from small to large.
 
     pip install '.[bench,torch]'
     python benchmarks/tensors.py
 
-Every call makes a new tensor, as training does. Run it on a machine that does nothing else. A mark stands
-where there is a figure to reach.
+Every call creates a new tensor, as in training. Run it on an idle machine. Figures that have a target are
+marked.
 """
 
 import argparse
@@ -19,12 +19,12 @@ import report
 import torch
 from timing import alternate
 from torch import Tensor
-from torch.nn import functional as torchs
+from torch.nn import functional as torch_functional
 
 TORCH, BITDROP = "torch", "bitdrop"
 Dropout = Callable[[Tensor, float], Tensor]
 
-# Elements, p, and how many times faster to be at least: forward without gradient, with it, and backward too.
+# Elements, p, and the speedups to reach: forward, forward recorded for a gradient, forward and backward.
 _ROWS: tuple[tuple[int, float, tuple[float | None, float | None, float | None]], ...] = (
     (2**10, 0.5, (1, 1, None)),
     (2**10, 0.1, (1, 1, None)),
@@ -41,8 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--threads", type=int, default=1, help="of both libraries")
-    parser.add_argument("--seconds", type=float, default=4.0, help="for each comparison")
+    parser.add_argument("--threads", type=int, default=1, help="thread count of both libraries")
+    parser.add_argument("--seconds", type=float, default=4.0, help="time for each comparison")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     bitdrop.set_num_threads(options.threads)
@@ -52,24 +52,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for n, p, reaches in _ROWS
         for (name, calls), reach in zip(_calls(n, p).items(), reaches, strict=True)
     ]
-    columns = ("elements", "p", "call", "torch, ns an element", "bitdrop, ns", "times faster", "to reach")
+    columns = ("elements", "p", "call", "torch, ns per element", "bitdrop, ns", "times faster", "to reach")
     report.print_table(f"New float32 tensors, threads: {options.threads}", columns, rows)
 
 
 def _calls(n: int, p: float) -> dict[str, dict[str, Timer]]:
-    """Return the calls to compare, each by both libraries."""
-    sides: dict[str, Dropout] = {TORCH: torchs.dropout, BITDROP: bitdrop.torch.functional.dropout}
+    """Return the calls to compare, each for both libraries."""
+    sides: dict[str, Dropout] = {TORCH: torch_functional.dropout, BITDROP: bitdrop.torch.functional.dropout}
     plain, leaf, dy = torch.rand(n) + 1, torch.rand(n, requires_grad=True), torch.rand(n)
     return {
         "forward": {side: Timer(partial(dropout, plain, p)) for side, dropout in sides.items()},
         "forward, recorded": {side: Timer(partial(dropout, leaf, p)) for side, dropout in sides.items()},
         "forward and backward": {
-            side: Timer(partial(_there_and_back, dropout, leaf, p, dy)) for side, dropout in sides.items()
+            side: Timer(partial(_forward_and_backward, dropout, leaf, p, dy))
+            for side, dropout in sides.items()
         },
     }
 
 
-def _there_and_back(dropout: Dropout, leaf: Tensor, p: float, dy: Tensor) -> None:
+def _forward_and_backward(dropout: Dropout, leaf: Tensor, p: float, dy: Tensor) -> None:
     torch.autograd.grad(dropout(leaf, p), leaf, dy)
 
 

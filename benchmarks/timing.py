@@ -1,7 +1,7 @@
-"""Time alternatives beside each other: by turns in one run, medians, several positions of the buffers.
+"""Comparison of timings: sides take turns in one run; medians; several placements of the buffers.
 
-Each side is a `timeit.Timer`, which switches the garbage collector off while it times. What is compared are
-ratios of neighbours in time, because absolute times of shared machines mean nothing a day later.
+Each side is a `timeit.Timer`, which switches the garbage collector off while it times. The results are ratios
+of timings that follow each other, because absolute times on a shared machine mean nothing a day later.
 """
 
 import gc
@@ -19,12 +19,12 @@ from numpy.typing import DTypeLike, NDArray
 Array = NDArray[Any]
 Step = Callable[[], Any]
 
-# One sample lasts about this long: enough that clock and loop do not count, and less than the slices of time
-# that a scheduler gives to other work, so that most samples are undisturbed.
+# Approximate length of one sample. It is long enough to make the overhead of clock and loop negligible. It is
+# shorter than the time slices that a scheduler gives to other work, so most samples are undisturbed.
 SAMPLE_SECONDS = 1e-3
 _PAGE = 4096
 # Bytes from the start of a page to input and output. Two buffers at equal distances stall loads on stores (4K
-# aliasing). The first pair is what NumPy's own large arrays have, the others are spread over the page.
+# aliasing). The first pair is that of NumPy's own large arrays; the others are spread over the page.
 OFFSETS = ((16, 16), (0, 64), (0, 1088), (0, 2112))
 
 
@@ -32,8 +32,18 @@ OFFSETS = ((16, 16), (0, 64), (0, 1088), (0, 2112))
 class Timing:
     """One side of a comparison.
 
-    `seconds` is the median of one call; `ratio` the median of its quotients with the reference in the same
-    round, `low` and `high` the quartiles of these; `by_offset` the medians for each pair of buffers.
+    Attributes
+    ----------
+    seconds : float
+        Median time of one call.
+    ratio : float
+        Median of the quotients with the reference in the same round.
+    low, high : float
+        Quartiles of these quotients.
+    by_offset : tuple of float
+        Median quotient for each pair of buffers.
+    rounds : int
+        Number of rounds.
     """
 
     seconds: float
@@ -45,17 +55,17 @@ class Timing:
 
 
 def buffers(n: int, dtype: DTypeLike = np.float32) -> list[tuple[Array, Array]]:
-    """Return pairs of input, all in [1, 2), and output of n elements: the same memory at several offsets."""
+    """Return pairs of input in [1, 2) and output, of n elements: the same memory at several offsets."""
     dtype = np.dtype(dtype)
     source, target = (_pages(n * dtype.itemsize + _PAGE).view(dtype) for _ in range(2))
     source[:] = np.random.default_rng(0).random(source.size, dtype=np.float32) * 0.99 + 1.0
-    target[:] = 0  # touched: a first write pays for the page
-    steps = [(i // dtype.itemsize, o // dtype.itemsize) for i, o in OFFSETS]
-    return [(source[i : i + n], target[o : o + n]) for i, o in steps]
+    target[:] = 0  # touch the pages, so that no timed write pays for them
+    starts = [(i // dtype.itemsize, o // dtype.itemsize) for i, o in OFFSETS]
+    return [(source[i : i + n], target[o : o + n]) for i, o in starts]
 
 
 def _pages(nbytes: int) -> NDArray[np.uint8]:
-    """Return whole pages that begin at a page."""
+    """Return page-aligned memory of at least this many bytes."""
     whole = math.ceil(nbytes / _PAGE) * _PAGE
     memory = np.empty(whole + _PAGE, np.uint8)
     start = -memory.ctypes.data % _PAGE
@@ -65,18 +75,18 @@ def _pages(nbytes: int) -> NDArray[np.uint8]:
 def alternate(
     places: Sequence[Mapping[str, Timer]], reference: str, seconds: float, *, settle: float = 0.0
 ) -> dict[str, Timing]:
-    """Time all sides by turns, for about `seconds`, but once at each place at least.
+    """Time all sides in turns, for about `seconds`, and at least once at each place.
 
     Parameters
     ----------
     places : sequence of mappings
-        The sides by name, for each pair of buffers. The rounds go through the places in turn.
+        The sides by name, for each pair of buffers. The rounds cycle through the places.
     reference : str
-        The side that the others are divided by.
+        Name of the side that divides the others.
     seconds : float
-        Time to spend.
+        Total time to spend.
     settle : float
-        Pause before each sample, in seconds: thread pools go on spinning for a while after their work.
+        Pause before each sample, in seconds, because thread pools spin for a while after their work.
 
     Returns
     -------
@@ -84,14 +94,14 @@ def alternate(
         The timing of each side.
     """
     names = list(places[0])
-    calls = {name: _calls(places[0][name]) for name in names}  # also the one fixed warm-up
+    calls = {name: _calls(places[0][name]) for name in names}  # this also warms up every side
     samples: list[dict[str, float]] = []
     gc.collect()
     end = time.perf_counter() + seconds
     while len(samples) < len(places) or time.perf_counter() < end:
         number = len(samples)
         sides, sample = places[number % len(places)], {}
-        # Forwards and backwards, so that a drift of the machine favours nobody.
+        # Alternate the order, so that a drift of the machine favours no side.
         for name in names if number // len(places) % 2 == 0 else reversed(names):
             if settle:
                 time.sleep(settle)

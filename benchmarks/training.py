@@ -1,7 +1,7 @@
-"""What dropout costs in training: steps of networks with torch's dropout, with bitdrop's, and with none.
+"""Cost of dropout in training: steps of networks with torch's dropout, with bitdrop's, and without dropout.
 
 Each network is built three times with the same weights. Their steps (forward, backward, optimiser) alternate
-in one run, so that what else the machine does meets all three alike. This is done several times.
+in one run, so that other work of the machine affects all three alike. All of this is repeated several times.
 """
 
 import argparse
@@ -22,12 +22,12 @@ from torch import Tensor, nn
 
 NONE, TORCH, BITDROP = "no dropout", "torch's", "bitdrop's"
 SIDES = (NONE, TORCH, BITDROP)
-WARM_UP = 3  # steps of each side that are not counted
+WARM_UP = 3  # uncounted first steps of each side
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network to train, and a batch for it: p is that of its dropout."""
+    """A network to train, with the p of its dropout and a batch."""
 
     name: str
     p: float
@@ -36,7 +36,7 @@ class Network:
 
 
 def convolutional(p: float) -> nn.Module:
-    """Two blocks of two convolutions each, as for small images, with dropout behind each block."""
+    """Two blocks of two convolutions each, as for small images, with dropout after each block."""
 
     def block(inputs: int, outputs: int) -> list[nn.Module]:
         first, second = nn.Conv2d(inputs, outputs, 3, padding=1), nn.Conv2d(outputs, outputs, 3, padding=1)
@@ -49,7 +49,7 @@ def convolutional(p: float) -> nn.Module:
 
 
 def perceptron(p: float) -> nn.Module:
-    """Three hidden layers of 1,024 units, with dropout behind each."""
+    """Three hidden layers of 1,024 units, with dropout after each."""
     layers: list[nn.Module] = []
     for inputs in (784, 1024, 1024):
         layers += [nn.Linear(inputs, 1024), nn.ReLU(), nn.Dropout(p)]
@@ -57,12 +57,12 @@ def perceptron(p: float) -> nn.Module:
 
 
 class TransformerBlock(nn.Module):
-    """One encoder layer, whose outputs are averaged over time and classified."""
+    """One encoder layer, with a classifier on the outputs' average over time."""
 
     def __init__(self, p: float) -> None:
         super().__init__()
         self.layer = nn.TransformerEncoderLayer(256, 4, 1024, dropout=p, batch_first=True)
-        # The dropout inside fused attention is neither module nor function: it is left out everywhere.
+        # The dropout inside fused attention is neither a module nor a function, so no side uses it.
         self.layer.self_attn.dropout = 0.0
         self.head = nn.Linear(256, 10)
 
@@ -80,7 +80,7 @@ NETWORKS = (
 
 
 def variants(network: Network) -> dict[str, nn.Module]:
-    """Return the network with each kind of dropout, the weights the same."""
+    """Return the network with each kind of dropout, all with the same weights."""
     models = {NONE: network.build(0.0)}
     models[TORCH] = network.build(network.p)
     models[TORCH].load_state_dict(models[NONE].state_dict())
@@ -91,7 +91,7 @@ def variants(network: Network) -> dict[str, nn.Module]:
 
 
 class Trainer:
-    """A model with its optimiser, one step at a time."""
+    """A model with its optimiser and batch."""
 
     def __init__(self, model: nn.Module, x: Tensor) -> None:
         self._model, self._x = model, x
@@ -99,7 +99,7 @@ class Trainer:
         self._optimiser = torch.optim.SGD(model.parameters(), lr=1e-3)
 
     def step(self) -> float:
-        """Train one step, and return the seconds that it took."""
+        """Train one step, and return its duration in seconds."""
         begun = time.perf_counter()
         self._optimiser.zero_grad()
         nn.functional.cross_entropy(self._model(self._x), self._labels).backward()
@@ -107,7 +107,7 @@ class Trainer:
         return time.perf_counter() - begun
 
     def saved_bytes(self) -> int:
-        """Return the bytes of what a forward pass holds for backward, each memory counted once."""
+        """Return the bytes that a forward pass holds for backward, counting each storage once."""
         held: dict[int, int] = {}
 
         def hold(tensor: Tensor) -> Tensor:
@@ -117,13 +117,13 @@ class Trainer:
 
         with torch.autograd.graph.saved_tensors_hooks(hold, lambda tensor: tensor):
             loss = nn.functional.cross_entropy(self._model(self._x), self._labels)
-        del loss  # until here, so that no memory is counted under another's address
+        del loss  # kept until here, so that no address is reused while storages are counted
         return sum(held.values())
 
 
 @dataclass(frozen=True)
 class Result:
-    """Medians of one network: seconds a step, ratios to no dropout in the same round, and bytes saved."""
+    """Results of one network by side: median seconds per step, median ratio to no dropout, bytes saved."""
 
     network: Network
     seconds: Mapping[str, float]
@@ -132,17 +132,18 @@ class Result:
 
 
 def measure(network: Network, builds: int, rounds: int) -> Result:
-    """Train all sides by turns, and begin anew several times.
+    """Train all sides in turns, with several builds of the networks.
 
-    The C library gives memory back to the system and fetches it again as it happens to lie: a fresh page
-    costs as much as dropping thousands of elements, and one build has thousands a step, the next has none.
+    Several builds are necessary, because the C library may return memory to the system and fetch it again. A
+    fresh page costs as much as dropping thousands of elements. One build fetches thousands of pages per step,
+    another none.
     """
     x = network.batch()
     times: dict[str, list[float]] = {side: [] for side in SIDES}
     for _ in range(builds):
         trainers = {side: Trainer(model, x) for side, model in variants(network).items()}
         for number in range(-WARM_UP, rounds):
-            # Forwards and backwards, so that a drift of the machine favours nobody.
+            # Alternate the order, so that a drift of the machine favours no side.
             for side in SIDES if number % 2 else reversed(SIDES):
                 seconds = trainers[side].step()
                 if number >= 0:
@@ -158,7 +159,10 @@ def measure(network: Network, builds: int, rounds: int) -> Result:
 
 def print_results(results: list[Result], threads: int) -> None:
     """Print times, ratios, shares and memory."""
-    columns = ("network", "p", "dropout", "ms a step", "to none", "share of the step", "saved for backward")
+    columns = (
+        *("network", "p", "dropout", "ms per step"),
+        *("ratio to no dropout", "share of the step", "saved for backward"),
+    )
     rows = []
     for result in results:
         for side in SIDES:
@@ -199,7 +203,7 @@ def plot(results: list[Result], path: Path, footnote: str) -> None:
 
 
 def positive(text: str) -> int:
-    """Return an argument of the command line that must be a positive integer."""
+    """Parse a command-line argument that must be a positive integer."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be 1 or more, but got {number}")
@@ -211,12 +215,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--builds", type=positive, default=8, help="how often each network is built")
-    parser.add_argument("--rounds", type=positive, default=10, help="steps of each side in each build")
+    parser.add_argument("--builds", type=positive, default=8, help="number of builds of each network")
+    parser.add_argument("--rounds", type=positive, default=10, help="number of steps of each side per build")
     parser.add_argument(
-        "--threads", type=positive, default=bitdrop.get_num_threads(), help="of both libraries"
+        "--threads", type=positive, default=bitdrop.get_num_threads(), help="thread count of both libraries"
     )
-    parser.add_argument("--output", type=Path, default=Path("training.png"), help="the bar chart to write")
+    parser.add_argument("--output", type=Path, default=Path("training.png"), help="file for the bar chart")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     bitdrop.set_num_threads(arguments.threads)

@@ -1,8 +1,8 @@
-"""Does scaling stand for the average over all sub-networks? Exactly in a linear layer, nearly with ReLUs.
+"""Mean over masks, compared with the scaled network: equal for a linear layer, approximate with ReLUs.
 
-Ten inputs are dropped. There are 2^10 = 1,024 masks, few enough to try every one of them, so the mean that
-scaling is to replace can be had without sampling. Two networks are measured, the same but for the ReLU of
-their hidden layer. For each, the mean over sampled masks, and that over all masks, are compared with the
+Ten inputs are dropped. There are 2^10 = 1,024 masks, few enough to try them all. So the mean that scaling
+replaces can be computed without sampling. The example measures two networks that differ only in the ReLU of
+their hidden layer. For each it compares the mean over sampled masks, and the mean over all masks, with the
 network in which nothing is dropped.
 """
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-Vectors = NDArray[np.float64]  # a vector, or a matrix whose rows are vectors
+Vectors = NDArray[np.float64]  # a vector, or a matrix with vectors as rows
 
 UNITS = 10
 HIDDEN = 50
@@ -25,7 +25,7 @@ OUTPUTS = 20
 
 
 class SmallNetwork:
-    """``f(x @ first) @ second`` with fixed random weights, where f is the identity or the ReLU."""
+    """``f(x @ first) @ second`` with fixed random weights; f is the identity or the ReLU."""
 
     def __init__(self, relu: bool, rng: np.random.Generator) -> None:
         self.relu = relu
@@ -58,18 +58,18 @@ def exact_mean(network: SmallNetwork, x: Vectors, p: float) -> Vectors:
 def sampled_means(network: SmallNetwork, x: Vectors, p: float, samples: int, seed: int) -> Vectors:
     """Return the mean of the outputs over the first 1, 2, 3, ... of the sampled masks, as rows."""
     copies = np.tile(x, (samples, 1))
-    dropped, _ = bitdrop.dropout(copies, p, rng=seed)  # every row has a mask of its own
+    dropped, _ = bitdrop.dropout(copies, p, rng=seed)  # each row has its own mask
     return np.cumsum(network(dropped), axis=0) / np.arange(1, samples + 1)[:, np.newaxis]
 
 
 def relative_distance(outputs: Vectors, reference: Vectors) -> Vectors:
-    """Return how far each row is from the reference, as a share of the reference's length."""
+    """Return the distance of each row from the reference, divided by the reference's norm."""
     distances: Vectors = np.linalg.norm(outputs - reference, axis=-1) / np.linalg.norm(reference)
     return distances
 
 
 def plot(distances: dict[str, Vectors], gaps: dict[str, float], path: Path) -> None:
-    """Save the distance between sampled mean and scaled network, against the number of masks."""
+    """Save a plot of the distance between sampled mean and scaled network against the number of masks."""
     figure = Figure(figsize=(7.5, 4.5), layout="constrained")
     axes: Axes = figure.subplots()
     colours = {"linear": "#0072B2", "ReLU": "#D55E00"}
@@ -80,7 +80,7 @@ def plot(distances: dict[str, Vectors], gaps: dict[str, float], path: Path) -> N
     axes.loglog(masks, distances["linear"][0] / np.sqrt(masks), "k:", label="1 / √(number of masks)")
     axes.set_xlabel("number of sampled masks")
     axes.set_ylabel("relative distance to the scaled network")
-    axes.set_title("The mean over masks against the network in which nothing is dropped")
+    axes.set_title("The mean over masks, compared with the network in which nothing is dropped")
     axes.legend()
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=120)
@@ -93,12 +93,15 @@ def main() -> None:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--p", type=float, default=0.5, help="probability that an input is dropped")
-    parser.add_argument("--samples", type=int, default=100_000, help="masks to sample")
-    parser.add_argument("--seed", type=int, default=0, help="of weights, input and masks")
-    parser.add_argument("--output", type=Path, default=Path("averaging.png"), help="the plot to write")
+    parser.add_argument("--samples", type=int, default=100_000, help="number of sampled masks")
+    parser.add_argument("--seed", type=int, default=0, help="seed of weights, input and masks")
+    parser.add_argument("--output", type=Path, default=Path("averaging.png"), help="file for the plot")
     arguments = parser.parse_args()
     if not 0 <= arguments.p < 1 or arguments.samples < 1:
-        parser.error("p must be in [0, 1), and samples 1 or more")
+        parser.error(
+            "p must be in [0, 1) and samples 1 or more, "
+            f"but got p = {arguments.p} and samples = {arguments.samples}"
+        )
 
     table = Table(title=f"p = {arguments.p:g}: relative distance to the network in which nothing is dropped")
     table.add_column("network")

@@ -1,9 +1,9 @@
 """Dropout of an array that is larger than the memory of all workers together, forward and backward.
 
-Two worker processes share the work, each with a limit to its memory. Neither the array nor the mask exists as
-a whole at any time: a chunk is made, dropped from, summed up and forgotten, and its bits come from the mask's
-key and the chunk's place. To see that the result is that of one machine, some rows are computed again without
-dask.
+Two worker processes share the work, each with a memory limit. Neither the whole array nor the whole mask ever
+exists: a worker creates a chunk, drops elements, sums the results and frees the chunk. The bits of a chunk
+come from the mask's key and the chunk's place. Finally some rows are computed again without dask, to show
+that the result equals that of one machine.
 """
 
 import argparse
@@ -24,11 +24,11 @@ from rich.table import Table
 COLUMNS = 2**14
 CHUNK_ROWS = 2**9  # 32 MiB of float32
 MIB = 2**20
-PEAK_UNIT = 1 if sys.platform == "darwin" else 1024  # of getrusage, in bytes
+PEAK_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes per unit of getrusage's ru_maxrss
 
 
 def activations(rows: int) -> Any:
-    """Return a lazy array like the outputs of ReLUs: each of its elements follows from its place."""
+    """Return a lazy array like the outputs of ReLUs, with each element computed from its indices."""
 
     def chunk(block_info: Any = None) -> Any:
         (first, last), (left, right) = block_info[None]["array-location"]
@@ -37,27 +37,27 @@ def activations(rows: int) -> Any:
         np.sin(values, out=values)
         return np.maximum(values, 0, out=values)
 
-    pieces = [min(CHUNK_ROWS, rows - start) for start in range(0, rows, CHUNK_ROWS)]
+    chunk_rows = tuple(min(CHUNK_ROWS, rows - start) for start in range(0, rows, CHUNK_ROWS))
     return da.map_blocks(
-        chunk, chunks=(tuple(pieces), (COLUMNS,)), dtype=np.float32, meta=np.empty((0, 0), "f4")
+        chunk, chunks=(chunk_rows, (COLUMNS,)), dtype=np.float32, meta=np.empty((0, 0), "f4")
     )
 
 
 def peak_memory() -> int:
-    """Return the most bytes that this process has held in memory."""
+    """Return the peak resident memory of this process, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * PEAK_UNIT
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Process the array on a cluster, and print what came of it."""
+    """Process the array on a cluster, and print the results."""
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--size", type=float, default=4.0, help="of the array, in GiB")
-    parser.add_argument("--memory-limit", type=int, default=512, help="of each worker, in MiB")
-    parser.add_argument("--workers", type=int, default=2, help="processes")
+    parser.add_argument("--size", type=float, default=4.0, help="size of the array, in GiB")
+    parser.add_argument("--memory-limit", type=int, default=512, help="memory limit of each worker, in MiB")
+    parser.add_argument("--workers", type=int, default=2, help="number of worker processes")
     parser.add_argument("--p", type=float, default=0.25, help="probability that an element is dropped")
-    parser.add_argument("--seed", type=int, default=0, help="of the mask")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the mask")
     options = parser.parse_args(arguments)
 
     x = activations(int(options.size * 2**30) // (4 * COLUMNS))
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         mean, dropped_mean, dropped_share, some_x, some_y = dask.compute(*wanted)
         peaks = client.run(peak_memory).values()
 
-    # The same rows on this machine: a shard of the whole array, and the key that the same seed gives.
+    # The same rows in this process: a shard of the whole array, with the same seed and so the same key.
     shard = bitdrop.Shard(x.shape, (rows.start, 0))
     alone, _ = bitdrop.dropout(some_x, options.p, rng=options.seed, shard=shard)
     table = Table(show_header=False)

@@ -1,11 +1,11 @@
-"""Monte Carlo dropout: a network that says how sure it is, less so away from what it was trained on.
+"""Monte Carlo dropout: a network that measures its uncertainty, which grows away from its training set.
 
-A regression network is trained with dropout. At inference dropout stays on, and the network is asked many
-times, each time with another mask: the mean of the answers is the prediction, their spread tells how much the
-network itself is in doubt (Gal and Ghahramani, "Dropout as a Bayesian approximation", ICML 2016).
+A regression network is trained with dropout. At inference dropout stays on, and the network runs many times,
+each time with a different mask. The mean of the answers is the prediction. Their spread is a measure of the
+network's uncertainty (Gal and Ghahramani, "Dropout as a Bayesian approximation", ICML 2016).
 
-All masks are drawn in one call: `np.broadcast_to` makes many samples of one array without copying it, and
-dropout reads them as any other array.
+All masks are drawn in one call: `np.broadcast_to` repeats an array many times without copying it, and dropout
+reads the result like any other array.
 """
 
 import argparse
@@ -18,13 +18,13 @@ from matplotlib.figure import Figure
 from network import Affine, Floats, Momentum, Network, ReLU
 
 HIDDEN = 128
-TRAINED = (-4.0, 4.0)  # inputs of the training set lie here, but for the gap
+TRAINED = (-4.0, 4.0)  # range of the training inputs, except for the gap
 GAP = (-1.0, 1.5)
 SHOWN = (-8.0, 8.0)
 
 
 def training_set(points: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Return inputs outside the gap, and noisy values of a curve there, as columns."""
+    """Return inputs outside the gap and noisy values of a curve at these inputs, as columns."""
     x = rng.uniform(*TRAINED, size=2 * points)
     x = x[(x < GAP[0]) | (x > GAP[1])][:points, np.newaxis]
     y = np.sin(1.2 * x) + 0.15 * x + 0.1 * rng.standard_normal(x.shape)
@@ -32,10 +32,10 @@ def training_set(points: int, rng: np.random.Generator) -> tuple[Floats, Floats]
 
 
 def make_network(p: float, rng: np.random.Generator) -> Network:
-    """Return a network of two hidden layers, with dropout behind each."""
+    """Return a network with two hidden layers and dropout after each."""
     first = Affine(1, HIDDEN, rng)
     weights, bias = first.parameters
-    bias[:] = -weights[0] * rng.uniform(*TRAINED, HIDDEN)  # so that the ReLUs bend at inputs all over
+    bias[:] = -weights[0] * rng.uniform(*TRAINED, HIDDEN)  # spreads the kinks of the ReLUs over the inputs
     return Network(
         [
             first,
@@ -60,15 +60,15 @@ def train(network: Network, x: Floats, y: Floats, epochs: int) -> None:
 
 def sample(network: Network, x: Floats, samples: int) -> Floats:
     """Return the network's answers under `samples` masks, of shape (samples, len(x))."""
-    # What comes before the first dropout is the same for all masks.
+    # The layers before the first dropout give the same result for all masks, so they run once.
     hidden = Network(network.layers[:2]).forward(x, training=False)
-    copies = np.broadcast_to(hidden, (samples, *hidden.shape))  # strides of 0: it is in memory once
+    copies = np.broadcast_to(hidden, (samples, *hidden.shape))  # a stride of 0: one copy in memory
     answers: Floats = Network(network.layers[2:]).forward(copies, training=True)
     return answers[..., 0]
 
 
 def plot(x: Floats, answers: Floats, trained: tuple[Floats, Floats], path: Path) -> None:
-    """Save the mean of the answers and their spread, with the training set."""
+    """Save a plot of the mean of the answers, their spread and the training set."""
     mean, deviation = answers.mean(axis=0), answers.std(axis=0)
     figure = Figure(figsize=(7.5, 4.5), layout="constrained")
     axes: Axes = figure.subplots()
@@ -98,10 +98,10 @@ def main() -> None:
         description=(__doc__ or "").partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--p", type=float, default=0.05, help="probability that a hidden unit is dropped")
-    parser.add_argument("--epochs", type=int, default=4000, help="of training")
-    parser.add_argument("--samples", type=int, default=500, help="masks")
-    parser.add_argument("--seed", type=int, default=0, help="of data, weights and masks")
-    parser.add_argument("--output", type=Path, default=Path("monte_carlo.png"), help="the plot to write")
+    parser.add_argument("--epochs", type=int, default=4000, help="number of training epochs")
+    parser.add_argument("--samples", type=int, default=500, help="number of masks")
+    parser.add_argument("--seed", type=int, default=0, help="seed of data, weights and masks")
+    parser.add_argument("--output", type=Path, default=Path("monte_carlo.png"), help="file for the plot")
     arguments = parser.parse_args()
 
     rng = np.random.default_rng(arguments.seed)
@@ -111,15 +111,15 @@ def main() -> None:
     x = np.linspace(*SHOWN, 200, dtype=np.float32)[:, np.newaxis]
     answers = sample(network, x, arguments.samples)
 
-    position, deviation = x[:, 0], answers.std(axis=0)
-    in_gap = (position > GAP[0]) & (position < GAP[1])
-    outside = (position < TRAINED[0]) | (position > TRAINED[1])
-    for name, where in (
+    inputs, deviation = x[:, 0], answers.std(axis=0)
+    in_gap = (inputs > GAP[0]) & (inputs < GAP[1])
+    outside = (inputs < TRAINED[0]) | (inputs > TRAINED[1])
+    for name, region in (
         ("on the training set", ~in_gap & ~outside),
         ("in its gap", in_gap),
         ("outside", outside),
     ):
-        print(f"mean standard deviation {name}: {deviation[where].mean():.3f}")
+        print(f"mean standard deviation {name}: {deviation[region].mean():.3f}")
     plot(x, answers, trained, arguments.output)
     print(f"Plot: {arguments.output}")
 

@@ -1,9 +1,9 @@
-"""A fully connected network in NumPy: a handful of small layers, each with a forward and a backward pass.
+"""A fully connected network in NumPy: a few small layers, each with a forward and a backward pass.
 
-Every layer is called in the same way, `bitdrop.Dropout` among them:
+All layers have the same interface, including `bitdrop.Dropout`:
 
-    y = layer.forward(x, training)      values go forward; the layer remembers what backward will need
-    dx = layer.backward(dy)             the gradient with respect to y becomes that with respect to x
+    y = layer.forward(x, training)      returns the outputs, and stores what backward needs
+    dx = layer.backward(dy)             takes the gradient with respect to y, returns that with respect to x
 
 Rows of x are the samples of a batch, columns the units.
 """
@@ -19,7 +19,7 @@ Labels = NDArray[np.int64]
 
 
 class Layer(Protocol):
-    """What a network is made of."""
+    """Interface of the layers of a network."""
 
     def forward(self, x: Any, training: bool) -> Any:
         """Return the layer's output."""
@@ -32,7 +32,7 @@ class Affine:
     """``y = x @ weights + bias``, with the gradients of both after a backward pass."""
 
     def __init__(self, inputs: int, outputs: int, rng: np.random.Generator) -> None:
-        # He et al. (2015): where ReLUs follow, this keeps the size of the signal from layer to layer.
+        # He et al. (2015): with ReLUs, this keeps the size of the signal the same from layer to layer.
         deviation = np.sqrt(2 / inputs)
         weights = (deviation * rng.standard_normal((inputs, outputs))).astype(np.float32)
         self.parameters: list[Floats] = [weights, np.zeros(outputs, dtype=np.float32)]
@@ -45,7 +45,7 @@ class Affine:
         return x @ weights + bias
 
     def backward(self, dy: Floats) -> Floats:
-        """Keep the parameters' gradients, and return the input's."""
+        """Store the gradients of the parameters, and return the gradient of the input."""
         weights, _ = self.parameters
         self.gradients = [self._x.T @ dy, dy.sum(axis=0)]
         return dy @ weights.T
@@ -60,7 +60,7 @@ class ReLU:
         return x * self._positive
 
     def backward(self, dy: Floats) -> Floats:
-        """Pass the gradient where x was positive."""
+        """Return the gradient where x was positive, and 0 elsewhere."""
         return dy * self._positive
 
 
@@ -69,7 +69,7 @@ class SoftmaxLoss:
 
     def forward(self, outputs: Floats, labels: Labels) -> float:
         """Return the loss of a batch."""
-        # Subtracting the largest output changes no probability, and exp cannot overflow.
+        # Subtracting the largest output changes no probability and prevents overflow in exp.
         exponentials = np.exp(outputs - outputs.max(axis=1, keepdims=True))
         self._probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
         self._labels = labels
@@ -84,7 +84,7 @@ class SoftmaxLoss:
 
 
 class Network:
-    """Layers in a row."""
+    """Sequence of layers."""
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         self.layers = layers
@@ -101,7 +101,7 @@ class Network:
             dy = layer.backward(dy)
 
     def accuracy(self, x: Floats, labels: Labels) -> float:
-        """Return the share of samples whose largest output is that of their label. Nothing is dropped."""
+        """Return the share of samples whose largest output is that of their label, without dropout."""
         outputs = self.forward(x, training=False)
         return float(np.mean(outputs.argmax(axis=1) == labels))
 
@@ -116,7 +116,7 @@ class Momentum:
         self._momentum = np.float32(momentum)
 
     def step(self) -> None:
-        """Update each velocity by its gradient, and move each parameter by its velocity."""
+        """Update each velocity by its gradient and each parameter by its velocity."""
         for layer, velocities in zip(self._affine, self._velocities, strict=True):
             for i, gradient in enumerate(layer.gradients):
                 velocities[i] = self._momentum * velocities[i] - self._learning_rate * gradient

@@ -1,10 +1,10 @@
-"""Dropout against overfitting: one deep network trained on 300 images of digits, with and without it.
+"""Dropout against overfitting: a deep network trained on 300 images of digits, with and without dropout.
 
-With so few images the network learns all of them by heart, and is then less sure of images that it has not
-seen. The gap between its accuracy on the two is what dropout is to narrow.
+With so few images the network learns all of them by heart. It is then less accurate on images that it has not
+seen. Dropout is meant to narrow this gap between training and test accuracy.
 
-Each seed decides which 300 images are trained on, the first weights and the order of the batches. Both
-networks of a seed share all of these, so what differs between them is dropout alone.
+Each seed decides the 300 training images, the initial weights and the order of the batches. Both networks of
+a seed share all of these, so they differ only in dropout.
 """
 
 import argparse
@@ -26,17 +26,17 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 TRAINING_IMAGES = 300
 HIDDEN_LAYERS = 4
 HIDDEN_UNITS = 256
-INPUT_P = 0.1  # a lost pixel cannot be made up for by another unit, so few are dropped
+INPUT_P = 0.1  # small, because no other unit can replace a lost pixel
 HIDDEN_P = 0.5
 BATCH = 50
 MEASURE_EVERY = 5  # epochs
 
-COLOURS = {"without dropout": "#D55E00", "with dropout": "#0072B2"}  # told apart by colour-blind readers too
+COLOURS = {"without dropout": "#D55E00", "with dropout": "#0072B2"}  # distinct for colour-blind readers too
 
 
 @dataclass
 class Data:
-    """Images as rows of 64 grey values in [0, 1], and the digits that they show."""
+    """Images as rows of 64 grey values in [0, 1], and their digits as labels."""
 
     train_x: Floats
     train_labels: Labels
@@ -54,12 +54,12 @@ class Curves:
 
     @property
     def gap(self) -> NDArray[np.float64]:
-        """How much better each seed's network is on its training images, after the last epoch."""
+        """Training accuracy minus test accuracy for each seed, after the last epoch."""
         return self.train[:, -1] - self.test[:, -1]
 
 
 def split_digits(rng: np.random.Generator) -> Data:
-    """Return 300 of the digits to train on, chosen at random, and the other 1,497 to test with."""
+    """Return 300 randomly chosen digits as the training set, and the other 1,497 as the test set."""
     digits = load_digits()
     x, labels = (digits.data / 16).astype(np.float32), digits.target
     train, test = np.split(rng.permutation(len(x)), [TRAINING_IMAGES])
@@ -67,7 +67,7 @@ def split_digits(rng: np.random.Generator) -> Data:
 
 
 def build_network(dropout: bool, weights_rng: np.random.Generator, mask_rng: np.random.Generator) -> Network:
-    """Return an untrained network, which drops pixels and the outputs of every hidden layer if it is to."""
+    """Return an untrained network. With dropout, it drops pixels and the outputs of every hidden layer."""
     layers: list[Layer] = [bitdrop.Dropout(p=INPUT_P, rng=mask_rng)] if dropout else []
     inputs = 64
     for _ in range(HIDDEN_LAYERS):
@@ -80,7 +80,7 @@ def build_network(dropout: bool, weights_rng: np.random.Generator, mask_rng: np.
 
 
 def train_epoch(network: Network, optimiser: Momentum, data: Data, rng: np.random.Generator) -> None:
-    """Show the network every training image once, a batch at a time, and improve it after each batch."""
+    """Train the network on every training image once, with one update per batch."""
     loss = SoftmaxLoss()
     for batch in np.split(rng.permutation(TRAINING_IMAGES), TRAINING_IMAGES // BATCH):
         loss.forward(network.forward(data.train_x[batch], training=True), data.train_labels[batch])
@@ -89,12 +89,12 @@ def train_epoch(network: Network, optimiser: Momentum, data: Data, rng: np.rando
 
 
 def measured_epochs(epochs: int) -> list[int]:
-    """Return the epochs after which accuracy is measured: the last one, and some before it."""
+    """Return the epochs after which accuracy is measured: every fifth, and the last."""
     return [*range(0, epochs, MEASURE_EVERY), epochs]
 
 
 def train(dropout: bool, seeds: int, epochs: int, learning_rate: float, progress: Progress) -> Curves:
-    """Train a network for each seed, and return the accuracies of all."""
+    """Train one network for each seed, and return the accuracies of all."""
     name = "with dropout" if dropout else "without dropout"
     task = progress.add_task(f"Training {name}", total=seeds * epochs)
     measured = measured_epochs(epochs)
@@ -116,13 +116,13 @@ def train(dropout: bool, seeds: int, epochs: int, learning_rate: float, progress
 
 
 def percent(values: NDArray[np.float64]) -> str:
-    """Return mean and standard deviation over the seeds, in percent; one seed has no deviation."""
+    """Return mean and standard deviation over the seeds, in percent. A single seed has no deviation."""
     mean = f"{100 * values.mean():.1f}"
     return f"{mean} ± {100 * values.std(ddof=1):.1f}" if len(values) > 1 else mean
 
 
 def report(results: dict[str, Curves], console: Console) -> None:
-    """Print a table of the last epoch, and what it says about the gap."""
+    """Print a table of the last epoch and a summary of the gap."""
     plain, dropped = results["without dropout"], results["with dropout"]
     seeds = len(plain.gap)
     table = Table(title=f"Percent after {plain.epochs[-1]} epochs: mean ± standard deviation, {seeds} seeds")
@@ -135,13 +135,13 @@ def report(results: dict[str, Curves], console: Console) -> None:
     console.print(
         f"Gap between training and test accuracy: {100 * plain.gap.mean():.1f} points without dropout, "
         f"{100 * dropped.gap.mean():.1f} with it. "
-        f"Dropout narrowed it for {np.sum(dropped.gap < plain.gap)} of {seeds} seeds, "
+        f"Dropout narrowed the gap for {np.sum(dropped.gap < plain.gap)} of {seeds} seeds "
         f"and raised test accuracy for {np.sum(dropped.test[:, -1] > plain.test[:, -1])}."
     )
 
 
 def plot(results: dict[str, Curves], path: Path) -> None:
-    """Save the four curves: mean over the seeds, and a band of one standard deviation."""
+    """Save a plot of the four curves: mean over the seeds, with a band of one standard deviation."""
     figure = Figure(figsize=(7.5, 4.5), layout="constrained")
     axes: Axes = figure.subplots()
     for name, curves in results.items():
@@ -161,7 +161,7 @@ def plot(results: dict[str, Curves], path: Path) -> None:
 
 
 def positive(text: str) -> int:
-    """Return an argument of the command line that must be a positive integer."""
+    """Parse a command-line argument that must be a positive integer."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be 1 or more, but got {number}")
@@ -174,15 +174,17 @@ def main() -> None:
         description="Train a network on 300 digits with and without dropout, and compare the two.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--epochs", type=positive, default=200, help="how often each network sees all images")
-    parser.add_argument("--seeds", type=positive, default=5, help="networks of each kind, to average over")
-    parser.add_argument("--learning-rate", type=float, default=0.01, help="of gradient descent with momentum")
-    parser.add_argument("--output", type=Path, default=Path("overfit_digits.png"), help="the plot to write")
+    parser.add_argument("--epochs", type=positive, default=200, help="number of training epochs")
+    parser.add_argument("--seeds", type=positive, default=5, help="number of networks of each kind")
+    parser.add_argument(
+        "--learning-rate", type=float, default=0.01, help="learning rate of SGD with momentum"
+    )
+    parser.add_argument("--output", type=Path, default=Path("overfit_digits.png"), help="file for the plot")
     arguments = parser.parse_args()
 
     console = Console()
     columns = (*Progress.get_default_columns(), MofNCompleteColumn())
-    # The matrices are small: handing halves of them to a second thread costs more than it saves.
+    # The matrices are small: a second BLAS thread costs more than it saves.
     with threadpool_limits(1, user_api="blas"), Progress(*columns, console=console) as progress:
         results = {}
         for name, dropout in (("without dropout", False), ("with dropout", True)):

@@ -1,7 +1,7 @@
-"""Dropout against overfitting in PyTorch: `overfit_digits.py` again, with one line changed to take bitdrop's.
+"""Dropout against overfitting in PyTorch: `overfit_digits.py` with bitdrop's modules in one changed line.
 
-The data, the sizes, the settings and the plot are that example's. Both networks of a seed start from the same
-weights and see the same batches, so what differs between them is dropout alone.
+Data, sizes, settings and plot are those of `overfit_digits.py`. Both networks of a seed start from the same
+weights and see the same batches, so they differ only in dropout.
 """
 
 import argparse
@@ -37,7 +37,7 @@ DROPOUTS: dict[str, type[nn.Dropout]] = {
 
 
 def build_network(dropout: type[nn.Dropout] | None) -> nn.Sequential:
-    """Return an untrained network, which drops pixels and the outputs of every hidden layer if it is to."""
+    """Return an untrained network. With dropout, it drops pixels and the outputs of every hidden layer."""
     layers: list[nn.Module] = [dropout(INPUT_P)] if dropout else []
     inputs = 64
     for _ in range(HIDDEN_LAYERS):
@@ -54,7 +54,7 @@ def build_network(dropout: type[nn.Dropout] | None) -> nn.Sequential:
 def train_epoch(
     network: nn.Module, optimiser: torch.optim.Optimizer, x: Tensor, labels: Tensor, order: Tensor
 ) -> None:
-    """Show the network every training image once, a batch at a time, and improve it after each batch."""
+    """Train the network on every training image once, with one update per batch."""
     network.train()
     for batch in order.split(BATCH):
         optimiser.zero_grad()
@@ -64,7 +64,7 @@ def train_epoch(
 
 @torch.no_grad()
 def accuracy(network: nn.Module, x: Tensor, labels: Tensor) -> float:
-    """Return the share of samples whose largest output is that of their label. Nothing is dropped."""
+    """Return the share of samples whose largest output is that of their label, without dropout."""
     return (network.eval()(x).argmax(dim=1) == labels).double().mean().item()
 
 
@@ -96,11 +96,13 @@ def main() -> None:
         description="Train a PyTorch network on 300 digits with and without dropout, and compare the two.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--dropout", choices=DROPOUTS, default="bitdrop", help="whose dropout to use")
-    parser.add_argument("--epochs", type=positive, default=200, help="how often each network sees all images")
-    parser.add_argument("--seeds", type=positive, default=5, help="networks of each kind, to average over")
-    parser.add_argument("--learning-rate", type=float, default=0.01, help="of gradient descent with momentum")
-    parser.add_argument("--output", type=Path, default=Path("torch_digits.png"), help="the plot to write")
+    parser.add_argument("--dropout", choices=DROPOUTS, default="bitdrop", help="library of the dropout")
+    parser.add_argument("--epochs", type=positive, default=200, help="number of training epochs")
+    parser.add_argument("--seeds", type=positive, default=5, help="number of networks of each kind")
+    parser.add_argument(
+        "--learning-rate", type=float, default=0.01, help="learning rate of SGD with momentum"
+    )
+    parser.add_argument("--output", type=Path, default=Path("torch_digits.png"), help="file for the plot")
     arguments = parser.parse_args()
 
     torch.set_num_threads(1)  # the matrices are small

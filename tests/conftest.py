@@ -1,4 +1,4 @@
-"""Fixtures of all tests: each instruction set of the machine, each dtype, the process's settings."""
+"""Fixtures of all tests: instruction sets, dtypes, settings of the process."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,25 +7,26 @@ import numpy as np
 import pytest
 from bitdrop import _core
 from hypothesis import settings
-from support import DTYPES
 
-# The same examples in each run: a failure is there for everybody, and the time is known.
+from tests.helpers.support import DTYPES
+
+# The same examples in each run, so that failures are reproducible and the time is known.
 settings.register_profile("bitdrop", deadline=None, derandomize=True, database=None)
 settings.load_profile("bitdrop")
 
-# Otherwise threads that sleep between calls would only be used for larger arrays than those of most tests.
-_core.set_waking_factor(1)
+# Without this, sleeping threads are used only for arrays larger than those of most tests.
+_core.testing.set_waking_factor(1)
 
 
 @pytest.fixture(params=_core.isas())
 def isa(request: pytest.FixtureRequest) -> str:
-    """Return the name of an instruction set of this machine; the test runs once with each."""
+    """Name of an instruction set of this machine. The test runs once with each."""
     return str(request.param)
 
 
 @pytest.fixture(params=DTYPES, ids=[dtype.name for dtype in DTYPES])
 def dtype(request: pytest.FixtureRequest) -> np.dtype[Any]:
-    """Return a supported dtype; the test runs once with each."""
+    """Supported dtype. The test runs once with each."""
     dtype: np.dtype[Any] = request.param
     return dtype
 
@@ -34,9 +35,9 @@ def dtype(request: pytest.FixtureRequest) -> np.dtype[Any]:
 def settings_restored() -> Iterator[None]:
     """Restore instruction set, threads, streaming threshold and buffer limit after the test."""
     isa, threads = _core.get_isa(), _core.get_num_threads()
-    streaming, buffers = _core.get_streaming_threshold(), _core.get_buffer_limit()
+    streaming, buffers = _core.get_non_temporal_threshold(), _core.get_buffer_limit()
     yield
     _core.set_isa(isa)
     _core.set_num_threads(threads)
-    _core.set_streaming_threshold(streaming)
+    _core.set_non_temporal_threshold(streaming)
     _core.set_buffer_limit(buffers)

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# The Python tests with the engine under AddressSanitizer and UndefinedBehaviorSanitizer:
+# Python tests with the engine under AddressSanitizer and UndefinedBehaviorSanitizer:
 #     tests/sanitized.sh [directory for the build [pytest arguments...]]
-# The interpreter is not instrumented, so the sanitizer is preloaded, and leaks, which are its own, are not reported.
-# What measures or limits memory cannot run so, and is marked `without_asan`: tests/test_memory.py but for Python's own
-# memory, and the example with workers that may hold 512 MiB. PyTorch is not installed, so its tests are skipped.
+# The interpreter is not instrumented, so the sanitizer is preloaded, and leaks, which are the interpreter's, are not
+# reported. Tests that measure or limit memory cannot run here and are marked `without_asan`: tests/engine/test_memory.py
+# except for Python's own memory, and the example with workers limited to 512 MiB. PyTorch is not installed, so its
+# tests are skipped.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 build=${1:-build/sanitized}

@@ -1,4 +1,4 @@
-"""The competitors: one file each, all with the interface of `competitors.interface`."""
+"""The competitors: one file each, with the interface of `competitors.interface`."""
 
 from competitors import (
     bitdrop_layer,

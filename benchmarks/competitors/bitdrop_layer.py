@@ -1,15 +1,13 @@
-"""bitdrop through its public layer: into a given array, into new arrays, and without bits held."""
+"""bitdrop through its public layer: into a given array, into new arrays, and without held bits."""
 
 from collections.abc import Callable, Mapping
 
 import bitdrop
 import numpy as np
-from bitdrop import _core
+from bitdrop import _core, _engine
 from timing import Array
 
 from competitors.interface import Competitor, Steps, WrongAnswerError, inverted_scale
-
-_FLOAT32 = 2  # the dtype's code in `bitdrop._core`
 
 
 def _available() -> Mapping[str, str]:
@@ -28,13 +26,13 @@ def _maker(*, allocate: bool, recompute: bool) -> Callable[[Array, Array, float,
 
 
 def check_scalar(x: Array, p: float) -> None:
-    """Raise `WrongAnswerError` unless the kernels in use agree with the scalar ones in every bit."""
+    """Raise `WrongAnswerError` unless the kernels in use agree with the scalar kernels in every bit."""
     y, mask = bitdrop.dropout(x, p, rng=1)
     expected, bits = np.empty_like(x), np.empty_like(mask.bits)
-    k0, k1 = mask.key
-    _core.drop(x, expected, bits, _FLOAT32, k0, k1, mask.stream, p, mask.scale, isa="scalar")
+    operands, plan = (_engine.DTYPES["float32"], (expected, x)), (mask.key, mask.stream, p)
+    _engine.drop(operands, (mask.scale, 0.0, 0.0), plan, None, bits, isa="scalar")
     if not (np.array_equal(mask.bits, bits) and np.array_equal(y.view(np.uint32), expected.view(np.uint32))):
-        raise WrongAnswerError("the result is not that of the scalar kernel")
+        raise WrongAnswerError("the result differs from that of the scalar kernel")
 
 
 _ABOUT = "This package, through `bitdrop.Dropout`: "
@@ -42,7 +40,7 @@ COMPETITORS = (
     Competitor(
         "bitdrop",
         "bitdrop, out=",
-        _ABOUT + "forward and backward into a given array, one bit an element held between them.",
+        _ABOUT + "forward and backward into a given array, one bit per element held between them.",
         _available,
         _maker(allocate=False, recompute=False),
     ),
@@ -56,7 +54,7 @@ COMPETITORS = (
     Competitor(
         "bitdrop-recompute",
         "bitdrop, recompute",
-        _ABOUT + "into a given array; with `recompute=True` backward makes the bits again.",
+        _ABOUT + "into a given array; with `recompute=True` backward generates the bits again.",
         _available,
         _maker(allocate=False, recompute=True),
     ),

@@ -1,38 +1,39 @@
-"""The copy itself: what everything is measured by, and the least that reading and writing an array costs."""
+"""The copy: the unit of all ratios, and the smallest cost of reading and writing an array."""
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 
 import numpy as np
-from bitdrop import _core
+from bitdrop import _engine
+from bitdrop._affine import IDENTITY
+from bitdrop._plan import KEEP_ALL
 from timing import Array, Step
 
-# Below this many bytes for each thread, handing the work over takes longer than the copy.
-_BYTES_A_THREAD = 2**20
-_FLOAT32 = 2  # the engine's code
+# With fewer bytes per thread, handing the work over takes longer than the copy.
+_BYTES_PER_THREAD = 2**20
 
 
 def copy(x: Array, out: Array, threads: int = 1) -> Step:
-    """Return ``np.copyto(out, x)``, cut into a piece for each thread where the array is large enough."""
-    pieces = min(threads, x.nbytes // _BYTES_A_THREAD)
-    if pieces < 2:
+    """Return ``np.copyto(out, x)``, split into one chunk per thread if the array is large enough."""
+    count = min(threads, x.nbytes // _BYTES_PER_THREAD)
+    if count < 2:
         return partial(np.copyto, out, x)
-    parts = list(zip(np.array_split(out, pieces), np.array_split(x, pieces), strict=True))
-    first_out, first_x = parts[0]
+    chunks = list(zip(np.array_split(out, count), np.array_split(x, count), strict=True))
+    first_out, first_x = chunks[0]
     pool = _pool(threads - 1)
 
-    def copy_parts() -> None:
-        others = [pool.submit(np.copyto, part, source) for part, source in parts[1:]]
+    def copy_chunks() -> None:
+        others = [pool.submit(np.copyto, chunk, source) for chunk, source in chunks[1:]]
         np.copyto(first_out, first_x)
         for other in others:
             other.result()
 
-    return copy_parts
+    return copy_chunks
 
 
-def streaming_copy(x: Array, out: Array) -> Step:
-    """Return a copy with stores that bypass the caches: the engine's own pass, keeping all, times one."""
-    return partial(_core.drop, x, out, None, _FLOAT32, 0, 0, 0, 0.0, 1.0)
+def non_temporal_copy(x: Array, out: Array) -> Step:
+    """Return a copy by non-temporal stores: the engine's own pass with p = 0 and scale 1."""
+    return partial(_engine.drop, (_engine.DTYPES["float32"], (out, x)), IDENTITY, KEEP_ALL)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""What every competitor provides, and the checks that it must pass before it is timed."""
+"""Interface of the competitors, and the checks that each must pass before it is timed."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,19 +9,25 @@ from timing import Array
 
 
 class UnavailableError(Exception):
-    """A competitor cannot run here; the message says why."""
+    """Raised if a competitor cannot run here; the message gives the reason."""
 
 
 class WrongAnswerError(Exception):
-    """A competitor does not compute dropout."""
+    """Raised if a competitor does not compute dropout."""
 
 
 @dataclass(frozen=True)
 class Steps:
-    """One dropout, ready to be called on fixed buffers.
+    """Forward and backward passes of one dropout on fixed buffers.
 
-    `forward` draws a new mask and returns y; `backward` returns the gradient through the last mask, with x as
-    the gradient that arrives; `scale` is the factor of kept elements.
+    Attributes
+    ----------
+    forward : callable
+        Draws a new mask and returns y.
+    backward : callable
+        Returns the gradient through the last mask; x is the incoming gradient.
+    scale : float
+        Factor of the kept elements.
     """
 
     forward: Callable[[], Any]
@@ -29,7 +35,7 @@ class Steps:
     scale: float
 
     def both(self) -> None:
-        """Do a forward and a backward pass."""
+        """Run a forward and a backward pass."""
         self.forward()
         self.backward()
 
@@ -38,9 +44,19 @@ class Steps:
 class Competitor:
     """A way to compute dropout.
 
-    `name` is for the command line; `label` for tables; `about` says what it really is. `available` returns
-    facts such as versions, or raises `UnavailableError`; `make(x, out, p, threads)` returns the steps for 1-D
-    float32 arrays, of which a competitor that allocates its results ignores `out`.
+    Attributes
+    ----------
+    name : str
+        Name on the command line.
+    label : str
+        Name in tables and plots.
+    about : str
+        Description of the implementation.
+    available : callable
+        Returns facts such as versions, or raises `UnavailableError`.
+    make : callable
+        ``make(x, out, p, threads)`` returns the steps for 1-D float32 arrays. A competitor that allocates its
+        results ignores `out`.
     """
 
     name: str
@@ -56,19 +72,19 @@ def inverted_scale(p: float) -> float:
 
 
 def check(steps: Steps, x: Array, p: float) -> None:
-    """Raise `WrongAnswerError` unless the steps compute dropout: rate, scale, gradient, a new mask each time.
+    """Raise `WrongAnswerError` unless the steps compute dropout: rate, scale, gradient, a new mask per call.
 
-    x must have no zeros, so that a zero in the result is a dropped element.
+    x must contain no zeros, so that a zero in the result is a dropped element.
     """
     y = np.array(steps.forward())
     dx = np.array(steps.backward())
     kept = y != 0
     dropped = 1.0 - np.count_nonzero(kept) / x.size
     if abs(dropped - p) > 6 * np.sqrt(p * (1 - p) / x.size):
-        raise WrongAnswerError(f"a share of {dropped:.5f} is dropped, not {p}")
+        raise WrongAnswerError(f"the share of dropped elements is {dropped:.5f}, not {p}")
     if not np.allclose(y, np.where(kept, x * np.float32(steps.scale), 0), rtol=1e-6, atol=0):
         raise WrongAnswerError(f"kept elements are not multiplied by {steps.scale}")
     if not np.allclose(dx, y, rtol=1e-6, atol=0):
-        raise WrongAnswerError("backward does not go through the mask of forward")
+        raise WrongAnswerError("backward does not use the mask and scale of forward")
     if x.size >= 64 and np.array_equal(np.array(steps.forward()) != 0, kept):
-        raise WrongAnswerError("two passes have the same mask")
+        raise WrongAnswerError("two forward passes have the same mask")

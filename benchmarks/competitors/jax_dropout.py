@@ -22,7 +22,7 @@ def _available() -> Mapping[str, str]:
 
 @cache
 def _start(threads: int) -> Any:
-    """Start the backend, which makes as many threads as there are CPUs for it at that moment."""
+    """Start the backend on this many CPUs, because it creates one thread per CPU at its start."""
     os.environ["JAX_PLATFORMS"] = "cpu"
     jax = importlib.import_module("jax")
     if hasattr(os, "sched_setaffinity"):

@@ -1,8 +1,8 @@
 """libxsmm's generated dropout kernel, called through its C interface (https://github.com/libxsmm/libxsmm).
 
-The kernel came after release 1.17, which is what Debian 12 has, and that as a static library only. Build a
-newer libxsmm with ``make STATIC=0`` and name the file in the environment variable LIBXSMM_LIBRARY, or install
-it where the system's loader looks. The structures below are those of ``include/libxsmm_typedefs.h``, 32-bit
+The kernel is newer than release 1.17. Debian 12 has release 1.17, and only as a static library. Build a newer
+libxsmm with ``make STATIC=0`` and name the file in the environment variable LIBXSMM_LIBRARY, or install it on
+the system's library path. The structures below are those of ``include/libxsmm_typedefs.h``, with 32-bit
 integers for sizes.
 """
 
@@ -19,9 +19,9 @@ from timing import Array
 from competitors.interface import Competitor, Steps, UnavailableError, inverted_scale
 
 _F32 = 1  # LIBXSMM_DATATYPE_F32
-_BITMASK = 1  # LIBXSMM_MELTW_FLAG_UNARY_BITMASK_2BYTEMULT: one bit an element
+_BITMASK = 1  # LIBXSMM_MELTW_FLAG_UNARY_BITMASK_2BYTEMULT: one bit per element
 _DROPOUT, _DROPOUT_INV = 25, 26  # LIBXSMM_MELTW_TYPE_UNARY_...
-_MOST_ROWS = 2**16
+_MAX_ROWS = 2**16
 
 
 class _Shape(ctypes.Structure):
@@ -49,7 +49,7 @@ _KERNEL = ctypes.CFUNCTYPE(None, ctypes.POINTER(_Parameters))
 def _library() -> ctypes.CDLL:
     path = os.environ.get("LIBXSMM_LIBRARY") or ctypes.util.find_library("xsmm")
     if path is None:
-        raise UnavailableError("no shared library of libxsmm is found; LIBXSMM_LIBRARY may name one")
+        raise UnavailableError("no shared library of libxsmm was found; LIBXSMM_LIBRARY can name one")
     try:
         library = ctypes.CDLL(path)
         dispatch = library.libxsmm_dispatch_meltw_unary_v2
@@ -66,11 +66,11 @@ def _available() -> Mapping[str, str]:
 
 
 def _kernel(operation: int, n: int) -> Callable[[_Parameters], None]:
-    rows = math.gcd(n, _MOST_ROWS)  # libxsmm works on columns; the bits of a column are whole 16s
+    rows = math.gcd(n, _MAX_ROWS)  # libxsmm works on columns; the bits of a column must be a multiple of 16
     shape = _Shape(rows, n // rows, rows, rows, _F32, _F32, _F32)
     address = _library().libxsmm_dispatch_meltw_unary_v2(operation, shape, _BITMASK)
     if not address or rows % 16:
-        raise UnavailableError(f"libxsmm makes no dropout kernel for {n} elements on this machine")
+        raise UnavailableError(f"libxsmm has no dropout kernel for {n} elements on this machine")
     kernel: Callable[[_Parameters], None] = _KERNEL(address)
     return kernel
 
@@ -84,7 +84,7 @@ def _make(x: Array, out: Array, p: float, threads: int) -> Steps:
     source, target = x.ctypes.data, out.ctypes.data
     forward_parameters = _Parameters(op, _Argument(source), _Argument(target, bits.ctypes.data))
     backward_parameters = _Parameters(op, _Argument(source, bits.ctypes.data), _Argument(target))
-    held = (probability, bits)  # the parameters hold addresses only
+    held = (probability, bits)  # keeps these alive: the parameters hold only addresses
 
     def forward() -> Array:
         drop(forward_parameters)
@@ -101,7 +101,7 @@ def _make(x: Array, out: Array, p: float, threads: int) -> Steps:
 COMPETITOR = Competitor(
     "libxsmm",
     "libxsmm",
-    "machine code made at run time, xoshiro128+ in 16 lanes, 23 bits of p, one bit an element; one thread.",
+    "machine code from run time, xoshiro128+ in 16 lanes, 23 bits of p, one bit per element; one thread.",
     _available,
     _make,
 )

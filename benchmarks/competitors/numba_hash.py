@@ -1,7 +1,7 @@
-"""numba, parallel: a hash of the element's index decides, so that nothing is stored for backward.
+"""numba, parallel: a hash of the element's index decides, so backward needs no stored mask.
 
-The hash is MurmurHash3's 32-bit finaliser (A. Appleby, public domain): fast, but of 32 bits only, so masks of
-different seeds are shifted copies of each other.
+The hash is MurmurHash3's 32-bit finaliser (A. Appleby, public domain). It is fast but has only 32 bits, so
+masks of different seeds are shifted copies of each other.
 """
 
 import importlib

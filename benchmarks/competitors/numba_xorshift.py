@@ -1,4 +1,4 @@
-"""numba, serial: Marsaglia's xorshift32 (2003) inside the loop, and a mask of one byte an element."""
+"""numba, serial: Marsaglia's xorshift32 (2003) inside the loop, and a mask of one byte per element."""
 
 import importlib
 from collections.abc import Mapping

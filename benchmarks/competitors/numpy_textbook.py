@@ -1,4 +1,4 @@
-"""NumPy as introductions to neural networks write it."""
+"""NumPy, in the form that introductions to neural networks use."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from competitors.interface import Competitor, Steps
 
 
 class _Dropout:
-    """The layer of most textbooks: nothing is scaled in training, which saves it a pass over the array."""
+    """Layer of most textbooks: no scaling in training, which saves a pass over the array."""
 
     def __init__(self, p: float) -> None:
         self.p = p

@@ -1,4 +1,4 @@
-"""NumPy at its best: its fastest generator, single precision, nothing allocated in a call."""
+"""NumPy, tuned: its fastest generator, single precision, no allocation in a call."""
 
 from collections.abc import Mapping
 

@@ -14,7 +14,7 @@ def _available() -> Mapping[str, str]:
     try:
         torch = importlib.import_module("torch")
     except ImportError as error:
-        raise UnavailableError(f"{error}; it is an extra of its own: pip install '.[torch]'") from None
+        raise UnavailableError(f"{error}; install the extra: pip install '.[torch]'") from None
     return {
         "version": torch.__version__,
         "MKL": "yes" if torch.backends.mkl.is_available() else "no",
@@ -26,7 +26,7 @@ def _available() -> Mapping[str, str]:
 
 
 def _blas(config: str) -> str:
-    """Return what the build's settings say about BLAS."""
+    """Return the name of the BLAS library in the build settings."""
     found = re.search(r"BLAS_INFO=(\w+)", config)
     return found[1] if found else "unknown"
 

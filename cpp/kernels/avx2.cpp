@@ -4,6 +4,6 @@
 
 namespace bitdrop {
 
-extern const Kernels kAvx2Kernels = table("avx2");
+extern const Kernels kAvx2Kernels = table("avx2", kAvx | kF16c | kAvx2);
 
 }  // namespace bitdrop

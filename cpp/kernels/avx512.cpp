@@ -4,6 +4,6 @@
 
 namespace bitdrop {
 
-extern const Kernels kAvx512Kernels = table("avx512");
+extern const Kernels kAvx512Kernels = table("avx512", kAvx | kF16c | kAvx2 | kAvx512);
 
 }  // namespace bitdrop

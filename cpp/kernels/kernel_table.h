@@ -1,50 +1,75 @@
-// What an instruction set provides: plain C signatures, no Python, no allocation, no exceptions.
+// The functions of an instruction set: plain C signatures, no Python, no allocation, no exceptions.
 #pragma once
 
-#include "../mask_format.h"
+#include "../format/mask_format.h"
+#include "dtype.h"
 
 namespace bitdrop {
 
-enum class DType { float16, bfloat16, float32, float64 };
-constexpr int kDTypes = 4;
+constexpr int kMaxInputs = 1;
 
-// One contiguous run of `count` elements. `dst` is `src` or does not overlap it; neither need be aligned.
-// No byte outside the run is read or written, and none of `bits` beyond bit `index + count - 1`'s byte.
-struct Run {
-    void* dst;
-    const void* src;
+// Contiguous elements of each operand, not necessarily aligned. `out` is an input or overlaps none.
+// No kernel touches a byte outside the span, not even to read it.
+struct Span {
+    void* out;
+    const void* inputs[kMaxInputs];
     uint64_t count;
-    uint64_t index;   // drop: index of the first element; apply: its bit in `bits`
-    uint8_t* bits;    // drop: where to write the bits, or null; apply: the bits to read
-    double scale;     // converted once to the type of the arithmetic
-    bool streaming;   // write past the caches; not with dst == src; `fence` must follow
-    double shift = 0.0;    // kept elements become scale * src + shift, rounded after each operation
-    double dropped = 0.0;  // dropped elements become this: by default +0.0, whatever src holds
-    bool alone = false;    // what follows in memory is not what is read next, so it need not be fetched
+    bool non_temporal = false;  // store past the caches; `out` must not be an input, and `fence` must follow
+    bool isolated = false;      // the memory after the span is not read next, so it is not prefetched
+};
+
+// Kept elements become scale * x + shift, rounded after each operation; dropped elements become `dropped`.
+// The coefficients are converted once to the type of the arithmetic.
+struct Affine {
+    double scale = 1.0;
+    double shift = 0.0;
+    double dropped = 0.0;
+};
+
+// The operation on an element: a template parameter of the one apply loop.
+enum class Operation {
+    scale,   // kept ? scale * x : +0.0
+    affine,  // kept ? scale * x + shift : dropped
+};
+constexpr int kOperations = 2;
+
+static inline Operation operation_of(const Affine& affine) {
+    return affine.shift == 0.0 && affine.dropped == 0.0 ? Operation::scale : Operation::affine;
+}
+
+// Features of CPU and operating system that kernels require, one bit each.
+enum Feature : uint32_t {
+    kAvx = 1,  // with the state of ymm registers saved by the operating system
+    kF16c = 2,
+    kAvx2 = 4,
+    kAvx512 = 8,  // F, BW, DQ and VL, with the state of zmm and mask registers saved
 };
 
 struct Kernels {
     const char* name;
+    uint32_t required;  // Features, combined
 
     // Writes `rows` whole rows of keep bits, beginning with row `first_row` of the mask.
-    void (*make_rows)(const Plan& plan, uint64_t first_row, uint64_t rows, uint8_t* bits);
+    void (*generate)(const Plan& plan, uint64_t first_row, uint64_t rows, uint8_t* bits);
 
-    // Makes the bits and applies them: dst[i] = kept ? scale * src[i] + shift : dropped, by DType.
-    // Where `bits` is given, `index` is a multiple of kRowElements and the bits are packed from bit 0,
-    // with zeros after the last.
-    void (*drop[kDTypes])(const Plan& plan, const Run& run);
+    // Generates the bits of elements first_element ... and applies them. If `bits` is not null, they are stored
+    // there, packed from bit 0, zeros after the last; then first_element must be a multiple of kRowElements.
+    using Drop = void (*)(const Plan& plan, uint64_t first_element, uint8_t* bits, const Affine& affine,
+                          const Span& span);
+    Drop drop[kOperations][kDTypes];
 
-    // Applies stored bits. `bits` is read only.
-    void (*apply[kDTypes])(const Run& run);
+    // Applies stored bits, beginning with bit `first_bit` of `bits`. Bytes of other bits are not read.
+    using Apply = void (*)(const uint8_t* bits, uint64_t first_bit, const Affine& affine, const Span& span);
+    Apply apply[kOperations][kDTypes];
 
-    // dst[i] = dropped. Nothing is read.
-    void (*fill[kDTypes])(const Run& run);
+    // out[i] = value. Nothing is read.
+    void (*fill[kDTypes])(double value, const Span& span);
 
-    // Makes what was written with `streaming` visible to other threads in order.
+    // Orders non-temporal stores before the stores that follow.
     void (*fence)();
 
-    // The bit-slicing alone, for tests: `draws` holds plan.levels groups of kLanes words; writes the keep
-    // words before the tie rule and the words of undecided elements.
+    // The bit-slicing alone, for tests: `draws` holds plan.levels groups of kLanes words. Writes the keep words
+    // before the tie rule, and the words of undecided elements.
     void (*slice)(const Plan& plan, const uint64_t* draws, uint64_t* keep, uint64_t* undecided);
 };
 

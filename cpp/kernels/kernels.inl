@@ -1,32 +1,38 @@
 // The kernels of every instruction set, written against the vector type `Vec`. A file for one instruction
-// set includes its simd_*.h and then this. All of it has internal linkage; see docs/design.md for why.
-#include "applying.inl"
-#include "making.inl"
+// set includes its simd_*.h and then this file. Everything here has internal linkage: rule 2 in docs/design.md.
+#include "apply.inl"
+#include "generate.inl"
 
 namespace bitdrop {
 namespace {
 
-template <class T> void drop(const Plan& plan, const Run& run) {
-    if (run.bits) {
-        PackedRows source(plan, run);
-        apply_rows<T>(&source, run);
+template <class T, template <class> class Operation>
+void drop(const Plan& plan, uint64_t first_element, uint8_t* bits, const Affine& affine, const Span& span) {
+    if (bits) {
+        StoringRows source(plan, first_element, bits, span.count);
+        apply_rows<T, Operation>(&source, first_element, affine, span);
     } else {
-        MadeRows source(plan, run.index / kRowElements);
-        apply_rows<T>(&source, run);
+        GeneratedRows source(plan, first_element / kRowElements);
+        apply_rows<T, Operation>(&source, first_element, affine, span);
     }
 }
 
-template <class T> void apply(const Run& run) {
-    StoredRows source(run.bits, run.index / kRowElements, run.index + run.count);
-    apply_rows<T>(&source, run);
+template <class T, template <class> class Operation>
+void apply(const uint8_t* bits, uint64_t first_bit, const Affine& affine, const Span& span) {
+    StoredRows source(bits, first_bit / kRowElements, first_bit + span.count);
+    apply_rows<T, Operation>(&source, first_bit, affine, span);
 }
 
-constexpr Kernels table(const char* name) {
+constexpr Kernels table(const char* name, uint32_t required) {
     return {
         name,
-        make_rows,
-        {drop<Float16>, drop<BFloat16>, drop<float>, drop<double>},
-        {apply<Float16>, apply<BFloat16>, apply<float>, apply<double>},
+        required,
+        generate,
+        {{drop<Float16, Scale>, drop<BFloat16, Scale>, drop<float, Scale>, drop<double, Scale>},
+         {drop<Float16, ScaleShift>, drop<BFloat16, ScaleShift>, drop<float, ScaleShift>, drop<double, ScaleShift>}},
+        {{apply<Float16, Scale>, apply<BFloat16, Scale>, apply<float, Scale>, apply<double, Scale>},
+         {apply<Float16, ScaleShift>, apply<BFloat16, ScaleShift>, apply<float, ScaleShift>,
+          apply<double, ScaleShift>}},
         {fill<Float16>, fill<BFloat16>, fill<float>, fill<double>},
         Vec::fence,
         slice,

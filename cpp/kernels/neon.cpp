@@ -4,6 +4,6 @@
 
 namespace bitdrop {
 
-extern const Kernels kNeonKernels = table("neon");
+extern const Kernels kNeonKernels = table("neon", 0);
 
 }  // namespace bitdrop

@@ -1,6 +1,8 @@
-// The specification as readable loops. It runs on every machine, of either byte order, and every other
-// kernel is compared with it bit for bit.
-#include "../half.h"
+// The specification as readable loops, for every machine of either byte order. All other kernels are compared
+// with it bit for bit.
+#include <cstring>
+
+#include "half.h"
 #include "kernel_table.h"
 
 namespace bitdrop {
@@ -47,7 +49,7 @@ void slice(const Plan& plan, const uint64_t* draws, uint64_t* keep, uint64_t* un
     for (int lane = 0; lane < kLanes; ++lane) keep[lane] = slice_word(plan, draws + lane, kLanes, undecided + lane);
 }
 
-// Makes the rows of a mask in order, whole, from any row on.
+// Generates the rows of a mask in order, whole, from any row on.
 class Rows {
 public:
     Rows(const Plan& plan, uint64_t first_row) : plan_(plan), row_(first_row) {
@@ -81,9 +83,9 @@ private:
     Lane lanes_[kLanes];
 };
 
-void make_rows(const Plan& plan, uint64_t first_row, uint64_t rows, uint8_t* bits) {
-    Rows maker(plan, first_row);
-    for (uint64_t row = 0; row < rows; ++row) maker.next(bits + row * kRowBytes);
+void generate(const Plan& plan, uint64_t first_row, uint64_t rows, uint8_t* bits) {
+    Rows source(plan, first_row);
+    for (uint64_t row = 0; row < rows; ++row) source.next(bits + row * kRowBytes);
 }
 
 // Arithmetic on T's: in double for double, else in float.
@@ -93,68 +95,75 @@ void narrow(double x, double* to) { *to = x; }
 void narrow(float x, float* to) { *to = x; }
 void narrow(float x, Float16* to) { *to = narrow_float16(x); }
 void narrow(float x, BFloat16* to) { *to = narrow_bfloat16(x); }
+template <class T> using Number = decltype(widen(T{}));
 
-template <class T> T kept_value(T x, const Run& run) {
-    using Number = decltype(widen(x));
-    Number y = widen(x) * static_cast<Number>(run.scale);
-    if (run.shift != 0.0 || run.dropped != 0.0) y = y + static_cast<Number>(run.shift);
-    T result;
-    narrow(y, &result);
-    return result;
-}
-
-template <class T> T dropped_value(const Run& run) {
-    T result = {};
-    if (run.dropped != 0.0) narrow(static_cast<decltype(widen(result))>(run.dropped), &result);
-    return result;
-}
-
-// memcpy, not pointers to T: the arrays need not be aligned.
-template <class T>
-void apply_element(const Run& run, uint64_t i, bool kept) {
+// memcpy, not pointers to T: arrays need not be aligned.
+template <class T> T load(const void* array, uint64_t i) {
     T value;
-    std::memcpy(&value, static_cast<const char*>(run.src) + i * sizeof(T), sizeof(T));
-    value = kept ? kept_value(value, run) : dropped_value<T>(run);
-    std::memcpy(static_cast<char*>(run.dst) + i * sizeof(T), &value, sizeof(T));
+    std::memcpy(&value, static_cast<const char*>(array) + i * sizeof(T), sizeof(T));
+    return value;
+}
+template <class T> void store(void* array, uint64_t i, T value) {
+    std::memcpy(static_cast<char*>(array) + i * sizeof(T), &value, sizeof(T));
+}
+template <class T> void store_number(void* array, uint64_t i, Number<T> number) {
+    T value;
+    narrow(number, &value);
+    store(array, i, value);
 }
 
-template <class T>
-void apply(const Run& run) {
-    for (uint64_t i = 0; i < run.count; ++i) apply_element<T>(run, i, packed_bit(run.bits, run.index + i));
+// The result for element i.
+template <class T, Operation operation> Number<T> result(const Affine& affine, const Span& span, uint64_t i,
+                                                         bool kept) {
+    using N = Number<T>;
+    const N scaled = widen(load<T>(span.inputs[0], i)) * static_cast<N>(affine.scale);
+    switch (operation) {
+        case Operation::scale: return kept ? scaled : N{0};
+        case Operation::affine: break;
+    }
+    return kept ? scaled + static_cast<N>(affine.shift) : static_cast<N>(affine.dropped);
 }
 
-template <class T>
-void fill(const Run& run) {
-    const T value = dropped_value<T>(run);
-    for (uint64_t i = 0; i < run.count; ++i)
-        std::memcpy(static_cast<char*>(run.dst) + i * sizeof(T), &value, sizeof(T));
+template <class T, Operation operation>
+void apply(const uint8_t* bits, uint64_t first_bit, const Affine& affine, const Span& span) {
+    for (uint64_t i = 0; i < span.count; ++i)
+        store_number<T>(span.out, i, result<T, operation>(affine, span, i, packed_bit(bits, first_bit + i)));
+}
+
+template <class T, Operation operation>
+void drop(const Plan& plan, uint64_t first_element, uint8_t* bits, const Affine& affine, const Span& span) {
+    Rows source(plan, first_element / kRowElements);
+    uint8_t row_bits[kRowBytes];
+    for (uint64_t i = 0; i < span.count; ++i) {
+        const uint64_t position = (first_element + i) % kRowElements;
+        if (i == 0 || position == 0) source.next(row_bits);
+        const bool kept = packed_bit(row_bits, position);
+        store_number<T>(span.out, i, result<T, operation>(affine, span, i, kept));
+        if (bits) {
+            if (i % 8 == 0) bits[i / 8] = 0;
+            bits[i / 8] = static_cast<uint8_t>(bits[i / 8] | (kept << (i % 8)));
+        }
+    }
+}
+
+template <class T> void fill(double value, const Span& span) {
+    for (uint64_t i = 0; i < span.count; ++i) store_number<T>(span.out, i, static_cast<Number<T>>(value));
 }
 
 void fence() {}
 
-template <class T>
-void drop(const Plan& plan, const Run& run) {
-    Rows maker(plan, run.index / kRowElements);
-    uint8_t row_bits[kRowBytes];
-    for (uint64_t i = 0; i < run.count; ++i) {
-        const uint64_t position = (run.index + i) % kRowElements;
-        if (i == 0 || position == 0) maker.next(row_bits);
-        const bool kept = packed_bit(row_bits, position);
-        apply_element<T>(run, i, kept);
-        if (run.bits) {
-            if (i % 8 == 0) run.bits[i / 8] = 0;
-            run.bits[i / 8] = static_cast<uint8_t>(run.bits[i / 8] | (kept << (i % 8)));
-        }
-    }
-}
+constexpr Operation kScale = Operation::scale, kAffine = Operation::affine;
 
 }  // namespace
 
 extern const Kernels kScalarKernels = {
     "scalar",
-    make_rows,
-    {drop<Float16>, drop<BFloat16>, drop<float>, drop<double>},
-    {apply<Float16>, apply<BFloat16>, apply<float>, apply<double>},
+    0,
+    generate,
+    {{drop<Float16, kScale>, drop<BFloat16, kScale>, drop<float, kScale>, drop<double, kScale>},
+     {drop<Float16, kAffine>, drop<BFloat16, kAffine>, drop<float, kAffine>, drop<double, kAffine>}},
+    {{apply<Float16, kScale>, apply<BFloat16, kScale>, apply<float, kScale>, apply<double, kScale>},
+     {apply<Float16, kAffine>, apply<BFloat16, kAffine>, apply<float, kAffine>, apply<double, kAffine>}},
     {fill<Float16>, fill<BFloat16>, fill<float>, fill<double>},
     fence,
     slice,

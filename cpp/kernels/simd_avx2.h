@@ -3,13 +3,13 @@
 
 #include <immintrin.h>
 
-#include "../half.h"
+#include "half.h"
 
 namespace bitdrop {
 namespace {
 
 struct Vec {
-    // Words: 64-bit lanes, for making bits.
+    // Words: 64-bit lanes, for generating bits.
     using Words = __m256i;
     static constexpr int kWords = 4;
     static constexpr int kChains = 2;  // of four possible: more would not fit the sixteen registers
@@ -32,7 +32,7 @@ struct Vec {
     template <int n> static Words shift_right(Words a) { return _mm256_srli_epi64(a, n); }
     static bool any(Words a) { return !_mm256_testz_si256(a, a); }
 
-    // Floats: 8 or 4 lanes, for applying them. Half types widen to Singles.
+    // Floats: 8 or 4 lanes, for applying bits. Half types widen to Singles.
     using Singles = __m256;
     using Doubles = __m256d;
     static constexpr int kSingles = 8;
@@ -78,14 +78,14 @@ struct Vec {
         return _mm256_blendv_pd(b, a, _mm256_castsi256_pd(kept_lanes(bits, selector)));
     }
 
-    template <bool streaming> static void store(float* p, Singles a) {
-        streaming ? _mm256_stream_ps(p, a) : _mm256_storeu_ps(p, a);
+    template <bool non_temporal> static void store(float* p, Singles a) {
+        non_temporal ? _mm256_stream_ps(p, a) : _mm256_storeu_ps(p, a);
     }
-    template <bool streaming> static void store(double* p, Doubles a) {
-        streaming ? _mm256_stream_pd(p, a) : _mm256_storeu_pd(p, a);
+    template <bool non_temporal> static void store(double* p, Doubles a) {
+        non_temporal ? _mm256_stream_pd(p, a) : _mm256_storeu_pd(p, a);
     }
-    template <bool streaming> static void store(Float16* p, Singles a) {
-        store_halves<streaming>(p, _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));
+    template <bool non_temporal> static void store(Float16* p, Singles a) {
+        store_halves<non_temporal>(p, _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));
     }
 
     // BFloat16: a 32-bit lane holds two, of which the even one is widened by a shift and the odd one by a mask.
@@ -126,9 +126,9 @@ struct Vec {
     static Halves choose(Pairs a, Singles b, Bits bits, Selector selector) {
         return _mm256_blendv_epi8(narrow({b, b}), narrow(a), kept_halves(bits, selector));
     }
-    template <bool streaming> static void store(BFloat16* p, Halves a) {
+    template <bool non_temporal> static void store(BFloat16* p, Halves a) {
         __m256i* to = reinterpret_cast<__m256i*>(p);
-        streaming ? _mm256_stream_si256(to, a) : _mm256_storeu_si256(to, a);
+        non_temporal ? _mm256_stream_si256(to, a) : _mm256_storeu_si256(to, a);
     }
 
     static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
@@ -149,9 +149,9 @@ private:
         return _mm256_cmpeq_epi32(_mm256_and_si256(bits, selector), selector);
     }
 
-    template <bool streaming> static void store_halves(void* p, __m128i halves) {
+    template <bool non_temporal> static void store_halves(void* p, __m128i halves) {
         __m128i* to = static_cast<__m128i*>(p);
-        streaming ? _mm_stream_si128(to, halves) : _mm_storeu_si128(to, halves);
+        non_temporal ? _mm_stream_si128(to, halves) : _mm_storeu_si128(to, halves);
     }
 };
 

@@ -3,13 +3,13 @@
 
 #include <immintrin.h>
 
-#include "../half.h"
+#include "half.h"
 
 namespace bitdrop {
 namespace {
 
 struct Vec {
-    // Words: 64-bit lanes, for making bits.
+    // Words: 64-bit lanes, for generating bits.
     using Words = __m512i;
     static constexpr int kWords = 8;
     static constexpr int kChains = 2;  // vectors of generators in flight: one alone waits for its own results
@@ -28,17 +28,17 @@ struct Vec {
     template <int n> static Words shift_right(Words a) { return _mm512_srli_epi64(a, n); }
     static bool any(Words a) { return _mm512_test_epi64_mask(a, a) != 0; }
 
-    // Floats: 16 or 8 lanes, for applying them. Half types widen to Singles.
+    // Floats: 16 or 8 lanes, for applying bits. Half types widen to Singles.
     using Singles = __m512;
     using Doubles = __m512d;
     static constexpr int kSingles = 16;
     static constexpr int kDoubles = 8;
 
-    template <bool streaming> static Singles load(const float* p) {
-        return streaming ? _mm512_loadu_ps(p) : unfolded(_mm512_loadu_ps(p));
+    template <bool non_temporal> static Singles load(const float* p) {
+        return non_temporal ? _mm512_loadu_ps(p) : unfolded(_mm512_loadu_ps(p));
     }
-    template <bool streaming> static Doubles load(const double* p) {
-        return streaming ? _mm512_loadu_pd(p) : unfolded(_mm512_loadu_pd(p));
+    template <bool non_temporal> static Doubles load(const double* p) {
+        return non_temporal ? _mm512_loadu_pd(p) : unfolded(_mm512_loadu_pd(p));
     }
     template <bool> static Singles load(const Float16* p) {
         return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
@@ -80,14 +80,14 @@ struct Vec {
         return _mm512_mask_mov_pd(b, _mm512_test_epi64_mask(bits, selector), a);
     }
 
-    template <bool streaming> static void store(float* p, Singles a) {
-        streaming ? _mm512_stream_ps(p, a) : _mm512_storeu_ps(p, a);
+    template <bool non_temporal> static void store(float* p, Singles a) {
+        non_temporal ? _mm512_stream_ps(p, a) : _mm512_storeu_ps(p, a);
     }
-    template <bool streaming> static void store(double* p, Doubles a) {
-        streaming ? _mm512_stream_pd(p, a) : _mm512_storeu_pd(p, a);
+    template <bool non_temporal> static void store(double* p, Doubles a) {
+        non_temporal ? _mm512_stream_pd(p, a) : _mm512_storeu_pd(p, a);
     }
-    template <bool streaming> static void store(Float16* p, Singles a) {
-        store_halves<streaming>(p, _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    template <bool non_temporal> static void store(Float16* p, Singles a) {
+        store_halves<non_temporal>(p, _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
     }
 
     // BFloat16: a 32-bit lane holds two, of which the even one is widened by a shift and the odd one by a mask.
@@ -130,9 +130,9 @@ struct Vec {
     static Halves choose(Pairs a, Singles b, Bits bits, Selector selector) {
         return _mm512_mask_mov_epi16(narrow({b, b}), _mm512_test_epi16_mask(bits, selector), narrow(a));
     }
-    template <bool streaming> static void store(BFloat16* p, Halves a) {
+    template <bool non_temporal> static void store(BFloat16* p, Halves a) {
         __m512i* to = reinterpret_cast<__m512i*>(p);
-        streaming ? _mm512_stream_si512(to, a) : _mm512_storeu_si512(to, a);
+        non_temporal ? _mm512_stream_si512(to, a) : _mm512_storeu_si512(to, a);
     }
 
     static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
@@ -146,8 +146,8 @@ private:
     }
 
     // Keeps the compiler from folding a load into the masked multiplication that follows. A load under a mask
-    // does not train Zen 5's prefetcher: in cache that is slower, but beside software prefetching, as streaming
-    // does it, 8 % faster.
+    // does not train Zen 5's prefetcher: in cache that is slower, but beside the software prefetching of
+    // non-temporal stores, 8 % faster.
     template <class Vector> static Vector unfolded(Vector a) {
 #if defined(__GNUC__)
         __asm__("" : "+v"(a));
@@ -155,9 +155,9 @@ private:
         return a;
     }
 
-    template <bool streaming> static void store_halves(void* p, __m256i halves) {
+    template <bool non_temporal> static void store_halves(void* p, __m256i halves) {
         __m256i* to = static_cast<__m256i*>(p);
-        streaming ? _mm256_stream_si256(to, halves) : _mm256_storeu_si256(to, halves);
+        non_temporal ? _mm256_stream_si256(to, halves) : _mm256_storeu_si256(to, halves);
     }
 };
 

@@ -1,15 +1,15 @@
-// Vector type for NEON on 64-bit Arm. There is no portable streaming store, so `streaming` stores are ordinary.
+// Vector type for NEON on 64-bit Arm. There is no portable non-temporal store, so all stores are ordinary.
 #pragma once
 
 #include <arm_neon.h>
 
-#include "../half.h"
+#include "half.h"
 
 namespace bitdrop {
 namespace {
 
 struct Vec {
-    // Words: 64-bit lanes, for making bits.
+    // Words: 64-bit lanes, for generating bits.
     using Words = uint64x2_t;
     static constexpr int kWords = 2;
     static constexpr int kChains = 4;  // 32 registers hold the states of four vectors
@@ -33,7 +33,7 @@ struct Vec {
     template <int n> static Words shift_right(Words a) { return vshrq_n_u64(a, n); }
     static bool any(Words a) { return vmaxvq_u32(vreinterpretq_u32_u64(a)) != 0; }
 
-    // Floats: 4 or 2 lanes, for applying them. Half types widen to Singles. Loads and stores go by bytes,
+    // Floats: 4 or 2 lanes, for applying bits. Half types widen to Singles. Loads and stores go by bytes,
     // because arrays need not be aligned.
     using Singles = float32x4_t;
     using Doubles = float64x2_t;

@@ -3,13 +3,13 @@
 
 #include <emmintrin.h>
 
-#include "../half.h"
+#include "half.h"
 
 namespace bitdrop {
 namespace {
 
 struct Vec {
-    // Words: 64-bit lanes, for making bits.
+    // Words: 64-bit lanes, for generating bits.
     using Words = __m128i;
     static constexpr int kWords = 2;
     static constexpr int kChains = 2;  // of eight possible: more would not fit the sixteen registers
@@ -32,7 +32,7 @@ struct Vec {
     template <int n> static Words shift_right(Words a) { return _mm_srli_epi64(a, n); }
     static bool any(Words a) { return _mm_movemask_epi8(_mm_cmpeq_epi32(a, _mm_setzero_si128())) != 0xFFFF; }
 
-    // Floats: 4 or 2 lanes, for applying them. Half types widen to Singles.
+    // Floats: 4 or 2 lanes, for applying bits. Half types widen to Singles.
     using Singles = __m128;
     using Doubles = __m128d;
     static constexpr int kSingles = 4;
@@ -90,14 +90,14 @@ struct Vec {
         return _mm_or_pd(_mm_and_pd(kept, a), _mm_andnot_pd(kept, b));
     }
 
-    template <bool streaming> static void store(float* p, Singles a) {
-        streaming ? _mm_stream_ps(p, a) : _mm_storeu_ps(p, a);
+    template <bool non_temporal> static void store(float* p, Singles a) {
+        non_temporal ? _mm_stream_ps(p, a) : _mm_storeu_ps(p, a);
     }
-    template <bool streaming> static void store(double* p, Doubles a) {
-        streaming ? _mm_stream_pd(p, a) : _mm_storeu_pd(p, a);
+    template <bool non_temporal> static void store(double* p, Doubles a) {
+        non_temporal ? _mm_stream_pd(p, a) : _mm_storeu_pd(p, a);
     }
-    // To nearest even, as narrow_float16 in half.h has it. Four halves are eight bytes, for which there is no
-    // streaming vector store.
+    // To nearest even, as narrow_float16 in half.h. Four halves are eight bytes, and no non-temporal vector
+    // store takes eight.
     template <bool> static void store(Float16* p, Singles a) {
         const __m128i bits = _mm_castps_si128(a);
         const __m128i magnitude = _mm_and_si128(bits, _mm_set1_epi32(0x7FFFFFFF));
@@ -151,9 +151,9 @@ struct Vec {
         const __m128i kept = _mm_cmpeq_epi16(_mm_and_si128(bits, selector), selector);
         return _mm_or_si128(_mm_and_si128(kept, narrow(a)), _mm_andnot_si128(kept, narrow({b, b})));
     }
-    template <bool streaming> static void store(BFloat16* p, Halves a) {
+    template <bool non_temporal> static void store(BFloat16* p, Halves a) {
         __m128i* to = reinterpret_cast<__m128i*>(p);
-        streaming ? _mm_stream_si128(to, a) : _mm_storeu_si128(to, a);
+        non_temporal ? _mm_stream_si128(to, a) : _mm_storeu_si128(to, a);
     }
 
     static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }

@@ -4,6 +4,6 @@
 
 namespace bitdrop {
 
-extern const Kernels kSse2Kernels = table("sse2");
+extern const Kernels kSse2Kernels = table("sse2", 0);
 
 }  // namespace bitdrop

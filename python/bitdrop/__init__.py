@@ -11,10 +11,11 @@ True
 True
 """
 
+from bitdrop._bit_layout import Shard
 from bitdrop._buffers import clear_buffers, set_buffer_limit
 from bitdrop._config import configure_from_environment, get_num_threads, set_num_threads, show_config
 from bitdrop._core import MASK_FORMAT
-from bitdrop._cut import Shard
+from bitdrop._validate import NdimError
 from bitdrop._version import __version__
 from bitdrop.alpha import AlphaDropout, FeatureAlphaDropout
 from bitdrop.functional import dropout
@@ -31,6 +32,7 @@ __all__ = [
     "Dropout3d",
     "FeatureAlphaDropout",
     "Mask",
+    "NdimError",
     "Shard",
     "__version__",
     "clear_buffers",
@@ -42,3 +44,8 @@ __all__ = [
 ]
 
 configure_from_environment()
+
+
+def __dir__() -> list[str]:
+    """Return the public names, for tab completion."""
+    return sorted(__all__)

@@ -1,30 +1,34 @@
-"""Memory for results: large buffers are used again, because fresh pages cost more than the dropout."""
+"""Memory for results. Large buffers are reused, because fresh pages cost more than the dropout."""
 
 import os
 from pathlib import Path
 
 import numpy as np
 
-from bitdrop import _checks, _core
-from bitdrop._checks import Array
+from bitdrop import _core
+from bitdrop._typing import Array
+from bitdrop._validate import as_word
 
-_LARGEST_DEFAULT = 512 * 2**20
+_MAX_DEFAULT = 512 * 2**20
 _POOLED = _core.POOLED_BYTES
+
+empty_bits = _core.empty_bits
+"""Return uninitialised memory for a number of packed bits."""
 
 
 def empty_like(x: Array) -> Array:
     """Return an uninitialised array for a result that belongs to `x`, in the layout NumPy would choose."""
-    # Where x repeats an axis, NumPy would make that axis the innermost, and scatter the rows of the result.
+    # If x repeats an axis, NumPy would make that axis the innermost, and scatter the rows of the result.
     like = np.empty(x.shape, x.dtype) if 0 in x.strides else np.empty_like(x, subok=False)
-    # An array that nobody touches costs no memory, so NumPy's own serves as the pattern for strides.
+    # An untouched array costs no memory, so NumPy's own gives the strides.
     return like if x.nbytes < _POOLED else _core.pooled(like)
 
 
 def set_buffer_limit(nbytes: int) -> None:
-    """Set how much memory of results that have died is held for the next results.
+    """Set the amount of memory that is held for reuse by later results.
 
-    Results of 1 MiB and more live in buffers that are used again once the last view of them has died. Such an
-    array does not own its memory (``y.flags.owndata`` is False), so ``y.resize`` refuses.
+    Results of at least 1 MiB live in buffers that are reused after the last view of them has died. Such an array
+    does not own its memory (``y.flags.owndata`` is False), so ``y.resize`` refuses.
 
     Parameters
     ----------
@@ -43,17 +47,17 @@ def set_buffer_limit(nbytes: int) -> None:
     >>> import bitdrop
     >>> bitdrop.set_buffer_limit(256 * 2**20)
     """
-    _core.set_buffer_limit(_checks.word(nbytes, "nbytes"))
+    _core.set_buffer_limit(as_word(nbytes, "nbytes"))
 
 
 def clear_buffers() -> None:
-    """Give the memory that is held for results, but not in use, back to the system."""
+    """Return the memory that is held for results, but not in use, to the system."""
     _core.clear_buffers()
 
 
 def default_limit() -> int:
     """Return the smaller of 512 MiB and an eighth of the memory that this process may use."""
-    return min(_LARGEST_DEFAULT, usable_memory() // 8)
+    return min(_MAX_DEFAULT, usable_memory() // 8)
 
 
 def usable_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
@@ -68,4 +72,4 @@ def usable_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
             continue
         if text.isdecimal():  # else "max"
             limits.append(int(text))
-    return min(limits, default=8 * _LARGEST_DEFAULT)
+    return min(limits, default=8 * _MAX_DEFAULT)

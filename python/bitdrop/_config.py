@@ -1,4 +1,4 @@
-"""Settings of the process, from the environment and by call, and the facts that go with them."""
+"""Settings of the process, from the environment or by call, and the facts for bug reports."""
 
 import math
 import os
@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bitdrop import _buffers, _checks, _core
+from bitdrop import _buffers, _core, _validate
 from bitdrop._version import __version__
 
-_MOST_THREADS = 1024
+MAX_THREADS = 1024
 
 
 def get_num_threads() -> int:
@@ -38,7 +38,7 @@ def set_num_threads(n: int) -> None:
     TypeError, ValueError
         If n is not an int, or out of range.
     """
-    _core.set_num_threads(_checks.count(n, "n", _MOST_THREADS))
+    _core.set_num_threads(_validate.as_count(n, "n", MAX_THREADS))
 
 
 def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] | None:
@@ -67,7 +67,7 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
         "threads": _core.get_num_threads(),
         "cpus": usable_cpus(),
         "last_level_cache": _core.last_level_cache(),
-        "streaming_threshold": _core.get_streaming_threshold(),
+        "non_temporal_threshold": _core.get_non_temporal_threshold(),
         "buffer_limit": _core.get_buffer_limit(),
         "compiler": _core.COMPILER,
         "python": platform.python_version(),
@@ -76,7 +76,7 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
     }
     if mode == "dicts":
         return facts
-    _checks.choice(mode, "mode", ("stdout", "dicts"))
+    _validate.check_choice(mode, "mode", ("stdout", "dicts"))
     width = max(map(len, facts))
     for name, fact in facts.items():
         print(f"{name:{width}}  {', '.join(fact) if isinstance(fact, list) else fact}")
@@ -111,8 +111,8 @@ def configure_from_environment() -> None:
                 f"BITDROP_ISA is {isa!r}, but this machine can run: {possible}. Set it to one of them."
             )
         _core.set_isa(isa)
-    threads = _integer_from_environment("BITDROP_NUM_THREADS", 1, _MOST_THREADS)
-    _core.set_num_threads(min(usable_cpus(), _MOST_THREADS) if threads is None else threads)
+    threads = _integer_from_environment("BITDROP_NUM_THREADS", 1, MAX_THREADS)
+    _core.set_num_threads(min(usable_cpus(), MAX_THREADS) if threads is None else threads)
     limit = _integer_from_environment("BITDROP_BUFFER_LIMIT", 0, 2**64 - 1)
     _core.set_buffer_limit(_buffers.default_limit() if limit is None else limit)
 

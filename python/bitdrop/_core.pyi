@@ -1,13 +1,45 @@
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bitdrop._typing import Memory
+
 MASK_FORMAT: int
 COMPILER: str
 POOLED_BYTES: int
+
+# Tuples of bitdrop._affine, _plan, _bit_layout and _engine.
+_Operands = tuple[int, tuple[Memory, ...]]
+_Affine = tuple[float, float, float]
+_Plan = tuple[tuple[int, int], int, float]
+_Layout = tuple[int, Sequence[int], Sequence[int], Sequence[int], Any, Any]
+_Threads = tuple[int, int]
+
+def drop(
+    operands: _Operands,
+    affine: _Affine,
+    plan: _Plan,
+    layout: _Layout | None = None,
+    bits: Memory | None = None,
+    threads: _Threads = (0, 0),
+    *,
+    isa: str | None = None,
+) -> None: ...
+def apply(
+    operands: _Operands,
+    affine: _Affine,
+    bits: Memory,
+    layout: _Layout | None = None,
+    threads: _Threads = (0, 0),
+    *,
+    isa: str | None = None,
+) -> None: ...
+def fill(
+    bits: Memory, plan: _Plan, layout: _Layout, threads: _Threads = (0, 0), *, isa: str | None = None
+) -> None: ...
 
 class Fit(IntEnum):
     __pybind11_native_enum__: ClassVar[Any]
@@ -18,71 +50,42 @@ class Fit(IntEnum):
     OVERLAPS_ITSELF = ...
     OVERLAPS = ...
 
-# An array, or (address, shape, strides in elements).
-_Memory: TypeAlias = NDArray[Any] | tuple[int, Sequence[int], Sequence[int]]
-
-def drop(
-    x: _Memory,
-    out: _Memory,
-    bits: _Memory | None,
-    dtype: int,
-    key0: int,
-    key1: int,
-    stream: int,
-    p: float,
-    scale: float,
-    shift: float = 0.0,
-    dropped: float = 0.0,
-    threads: int = 0,
-    team: int = 0,
-    isa: str | None = None,
-) -> None: ...
-def apply(
-    x: _Memory,
-    out: _Memory,
-    bits: _Memory,
-    dtype: int,
-    scale: float,
-    shift: float = 0.0,
-    dropped: float = 0.0,
-    bit_steps: Sequence[int] | None = None,
-    threads: int = 0,
-    team: int = 0,
-    isa: str | None = None,
-) -> None: ...
-def bits(
-    key0: int, key1: int, stream: int, p: float, start: int, stop: int, isa: str | None = None
-) -> NDArray[np.uint8]: ...
+def fit(x: NDArray[Any], out: NDArray[Any]) -> int: ...
+def empty_bits(count: int) -> NDArray[np.uint8]: ...
 def pooled(like: NDArray[Any]) -> NDArray[Any]: ...
 def get_buffer_limit() -> int: ...
 def set_buffer_limit(nbytes: int) -> None: ...
 def held_buffer_bytes() -> int: ...
 def clear_buffers() -> None: ...
-def fit(x: NDArray[Any], out: NDArray[Any]) -> int: ...
-def make_part(
-    bits: _Memory,
-    key0: int,
-    key1: int,
-    stream: int,
-    p: float,
-    start: int,
-    lengths: Sequence[int],
-    steps: Sequence[int],
-    threads: int = 0,
-    team: int = 0,
-    isa: str | None = None,
-) -> None: ...
-def empty_bits(elements: int) -> NDArray[np.uint8]: ...
 def isas() -> list[str]: ...
 def get_isa() -> str: ...
 def set_isa(name: str) -> None: ...
 def get_num_threads() -> int: ...
 def set_num_threads(n: int) -> None: ...
-def get_waking_factor() -> int: ...
-def set_waking_factor(factor: int) -> None: ...
-def get_streaming_threshold() -> int: ...
-def set_streaming_threshold(nbytes: int) -> None: ...
+def get_non_temporal_threshold() -> int: ...
+def set_non_temporal_threshold(nbytes: int) -> None: ...
 def last_level_cache() -> int: ...
-def plan(p: float) -> tuple[int, int, bool]: ...
-def slice(isa: str, p: float, draws: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]: ...
-def tie_keeps(threshold: int, hash: int) -> bool: ...
+
+class StreamCounter:
+    def __init__(self, key: tuple[int, int], position: int) -> None: ...
+    @property
+    def key(self) -> tuple[int, int]: ...
+    @property
+    def position(self) -> int: ...
+    def take(self) -> tuple[tuple[int, int], int]: ...
+
+class testing:  # a submodule
+    @staticmethod
+    def bits(plan: _Plan, start: int, stop: int, isa: str | None = None) -> NDArray[np.uint8]: ...
+    @staticmethod
+    def slice(
+        isa: str, p: float, draws: NDArray[np.uint64]
+    ) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]: ...
+    @staticmethod
+    def threshold(p: float) -> tuple[int, int, bool]: ...
+    @staticmethod
+    def tie_keeps(threshold: int, hash: int) -> bool: ...
+    @staticmethod
+    def get_waking_factor() -> int: ...
+    @staticmethod
+    def set_waking_factor(factor: int) -> None: ...

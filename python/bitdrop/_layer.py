@@ -1,29 +1,26 @@
-"""What all layers are: an object with a mode, a place in its stream of masks, and the last mask."""
+"""Base class of the layers: mode, stream number, last mask."""
 
 import os
-import threading
 from typing import Any, Self
 from weakref import WeakSet
 
 from numpy.typing import ArrayLike
 
-from bitdrop import _checks, _core, _rng
-from bitdrop._checks import Array, NoiseShape, Number, Shape
-from bitdrop._cut import Shard
-from bitdrop._rng import RNGLike
-from bitdrop.functional import drop, infer
-from bitdrop.mask import Mask, keep_scale
-
-_STREAMS = 2**64
+from bitdrop import _core, _random, _validate
+from bitdrop._arrays import as_inplace_target
+from bitdrop._bit_layout import Shard
+from bitdrop._core import StreamCounter
+from bitdrop._forward import Rule, drop, infer
+from bitdrop._typing import Array, NoiseShape, Number, RNGLike, Scaling
+from bitdrop.mask import Mask
 
 _layers: "WeakSet[Layer]" = WeakSet()
 
 
 def _after_fork_in_child() -> None:
     for layer in list(_layers):
-        layer._lock = threading.Lock()  # another thread of the parent may have held it
         if layer._unseeded:
-            layer._key = _rng.draw_key(None)
+            layer._counter = StreamCounter(_random.draw_key(None), layer._counter.position)
 
 
 if hasattr(os, "register_at_fork"):
@@ -31,7 +28,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class Layer:
-    """Base of the layers. A kind of layer says what is drawn, and by what numbers elements change.
+    """Base of the layers. A subclass gives the rule of its forward passes.
 
     Attributes
     ----------
@@ -40,13 +37,7 @@ class Layer:
     """
 
     training: bool
-
-    # Kept elements become scale * x + shift in training, dropped elements become `dropped`; at inference all
-    # are multiplied by `inference_scale`.
-    _scale: float
-    _shift = 0.0
-    _dropped = 0.0
-    _inference_scale = 1.0
+    _rule: Rule
 
     def __init__(
         self,
@@ -57,33 +48,46 @@ class Layer:
         rng: RNGLike | None = None,
     ) -> None:
         self.p = p
-        self._inplace = _checks.flag(inplace, "inplace")
-        self._recompute = _checks.flag(recompute, "recompute")
+        self._inplace = _validate.as_flag(inplace, "inplace")
+        self._recompute = _validate.as_flag(recompute, "recompute")
         self.training = True
-        self._lock = threading.Lock()
         self._mask: Mask | None = None
-        self._position = 0
-        self._key = _rng.draw_key(rng)
+        self._counter = StreamCounter(_random.draw_key(rng), 0)
         self._unseeded = rng is None  # a forked child draws another key
         _layers.add(self)
 
-    def _set_numbers(self, p: float) -> None:
-        """Set the numbers by which elements change, for a probability that was checked."""
-        self._scale = keep_scale(p)
-
-    def _noise_shape_of(self, x: ArrayLike) -> NoiseShape | None:
-        """Return the shape of what is drawn for x, or None if each element is. Refuse x of other axes."""
-        return None
+    def _rule_of(self, p: float) -> Rule:
+        """Return the rule of forward passes with a validated p."""
+        raise NotImplementedError
 
     @property
     def p(self) -> float:
-        """Probability that a unit is dropped. Setting it concerns later passes; earlier masks keep theirs."""
-        return self._p
+        """Probability that a unit is dropped. Setting it affects later passes; earlier masks keep theirs."""
+        return self._rule.p
 
     @p.setter
     def p(self, p: Number) -> None:
-        self._p = _checks.probability(p)
-        self._set_numbers(self._p)
+        self._rule = self._rule_of(_validate.as_probability(p))
+
+    @property
+    def scaling(self) -> Scaling:
+        """Scaling convention: "inverted", unless the layer has another choice."""
+        return "inverted"
+
+    @property
+    def inplace(self) -> bool:
+        """Whether forward writes its result into x."""
+        return self._inplace
+
+    @property
+    def recompute(self) -> bool:
+        """Whether no bits are held between forward and backward."""
+        return self._recompute
+
+    @property
+    def noise_shape(self) -> NoiseShape | None:
+        """Shape of the draws, as the constructor got it. None if it got none."""
+        return self._rule.units.noise
 
     @property
     def mask(self) -> Mask | None:
@@ -91,7 +95,7 @@ class Layer:
         return self._mask
 
     def __call__(self, x: ArrayLike, training: bool | None = None, **options: Any) -> Array:
-        """Do a forward pass: the same as `forward`."""
+        """Do a forward pass, as `forward`."""
         return self.forward(x, training, **options)
 
     def forward(
@@ -102,7 +106,7 @@ class Layer:
         out: Array | None = None,
         shard: Shard | None = None,
     ) -> Array:
-        """Drop units of x while training; at inference return x, or scale it where scaling is "vanilla".
+        """Drop units of x while training; at inference return x, or scale it if scaling is "vanilla".
 
         Parameters
         ----------
@@ -113,7 +117,7 @@ class Layer:
         out : ndarray, optional
             Where to write the result: an array of x's shape and dtype, or x itself.
         shard : Shard, optional
-            Says that x is a part of a larger array, and where. It concerns training alone.
+            Place of x in a larger array, if it is a part. It affects training alone.
 
         Returns
         -------
@@ -123,29 +127,16 @@ class Layer:
         Raises
         ------
         TypeError, ValueError
-            As `bitdrop.dropout`, and where the layer writes in place, if out is given, or x is not an array
+            As `bitdrop.dropout`. If the layer writes in place, also if out is given, or x is not an array
             that may be written to. The layer's state is then as it was.
         """
-        training = self.training if training is None else _checks.flag(training, "training")
+        training = self.training if training is None else _validate.as_flag(training, "training")
         if self._inplace:
-            out = _checks.inplace_target(x, out)
-        noise_shape = self._noise_shape_of(x)
+            out = as_inplace_target(x, out)
         if training:
-            y, mask = drop(
-                x,
-                self._p,
-                self._scale,
-                self._take_key,
-                out,
-                not self._recompute,
-                noise_shape,
-                shard,
-                self._shift,
-                self._dropped,
-            )
+            y, self._mask = drop(x, out, self._rule, self._counter.take, shard, not self._recompute)
         else:
-            y, mask = infer(x, self._inference_scale, out)
-        self._mask = mask
+            y, self._mask = infer(x, out, self._rule)
         return y
 
     def backward(self, dy: ArrayLike, *, out: Array | None = None) -> Array:
@@ -172,12 +163,12 @@ class Layer:
         """
         mask = self._mask
         if mask is None:
-            _checks.no_forward_yet()
+            _validate.raise_no_forward()
         return mask.backward(dy, out=out)
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode, and return the layer."""
-        self.training = _checks.flag(mode, "mode")
+        self.training = _validate.as_flag(mode, "mode")
         return self
 
     def eval(self) -> Self:
@@ -186,51 +177,35 @@ class Layer:
 
     @property
     def state(self) -> dict[str, Any]:
-        """What decides the masks to come: a dict of format, key and position, which JSON can hold.
+        """Format, key and position (the next stream number), as a dict that JSON can hold.
 
-        A layer whose state is set goes on bit for bit as the layer that it was taken from.
+        A layer whose state is set continues bit for bit as the layer of the state.
         """
-        with self._lock:
-            return {"format": _core.MASK_FORMAT, "key": list(self._key), "position": self._position}
+        counter = self._counter
+        return {"format": _core.MASK_FORMAT, "key": list(counter.key), "position": counter.position}
 
     @state.setter
     def state(self, state: dict[str, Any]) -> None:
-        key, position = _checks.state(state)
-        with self._lock:
-            self._key, self._position, self._unseeded = key, position, False
-
-    def _take_key(self) -> tuple[tuple[int, int], int]:
-        with self._lock:
-            position = self._position
-            if position >= _STREAMS:
-                _checks.no_streams_left()
-            self._position = position + 1
-            return self._key, position
+        self._counter, self._unseeded = StreamCounter(*_validate.as_state(state)), False
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what pickle and copy take along: all but the lock."""
-        state = {name: value for name, value in vars(self).items() if name != "_lock"}
-        with self._lock:
-            state.update(_key=self._key, _position=self._position, _unseeded=False, _format=_core.MASK_FORMAT)
-        return state
+        """Return the state for pickle and copy."""
+        counter = self._counter
+        taken = {"_format": _core.MASK_FORMAT, "_counter": (counter.key, counter.position)}
+        return vars(self) | {"_unseeded": False} | taken
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Make the layer from what `__getstate__` returned."""
-        _checks.mask_format(state.pop("_format"), "The pickled layer")
-        vars(self).update(state, _lock=threading.Lock())
+        """Restore the layer from the state of `__getstate__`."""
+        _validate.check_mask_format(state.pop("_format"), "The pickled layer")
+        vars(self).update(state, _counter=StreamCounter(*state["_counter"]))
         _layers.add(self)
 
     def __repr__(self) -> str:
-        """Return the call that makes such a layer, without its key."""
+        """Return the constructor call, without the key."""
         return f"{type(self).__name__}({self._arguments()})"
 
     def _arguments(self) -> str:
-        return f"p={self._p!r}, {self._switches()}"
+        return f"p={self.p!r}, {self._switches()}"
 
     def _switches(self) -> str:
         return f"inplace={self._inplace}, recompute={self._recompute}"
-
-
-def shared_after(axes: int, shape: Shape) -> NoiseShape:
-    """Return the noise shape of one draw for each index of the first `axes` axes."""
-    return (None,) * axes + (1,) * (len(shape) - axes)

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from bitdrop import _checks, _core
+from bitdrop import _engine, _validate
+from bitdrop._bit_layout import BitLayout
+from bitdrop._plan import Plan
+from bitdrop._typing import Key
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -21,14 +24,24 @@ _CHUNK_BYTES = 2**19
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which bits are written: runs of `run` elements, each `step` elements, or one stream, after the last."""
+    """A choice of bits to write.
+
+    Attributes
+    ----------
+    run : int
+        Length of each run of adjacent elements.
+    stride : int
+        Elements from the start of a run to the start of the next. 0: the same elements of the next stream.
+    meaning : str
+        A phrase for the help text.
+    """
 
     run: int
-    step: int  # 0: the same elements of the next stream
+    stride: int
     meaning: str
 
-    def bits(self, key: tuple[int, int], stream: int, p: float, start: int) -> Iterator[NDArray[np.uint8]]:
-        """Yield packed bits, until elements or streams end. What was yielded before is overwritten.
+    def bits(self, key: Key, stream: int, p: float, start: int) -> Iterator[NDArray[np.uint8]]:
+        """Yield packed bits until elements or streams end, each time in the same memory.
 
         Parameters
         ----------
@@ -39,16 +52,16 @@ class Choice:
         """
         at_once = _CHUNK_BYTES * 8 // self.run
         buffer = np.empty(at_once * self.run // 8, np.uint8)
-        first, step = (start, self.step) if self.step else (stream, 1)
-        for number in range(0, (_INDICES - first) // step, at_once):
-            runs = min(at_once, (_INDICES - first) // step - number)
+        first, stride = (start, self.stride) if self.stride else (stream, 1)
+        for number in range(0, (_INDICES - first) // stride, at_once):
+            runs = min(at_once, (_INDICES - first) // stride - number)
             bits = buffer[: runs * self.run // 8]
-            position = first + number * step
-            if self.step:
-                _core.make_part(bits, *key, stream, p, position, (runs, self.run), (step, 1))
+            place = first + number * stride
+            if self.stride:
+                _engine.fill(bits, Plan(key, stream, p), BitLayout(place, (runs, self.run), (stride, 1), ()))
             else:
                 for row, one in enumerate(bits.reshape(runs, -1)):
-                    _core.make_part(one, *key, position + row, p, start, (self.run,), (1,))
+                    _engine.fill(one, Plan(key, place + row, p), BitLayout(start, (self.run,), (1,), ()))
             yield bits
 
 
@@ -65,15 +78,17 @@ def add_command(commands: "Commands") -> None:
     parser = commands.add_parser(
         "stream",
         help="write raw mask bits to standard output",
-        description="Write raw mask bits to standard output, 1 where an element is kept, packed as "
-        "Mask.bits are, for batteries of random number tests. These expect fair bits: p = 0.5.",
+        description="Write raw mask bits to standard output, 1 for a kept element, packed as Mask.bits, for "
+        "batteries of random number tests. These expect fair bits: p = 0.5.",
     )
     meanings = "; ".join(f"{name}: {choice.meaning}" for name, choice in CHOICES.items())
     parser.add_argument(
         "choice", nargs="?", choices=CHOICES, default="bits", help=f"{meanings} (default: bits)"
     )
-    parser.add_argument("-p", type=_checked(float, _checks.probability), default=0.5, help="default: 0.5")
-    word = _checked(_integer, lambda number: _checks.word(number, "number"))
+    parser.add_argument(
+        "-p", type=_checked(float, _validate.as_probability), default=0.5, help="default: 0.5"
+    )
+    word = _checked(_integer, lambda number: _validate.as_word(number, "number"))
     key = parser.add_argument("--key", type=word, nargs=2, default=(1, 2), help="default: 1 2")
     key.metavar = ("K0", "K1")
     parser.add_argument(
@@ -119,7 +134,7 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None
     try:
         _write(bits, arguments.bytes)
     except BrokenPipeError:
-        # The reader has had enough. Python would flush what is left at exit, and complain.
+        # The reader has closed the pipe. Python would flush the rest at exit, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         sys.exit(130)
@@ -141,6 +156,6 @@ def _write(chunks: Iterator[NDArray[np.uint8]], nbytes: int | None) -> None:
 
 
 def _write_all(output: BinaryIO, data: memoryview) -> None:
-    # Under PYTHONUNBUFFERED this is the file itself, which may take a part, as where the process is paused.
+    # Under PYTHONUNBUFFERED this is the file itself, which may take only a part of the data.
     while data:
         data = data[output.write(data) :]

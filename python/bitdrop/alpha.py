@@ -1,16 +1,9 @@
-"""Layers for self-normalising networks: what is dropped becomes SELU's lowest value, and moments stay."""
+"""Layers for self-normalising networks: a dropped unit becomes SELU's lowest value, and moments stay."""
 
-from math import sqrt
-
-from numpy.typing import ArrayLike
-
-from bitdrop import _checks
-from bitdrop._checks import NoiseShape
-from bitdrop._layer import Layer, shared_after
-
-# What SELU tends to for inputs far below 0: -lambda * alpha, where lambda = 1.0507009873554805 and
-# alpha = 1.6732632423543772 (Klambauer et al., 2017).
-_SELU_SATURATION = -1.0507009873554805 * 1.6732632423543772
+from bitdrop._affine import Affine
+from bitdrop._forward import Rule
+from bitdrop._layer import Layer
+from bitdrop._units import ELEMENTS, Units
 
 
 class AlphaDropout(Layer):
@@ -25,13 +18,14 @@ class AlphaDropout(Layer):
 
     Notes
     -----
-    Behind SELU a dropped unit does not become 0 but what SELU gives far below 0, ``s = -lambda * alpha =
-    -1.7581``. An affine map then restores mean 0 and variance 1 (section "Alpha dropout" of [1]_)::
+    After SELU, a dropped unit does not become 0 but SELU's limit far below 0, ``s = -lambda * alpha = -1.7581``.
+    An affine map then restores mean 0 and variance 1 (section "Alpha dropout" of [1]_)::
 
         y = a * (kept ? x : s) + b,    a = ((1 - p) * (1 + p * s**2)) ** -0.5,    b = -a * p * s
 
-    The gradient is ``a * dy`` where x was kept, and +0.0 elsewhere; `mask` has ``a`` as its scale. With p = 0
-    x stays bit for bit as it is. With p = 1 everything becomes +0.0, the limit of ``a * s + b``.
+    The gradient is ``a * dy`` where x was kept, and +0.0 elsewhere. `mask` has ``a`` as its scale, ``b`` as its
+    shift and ``a * s + b`` as its value of dropped units. With p = 0, x stays bit for bit as it is. With p = 1,
+    everything becomes +0.0, the limit of ``a * s + b``.
 
     References
     ----------
@@ -47,18 +41,10 @@ class AlphaDropout(Layer):
     mean 0.00, standard deviation 1.00
     """
 
-    def _set_numbers(self, p: float) -> None:
-        if p in (0.0, 1.0):
-            self._scale, self._shift, self._dropped = 1.0 - p, 0.0, 0.0
-            return
-        self._scale, self._shift, self._dropped = affine_numbers(p)
+    _units = ELEMENTS
 
-
-def affine_numbers(p: float) -> tuple[float, float, float]:
-    """Return scale and shift of kept units and the value of dropped ones, for p < 1: see `AlphaDropout`."""
-    a = 1.0 / sqrt((1.0 - p) * (1.0 + p * _SELU_SATURATION**2))
-    dropped = a * (1.0 - p) * _SELU_SATURATION  # a * s + b, without the loss of digits near p = 1
-    return a, -a * p * _SELU_SATURATION, dropped
+    def _rule_of(self, p: float) -> Rule:
+        return Rule(p, Affine.alpha(p), units=self._units)
 
 
 class FeatureAlphaDropout(AlphaDropout):
@@ -73,13 +59,13 @@ class FeatureAlphaDropout(AlphaDropout):
 
     Raises
     ------
-    RuntimeError
-        By `forward`, if x has fewer than two axes, as in PyTorch.
+    NdimError
+        By `forward`, if x has fewer than two axes.
 
     Notes
     -----
-    The first two axes of x are samples and channels, whatever their number. That is what PyTorch does, though
-    its documentation tells of inputs without samples: pass ``x[np.newaxis]`` for them.
+    The first two axes of x are samples and channels, whatever the number of axes. PyTorch does the same, though
+    its documentation describes inputs without samples: pass ``x[np.newaxis]`` for them.
 
     Examples
     --------
@@ -91,8 +77,4 @@ class FeatureAlphaDropout(AlphaDropout):
             [ 1.67,  1.67]]])
     """
 
-    def _noise_shape_of(self, x: ArrayLike) -> NoiseShape:
-        shape = _checks.array(x)[0].shape
-        if len(shape) < 2:
-            raise RuntimeError(f"FeatureAlphaDropout needs x of shape (N, C, ...), but its shape is {shape}.")
-        return shared_after(2, shape)
+    _units = Units(2, needs="FeatureAlphaDropout needs x of shape (N, C, ...)")

@@ -13,17 +13,24 @@ True
 True
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import isnan
 from typing import Any
 
 import numpy as np
 
-from bitdrop import _checks, _config
-from bitdrop._checks import Array, NoiseShape, Number
-from bitdrop._cut import Shard
-from bitdrop._rng import RNGLike, draw_key
-from bitdrop.functional import SCALINGS, Scaling, inference_scale, training_scale
+from bitdrop import _engine, _validate
+from bitdrop._affine import Affine
+from bitdrop._arrays import as_array
+from bitdrop._bit_layout import Shard, bit_layout
+from bitdrop._config import MAX_THREADS
+from bitdrop._engine import Threads
+from bitdrop._forward import Rule
+from bitdrop._plan import KEEP_ALL, Plan
+from bitdrop._random import draw_key
+from bitdrop._typing import Array, NoiseShape, Number, RNGLike, Scaling
+from bitdrop.functional import SCALINGS, rule_of, units_of
 from bitdrop.mask import Mask
 
 try:
@@ -32,9 +39,12 @@ except ImportError as error:
     raise ImportError("bitdrop.dask needs dask: pip install 'bitdrop[dask]'.") from error
 
 
+__all__ = ["ChunkedMask", "alpha_dropout", "dropout"]
+
+
 @dataclass(frozen=True, slots=True)
 class ChunkedMask:
-    """Mask of a dask array: each chunk makes the bits of its own place, when it needs them.
+    """Mask of a dask array. Each chunk generates the bits of its own place when it needs them.
 
     `dropout` returns one. It is a value of a few numbers, so that it can be pickled and sent to workers.
 
@@ -50,7 +60,7 @@ class ChunkedMask:
     num_threads: int = 1
 
     def apply(self, x: da.Array) -> da.Array:
-        """Drop the mask's elements from a dask array, and scale the others.
+        """Repeat the forward pass on a dask array: drop the mask's elements, and scale the others.
 
         Parameters
         ----------
@@ -60,7 +70,7 @@ class ChunkedMask:
         Returns
         -------
         dask array
-            In x's chunks: ``scale * x`` where kept, +0.0 where dropped.
+            In x's chunks: as `bitdrop.Mask.apply`.
 
         Raises
         ------
@@ -69,34 +79,33 @@ class ChunkedMask:
         ValueError
             If x is not of the mask's shape, or has chunks of unknown size.
         """
-        return self._applied(x, "x")
+        return self._applied(x, self.whole._affine, "x")
 
     def backward(self, dy: da.Array) -> da.Array:
-        """Return the gradient with respect to dropout's input, which is the same operation.
+        """Return the gradient with respect to the input of the forward pass.
 
         Parameters
         ----------
         dy : dask array
-            Gradient with respect to dropout's output, of its shape, in any chunks, and of a supported dtype.
+            Gradient with respect to the output, of its shape, in any chunks, and of a supported dtype.
 
         Returns
         -------
         dask array
-            In dy's chunks.
+            In dy's chunks: as `bitdrop.Mask.backward`.
 
         Raises
         ------
         TypeError, ValueError
             As `apply`.
         """
-        return self._applied(dy, "dy")
+        return self._applied(dy, self.whole._affine.linear, "dy")
 
-    def _applied(self, x: Any, name: str) -> da.Array:
-        _check(x, name)
-        _checks.same_shape(x, self.whole.shape, name)
-        dropped: da.Array = da.map_blocks(
-            _drop_chunk, x, self.whole, self.num_threads, dtype=x.dtype, meta=x._meta, token="dropout"
-        )
+    def _applied(self, x: Any, affine: Affine, name: str) -> da.Array:
+        _check_array(x, name)
+        _validate.check_same_shape(x.shape, self.whole.shape, name)
+        drop_chunk = _ChunkDropper(self.whole._plan, self.whole.noise_shape, affine, self.num_threads)
+        dropped: da.Array = da.map_blocks(drop_chunk, x, dtype=x.dtype, meta=x._meta, token="dropout")
         return dropped
 
 
@@ -112,26 +121,26 @@ def dropout(
 ) -> tuple[da.Array, ChunkedMask]:
     """Set each element of a dask array to zero with probability `p`, and scale the rest.
 
-    Lazy, with one task for each chunk. The values are those that `bitdrop.dropout` gives for the whole array,
-    whatever the chunks, the scheduler and the workers. The key is drawn here, once: the same graph computed
-    again, or a task that is run again because its worker died, gives the same.
+    Lazy, with one task for each chunk. The values are those of `bitdrop.dropout` for the whole array, whatever
+    the chunks, the scheduler and the workers. The key is drawn here, once. A graph that is computed twice, or a
+    task that runs again because its worker died, gives the same values.
 
     Parameters
     ----------
     x : dask array
         Of NumPy arrays, of any known shape, and of dtype float16, bfloat16, float32 or float64.
     p, training, scaling, rng, noise_shape
-        As in `bitdrop.dropout`. noise_shape speaks of the whole array.
+        As in `bitdrop.dropout`. noise_shape refers to the whole array.
     num_threads : int, default 1
-        Threads that a chunk may use: one, because dask works on as many chunks at a time as there are cores.
-        `bitdrop.set_num_threads` does not count here.
+        Threads that a chunk may use. One is right in general: dask works on as many chunks at a time as there
+        are cores. `bitdrop.set_num_threads` has no effect here.
 
     Returns
     -------
     y : dask array
         In x's chunks, or x itself at inference if nothing is scaled.
     mask : ChunkedMask
-        What is dropped; ``mask.backward(dy)`` is the gradient with respect to x, in dy's own chunks.
+        The dropped elements. ``mask.backward(dy)`` is the gradient with respect to x, in dy's own chunks.
 
     Raises
     ------
@@ -139,7 +148,7 @@ def dropout(
         If x is not a dask array of NumPy arrays of a supported dtype, or another argument is of the wrong
         type.
     ValueError
-        If x has chunks of unknown size, noise_shape does not go with its shape, or another argument is out of
+        If x has chunks of unknown size, noise_shape does not fit its shape, or another argument is out of
         range.
 
     Examples
@@ -150,43 +159,99 @@ def dropout(
     >>> y.numblocks, mask.whole.shape
     ((4, 1, 1, 1), (64, 3, 32, 32))
     """
-    probability = _checks.probability(p)
-    _checks.choice(scaling, "scaling", SCALINGS)
-    threads = _checks.count(num_threads, "num_threads", _config._MOST_THREADS)
-    _check(x, "x")
-    if _checks.flag(training, "training"):
-        _checks.noise_shape(noise_shape, x.shape)  # before the generator is advanced
-        scale = training_scale(probability, scaling)
-        whole = Mask(x.shape, probability, key=draw_key(rng), scale=scale, noise_shape=noise_shape)
+    probability = _validate.as_probability(p)
+    _validate.check_choice(scaling, "scaling", SCALINGS)
+    rule = rule_of(probability, scaling)._replace(units=units_of(noise_shape))
+    return _forward(x, rule, training, lambda: draw_key(rng), num_threads)
+
+
+def alpha_dropout(
+    x: da.Array,
+    p: Number = 0.5,
+    *,
+    training: bool = True,
+    rng: RNGLike | None = None,
+    noise_shape: NoiseShape | None = None,
+    num_threads: int = 1,
+) -> tuple[da.Array, ChunkedMask]:
+    """Apply alpha dropout to a dask array: the values of `bitdrop.AlphaDropout` for the whole array.
+
+    Parameters
+    ----------
+    x, p, training, rng, noise_shape, num_threads
+        As in `dropout`. ``noise_shape=(None, None, 1, 1)`` drops whole channels of images, as
+        `bitdrop.FeatureAlphaDropout`.
+
+    Returns
+    -------
+    y : dask array
+        In x's chunks, or x itself at inference.
+    mask : ChunkedMask
+        The dropped elements.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `dropout`.
+
+    Examples
+    --------
+    >>> import dask.array as da, bitdrop.dask
+    >>> x = da.random.default_rng(0).standard_normal((1000, 1000), chunks=250)
+    >>> y, _ = bitdrop.dask.alpha_dropout(x, p=0.3, rng=0)
+    >>> print(f"mean {abs(y.mean().compute()):.2f}, standard deviation {y.std().compute():.2f}")
+    mean 0.00, standard deviation 1.00
+    """
+    probability = _validate.as_probability(p)
+    rule = Rule(probability, Affine.alpha(probability), units=units_of(noise_shape))
+    return _forward(x, rule, training, lambda: draw_key(rng), num_threads)
+
+
+def _forward(
+    x: Any, rule: Rule, training: bool, draw: Callable[[], tuple[int, int]], num_threads: int
+) -> tuple[da.Array, ChunkedMask]:
+    threads = _validate.as_count(num_threads, "num_threads", MAX_THREADS)
+    _check_array(x, "x")
+    if _validate.as_flag(training, "training"):
+        layout = rule.units.layout(x.shape)  # before the generator is advanced
+        whole = Mask._of(x.shape, Plan(draw(), 0, rule.p), layout, rule.affine, None)
     else:
-        whole = Mask(x.shape, 0.0, key=(0, 0), scale=inference_scale(probability, scaling))
+        whole = Mask._of(x.shape, KEEP_ALL, None, rule.at_inference, None)
     mask = ChunkedMask(whole, threads)
     return (x if whole.p == 0.0 and whole.scale == 1.0 else mask.apply(x)), mask
 
 
-def _check(x: Any, name: str) -> None:
+def _check_array(x: Any, name: str) -> None:
     if not isinstance(x, da.Array):
         raise TypeError(
             f"{name} must be a dask array, but got {type(x).__name__}: pass dask.array.from_array({name})."
         )
-    _checks.array(x._meta, name)  # an array without elements of the kind that the chunks are
+    as_array(x._meta, name)  # an array without elements, of the type of the chunks
     if any(map(isnan, x.shape)):
         raise ValueError(f"{name} has chunks of unknown size: call {name}.compute_chunk_sizes() first.")
 
 
-def _drop_chunk(x: Array, whole: Mask, num_threads: int, block_info: Any) -> Array:
-    place = block_info[0]
-    shard = Shard(place["shape"], tuple(start for start, _ in place["array-location"]))
-    part = Mask(
-        x.shape,
-        whole.p,
-        key=whole.key,
-        stream=whole.stream,
-        scale=whole.scale,
-        noise_shape=whole.noise_shape,
-        shard=shard,
-    )
-    # Memory of NumPy's own, because what bitdrop holds for results to come would count against the limit of
-    # the worker.
-    out = np.empty(x.shape, x.dtype)
-    return part._applied(x, out, "x", num_threads)
+@dataclass(frozen=True, slots=True)
+class _ChunkDropper:
+    """Task of a chunk."""
+
+    plan: Plan
+    noise_shape: tuple[int, ...] | None
+    affine: Affine
+    num_threads: int
+
+    def __call__(self, x: Array, block_info: Any) -> Array:
+        place = block_info[0]
+        shard = Shard(place["shape"], tuple(start for start, _ in place["array-location"]))
+        layout = bit_layout(x.shape, self.noise_shape, shard)
+        # NumPy's own memory: memory that bitdrop holds for reuse would count against the limit of the worker.
+        out = np.empty(x.shape, x.dtype)
+        values, dtype = as_array(x)
+        threads = Threads(self.num_threads)
+        _engine.drop((dtype, (out, values)), self.affine, self.plan, layout, None, threads)
+        return out
+
+
+def __dir__() -> list[str]:
+    """Return the public names, for tab completion."""
+    return sorted(__all__)

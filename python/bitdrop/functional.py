@@ -1,20 +1,32 @@
 """Dropout as a function."""
 
-from collections.abc import Callable
-from typing import Literal
+from functools import lru_cache
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from bitdrop import _checks, _core
-from bitdrop._buffers import empty_like
-from bitdrop._checks import Array, NoiseShape, Number
-from bitdrop._cut import Shard, cut
-from bitdrop._rng import RNGLike, draw_key
-from bitdrop.mask import Mask, keep_scale, make_bits
+from bitdrop import _validate
+from bitdrop._affine import Affine
+from bitdrop._bit_layout import Shard
+from bitdrop._forward import Rule, drop, infer
+from bitdrop._random import draw_key
+from bitdrop._typing import Array, NoiseShape, Number, RNGLike, Scaling
+from bitdrop._units import ELEMENTS, Units
+from bitdrop.mask import Mask
 
-Scaling = Literal["inverted", "vanilla"]
 SCALINGS = ("inverted", "vanilla")
+
+
+@lru_cache
+def rule_of(p: float, scaling: Scaling) -> Rule:
+    """Return the rule of dropout with a scaling convention, for validated arguments."""
+    if scaling == "inverted":
+        return Rule(p, Affine.inverted(p))
+    return Rule(p, Affine.vanilla(), Affine(1.0 - p))
+
+
+def units_of(noise_shape: NoiseShape | None) -> Units:
+    """Return the units of a noise shape."""
+    return ELEMENTS if noise_shape is None else Units(noise=_validate.as_noise_entries(noise_shape))
 
 
 def dropout(
@@ -43,23 +55,23 @@ def dropout(
         "vanilla": nothing is scaled in training, and everything is multiplied by 1 - p at inference, as in
         the original paper [1]_.
     rng : None, int, sequence of ints, SeedSequence, BitGenerator or Generator, optional
-        Where the mask's key is drawn from, as Scientific Python's SPEC 7 has it. A Generator is advanced in
-        training, also where p is 0. None uses entropy of the system.
+        Source of the mask's key, by Scientific Python's SPEC 7. A Generator is advanced in training, also if p
+        is 0. None uses entropy of the system.
     out : ndarray, optional
         Where to write the result: an array of x's shape and dtype with any strides, or x itself.
     noise_shape : sequence of ints and None, optional
-        Shape of what is drawn: along each axis 1, where all elements share the draw, or x's length (or None,
-        which means the same). ``(None, None, 1, 1)`` drops whole channels of images.
+        Shape of the draws: along each axis 1, if all elements share a draw, or x's length (or None, which
+        means the same). ``(None, None, 1, 1)`` drops whole channels of images.
     shard : Shard, optional
-        Says that x is a part of a larger array, and where; the result is that part of what the whole would
-        give. Then noise_shape speaks of the whole.
+        Place of x in a larger array, if it is a part. The result is that part of the whole array's result.
+        noise_shape then refers to the whole array.
 
     Returns
     -------
     y : ndarray
         ``out``, or a new array, or x itself. A dropped element is +0.0, whatever x held.
     mask : Mask
-        What was dropped; ``mask.backward(dy)`` is the gradient with respect to x.
+        The dropped elements. ``mask.backward(dy)`` is the gradient with respect to x.
 
     Raises
     ------
@@ -68,7 +80,7 @@ def dropout(
         not of x's dtype.
     ValueError
         If p is not in [0, 1]; if out is of another shape, read-only, overlaps itself, or overlaps x in part;
-        if noise_shape or shard does not go with x's shape.
+        if noise_shape or shard does not fit x's shape.
 
     References
     ----------
@@ -85,70 +97,11 @@ def dropout(
     >>> mask.backward(np.ones(8, dtype=np.float32))
     array([0., 0., 2., 2., 0., 0., 2., 0.], dtype=float32)
     """
-    probability = _checks.probability(p)
-    _checks.choice(scaling, "scaling", SCALINGS)
-    if not _checks.flag(training, "training"):
-        return infer(x, inference_scale(probability, scaling), out)
-    scale = training_scale(probability, scaling)
-    return drop(x, probability, scale, lambda: (draw_key(rng), 0), out, noise_shape=noise_shape, shard=shard)
-
-
-def training_scale(p: float, scaling: Scaling) -> float:
-    """Return the factor of kept elements in training."""
-    return keep_scale(p) if scaling == "inverted" else 1.0
-
-
-def inference_scale(p: float, scaling: Scaling) -> float:
-    """Return the factor of all elements at inference."""
-    return 1.0 if scaling == "inverted" else 1.0 - p
-
-
-def drop(  # noqa: PLR0917
-    x: ArrayLike,
-    p: float,
-    scale: float,
-    take_key: Callable[[], tuple[tuple[int, int], int]],
-    out: Array | None,
-    store_bits: bool = True,
-    noise_shape: NoiseShape | None = None,
-    shard: Shard | None = None,
-    shift: float = 0.0,
-    dropped: float = 0.0,
-) -> tuple[Array, Mask]:
-    """Make ``kept ? scale * x + shift : dropped``, with numbers that were checked.
-
-    `take_key` gives key and stream number. It is called once nothing can fail any more, so that an error uses
-    up neither a draw of the user's generator nor a stream number.
-    """
-    values, dtype = _checks.array(x)
-    shape = values.shape
-    place = cut(shape, noise_shape, shard)
-    if out is None:
-        out = empty_like(values)
-    else:
-        _checks.output(out, values)
-    if place is None:
-        bits = _core.empty_bits(values.size) if store_bits else None
-        key, stream = take_key()
-        _core.drop(values, out, bits, dtype, key[0], key[1], stream, p, scale, shift, dropped)
-        return out, Mask._of(shape, p, key, stream, scale, None, bits)
-    bits = _core.empty_bits(place.size)
-    mask = Mask._of(shape, p, *take_key(), scale, place, None)
-    make_bits(mask, bits)
-    _core.apply(values, out, bits, dtype, scale, shift, dropped, place.bit_steps)
-    if store_bits:
-        mask._bits = bits
-    return out, mask
-
-
-def infer(x: ArrayLike, scale: float, out: Array | None) -> tuple[Array, Mask]:
-    """Keep all elements of x, and multiply them by scale."""
-    values, _ = _checks.array(x)
-    mask = Mask._of(values.shape, 0.0, (0, 0), 0, scale, None, None)
-    if scale != 1.0:
-        return mask.apply(values, out=out), mask
-    if out is None:
-        return values, mask
-    _checks.output(out, values)
-    np.copyto(out, values)
-    return out, mask
+    probability = _validate.as_probability(p)
+    _validate.check_choice(scaling, "scaling", SCALINGS)
+    rule = rule_of(probability, scaling)
+    if not _validate.as_flag(training, "training"):
+        return infer(x, out, rule)
+    if noise_shape is not None:
+        rule = rule._replace(units=units_of(noise_shape))
+    return drop(x, out, rule, lambda: (draw_key(rng), 0), shard)

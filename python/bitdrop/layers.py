@@ -1,17 +1,17 @@
-"""The layers: what each draws, and by what numbers its elements change."""
+"""The layers that drop to zero."""
 
 from typing import ClassVar
 
-from numpy.typing import ArrayLike
+from bitdrop import _validate
+from bitdrop._affine import Affine
+from bitdrop._forward import Rule
+from bitdrop._layer import Layer
+from bitdrop._typing import NoiseShape, Number, RNGLike, Scaling
+from bitdrop._units import Units
+from bitdrop.functional import SCALINGS, rule_of, units_of
 
-from bitdrop import _checks
-from bitdrop._checks import NoiseShape, Number
-from bitdrop._layer import Layer, shared_after
-from bitdrop._rng import RNGLike
-from bitdrop.functional import SCALINGS, Scaling, inference_scale, training_scale
-from bitdrop.mask import keep_scale
-
-_DEFAULT_P = _checks.DefaultP(0.5)
+_P = float("0.5")
+"""The default of p. It is told by identity from a 0.5 of the caller, which must not come with keep_prob."""
 
 
 class Dropout(Layer):
@@ -28,11 +28,11 @@ class Dropout(Layer):
     inplace : bool, default False
         Whether forward writes its result into x.
     recompute : bool, default False
-        Whether to hold no bits between forward and backward, but make them again. It saves one bit a unit.
+        Whether to hold no bits between forward and backward, but to generate them again. It saves one bit a unit.
     noise_shape : sequence of ints and None, optional
         As in `bitdrop.dropout`: ``(None, 1, None)`` drops the same features at every time step.
     rng : None, int, sequence of ints, SeedSequence, BitGenerator or Generator, optional
-        Where the layer's key is drawn from, once. With None, it is drawn again in a forked child.
+        Source of the layer's key, drawn once. With None, a forked child draws another key.
 
     Attributes
     ----------
@@ -48,10 +48,10 @@ class Dropout(Layer):
 
     Notes
     -----
-    Each successful forward pass in training takes the next stream number under the layer's key, also where p
-    is 0. Several threads may call one layer: no number is used twice. `backward` goes through the mask of the
-    last forward pass; where a layer is used more than once before backward, keep `mask` of each call and call
-    its `Mask.backward`. A copy of a layer has its key and position, and so makes the same masks.
+    Each successful forward pass in training takes the next stream number under the layer's key, also if p is
+    0. Several threads may call one layer: no number is used twice. `backward` uses the mask of the last forward
+    pass. If a layer is called more than once before backward, keep `mask` of each call and call its
+    `Mask.backward`. A copy of a layer has its key and next stream number, and so makes the same masks.
 
     Examples
     --------
@@ -68,7 +68,7 @@ class Dropout(Layer):
 
     def __init__(
         self,
-        p: Number = _DEFAULT_P,
+        p: Number = _P,
         *,
         keep_prob: Number | None = None,
         scaling: Scaling = "inverted",
@@ -77,42 +77,43 @@ class Dropout(Layer):
         noise_shape: NoiseShape | None = None,
         rng: RNGLike | None = None,
     ) -> None:
-        _checks.choice(scaling, "scaling", SCALINGS)
+        _validate.check_choice(scaling, "scaling", SCALINGS)
         self._scaling: Scaling = scaling
-        self._noise_shape = None if noise_shape is None else _checks.noise_entries(noise_shape)
-        probability = _checks.drop_probability(p, keep_prob)
-        super().__init__(probability, inplace=inplace, recompute=recompute, rng=rng)
+        self._units = units_of(noise_shape)
+        if keep_prob is not None:
+            if p is not _P:
+                raise TypeError(
+                    f"p and keep_prob exclude each other, but got p={p!r} and keep_prob={keep_prob!r}."
+                )
+            p = 1.0 - _validate.as_probability(keep_prob, "keep_prob")
+        super().__init__(p, inplace=inplace, recompute=recompute, rng=rng)
 
-    def _set_numbers(self, p: float) -> None:
-        self._scale = training_scale(p, self._scaling)
-        self._inference_scale = inference_scale(p, self._scaling)
+    def _rule_of(self, p: float) -> Rule:
+        return rule_of(p, self._scaling)._replace(units=self._units)
 
-    def _noise_shape_of(self, x: ArrayLike) -> NoiseShape | None:
-        return self._noise_shape
+    @property
+    def scaling(self) -> Scaling:
+        """Scaling convention: "inverted" or "vanilla"."""
+        return self._scaling
 
     def _arguments(self) -> str:
-        shape = "" if self._noise_shape is None else f", noise_shape={self._noise_shape}"
-        return f"p={self._p!r}, scaling={self._scaling!r}, {self._switches()}{shape}"
+        shape = "" if self.noise_shape is None else f", noise_shape={self.noise_shape}"
+        return f"p={self.p!r}, scaling={self._scaling!r}, {self._switches()}{shape}"
 
 
-class _ChannelDropout(Layer):
-    """Base of the layers that drop whole channels."""
+class _UnitDropout(Layer):
+    """Base of the layers whose units are a matter of their class."""
 
-    _sample_axes: ClassVar[tuple[str, ...]]  # of one sample: its channels first
+    _units: ClassVar[Units]
 
-    def _noise_shape_of(self, x: ArrayLike) -> NoiseShape:
-        shape = _checks.array(x)[0].shape
-        axes = len(self._sample_axes)
-        if len(shape) not in (axes, axes + 1):
-            name, sample = type(self).__name__, ", ".join(self._sample_axes)
-            raise RuntimeError(f"{name} needs x of shape (N, {sample}) or ({sample}), but got {shape}.")
-        return shared_after(len(shape) - axes + 1, shape)
+    def _rule_of(self, p: float) -> Rule:
+        return Rule(p, Affine.inverted(p), units=self._units)
 
 
-class Dropout1d(_ChannelDropout):
+class Dropout1d(_UnitDropout):
     """Dropout layer for sequences: drops whole channels, as `torch.nn.Dropout1d`.
 
-    Neighbours in a feature map are much alike, so dropping single elements hides little; whole maps make
+    Neighbours in a feature map are similar, so dropping single elements hides little. Dropping whole maps makes
     the channels independent of each other [1]_.
 
     Parameters
@@ -124,8 +125,8 @@ class Dropout1d(_ChannelDropout):
 
     Raises
     ------
-    RuntimeError
-        By `forward`, if x is not of shape (N, C, L) or (C, L), as in PyTorch.
+    NdimError
+        By `forward`, if x is not of shape (N, C, L) or (C, L).
 
     References
     ----------
@@ -141,10 +142,10 @@ class Dropout1d(_ChannelDropout):
             [2., 2., 2., 2.]]])
     """
 
-    _sample_axes = ("C", "L")
+    _units = Units(2, unbatched=(2,), ndims=(2, 3), needs="Dropout1d needs x of shape (N, C, L) or (C, L)")
 
 
-class Dropout2d(_ChannelDropout):
+class Dropout2d(_UnitDropout):
     """Dropout layer for images: drops whole channels, as `torch.nn.Dropout2d`.
 
     Parameters
@@ -156,13 +157,13 @@ class Dropout2d(_ChannelDropout):
 
     Raises
     ------
-    RuntimeError
+    NdimError
         By `forward`, if x is not of shape (N, C, H, W) or (C, H, W).
 
     Notes
     -----
-    Three axes are one image, as PyTorch has announced; up to version 2.13 it warns, and takes them for
-    (N, C, L). That is `Dropout1d`.
+    Three axes are one image, as PyTorch has announced for itself. Up to version 2.13, PyTorch warns and takes
+    them for (N, C, L). Use `Dropout1d` for those.
 
     Examples
     --------
@@ -176,10 +177,12 @@ class Dropout2d(_ChannelDropout):
     True
     """
 
-    _sample_axes = ("C", "H", "W")
+    _units = Units(
+        2, unbatched=(3,), ndims=(3, 4), needs="Dropout2d needs x of shape (N, C, H, W) or (C, H, W)"
+    )
 
 
-class Dropout3d(_ChannelDropout):
+class Dropout3d(_UnitDropout):
     """Dropout layer for volumes and films: drops whole channels, as `torch.nn.Dropout3d`.
 
     Parameters
@@ -191,7 +194,7 @@ class Dropout3d(_ChannelDropout):
 
     Raises
     ------
-    RuntimeError
+    NdimError
         By `forward`, if x is not of shape (N, C, D, H, W) or (C, D, H, W).
 
     Examples
@@ -201,13 +204,15 @@ class Dropout3d(_ChannelDropout):
     array([0., 2., 2.])
     """
 
-    _sample_axes = ("C", "D", "H", "W")
+    _units = Units(
+        2, unbatched=(4,), ndims=(4, 5), needs="Dropout3d needs x of shape (N, C, D, H, W) or (C, D, H, W)"
+    )
 
 
 class DropPath(Layer):
     """Stochastic depth [1]_: drops whole samples, as `timm.layers.DropPath`.
 
-    Put before the sum of a residual block, it skips the block for the samples that it drops.
+    Before the sum of a residual block, it skips the block for the dropped samples.
 
     Parameters
     ----------
@@ -221,7 +226,7 @@ class DropPath(Layer):
 
     Raises
     ------
-    RuntimeError
+    NdimError
         By `forward`, if x has no axes.
 
     References
@@ -238,6 +243,8 @@ class DropPath(Layer):
            [2., 2.]])
     """
 
+    _units = Units(1, needs="DropPath needs x of shape (N, ...)")
+
     def __init__(
         self,
         p: Number = 0.0,
@@ -247,17 +254,16 @@ class DropPath(Layer):
         recompute: bool = False,
         rng: RNGLike | None = None,
     ) -> None:
-        self._scale_by_keep = _checks.flag(scale_by_keep, "scale_by_keep")
+        self._scale_by_keep = _validate.as_flag(scale_by_keep, "scale_by_keep")
         super().__init__(p, inplace=inplace, recompute=recompute, rng=rng)
 
-    def _set_numbers(self, p: float) -> None:
-        self._scale = keep_scale(p) if self._scale_by_keep else 1.0
+    def _rule_of(self, p: float) -> Rule:
+        return Rule(p, Affine.inverted(p) if self._scale_by_keep else Affine.vanilla(), units=self._units)
 
-    def _noise_shape_of(self, x: ArrayLike) -> NoiseShape:
-        shape = _checks.array(x)[0].shape
-        if not shape:
-            raise RuntimeError("DropPath needs x of shape (N, ...), but it has no axes.")
-        return shared_after(1, shape)
+    @property
+    def scale_by_keep(self) -> bool:
+        """Whether kept samples are multiplied by 1 / (1 - p) in training."""
+        return self._scale_by_keep
 
     def _arguments(self) -> str:
-        return f"p={self._p!r}, scale_by_keep={self._scale_by_keep}, {self._switches()}"
+        return f"p={self.p!r}, scale_by_keep={self._scale_by_keep}, {self._switches()}"

@@ -1,4 +1,4 @@
-"""The mask as a value: which elements are kept, and by what factor."""
+"""The mask as a value: which elements are kept, and what becomes of them."""
 
 from math import prod
 from typing import Any
@@ -6,23 +6,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from bitdrop import _checks, _core
-from bitdrop._buffers import empty_like
-from bitdrop._checks import Array, NoiseShape, Number, Shape
-from bitdrop._cut import Cut, Shard, cut
-
-
-def keep_scale(p: float) -> float:
-    """Return 1 / (1 - p), the factor that keeps the mean, and 0 at p = 1, where nothing is kept."""
-    return 1.0 / (1.0 - p) if p < 1.0 else 0.0
+from bitdrop import _core, _engine, _validate
+from bitdrop._affine import Affine
+from bitdrop._arrays import as_array, as_output
+from bitdrop._bit_layout import BitLayout, Shard, contiguous
+from bitdrop._buffers import empty_bits
+from bitdrop._plan import Plan
+from bitdrop._typing import Array, Key, NoiseShape, Number, Shape
+from bitdrop._units import Units
 
 
 class Mask:
-    """Which elements of an array are kept by dropout, and by what factor they are multiplied.
+    """The kept elements of a forward pass, and what becomes of them.
 
     A mask is a value: its parameters say everything about it. It is immutable, hashable and equal to
-    every mask of the same parameters, in any process on any machine. Its bits are computed whenever they are
-    needed; those that `bitdrop.dropout` has made already are kept with the mask that it returns.
+    every mask of the same parameters, in any process on any machine. Its bits are generated whenever they are
+    needed. A mask that a forward pass returns holds the bits of that pass.
 
     Parameters
     ----------
@@ -35,13 +34,16 @@ class Mask:
     stream : int, default 0
         Number of the call under that key, in [0, 2**64).
     scale : float, optional
-        Factor of the kept elements. None means 1 / (1 - p), and 0 where p is 1.
+        Factor of the kept elements. None means 1 / (1 - p), and 0 if p is 1.
+    shift : float, default 0.0
+        Number added to the kept elements after scaling. `AlphaDropout` uses it.
+    dropped : float, default 0.0
+        Value of the dropped elements. `AlphaDropout` uses it.
     noise_shape : sequence of ints and None, optional
-        Shape of what is drawn: along each axis 1, where all elements share a bit, or shape's length (or None,
-        which means the same).
+        Shape of the draws: along each axis 1, if all elements share a bit, or shape's length (or None, which
+        means the same).
     shard : Shard, optional
-        The place of the arrays in a larger one, of which the mask is a part. Then noise_shape speaks of the
-        larger one.
+        The place of the arrays in a larger one. noise_shape then refers to the larger one.
 
     Raises
     ------
@@ -50,8 +52,8 @@ class Mask:
 
     Notes
     -----
-    Element ``i`` in C order is kept or dropped as mask format 1 says (``docs/mask-format.md``): xorshift128+
-    [1]_ seeded by SplitMix64 [2]_, and Bernoulli(p) made exactly from its bits.
+    Mask format 1 (``docs/mask-format.md``) decides whether element ``i`` in C order is kept: xorshift128+
+    [1]_ seeded by SplitMix64 [2]_, and exact Bernoulli(p) from its bits.
 
     References
     ----------
@@ -73,54 +75,54 @@ class Mask:
     True
     """
 
-    __slots__ = ("_bits", "_cut", "_key", "_p", "_scale", "_shape", "_stream")
+    __slots__ = ("_affine", "_bits", "_layout", "_plan", "_shape")
 
     _shape: Shape
-    _p: float
-    _key: tuple[int, int]
-    _stream: int
-    _scale: float
-    _cut: Cut | None
-    _bits: NDArray[np.uint8] | None
+    _plan: Plan
+    _layout: BitLayout | None
+    _affine: Affine
+    _bits: NDArray[np.uint8] | None  # a cache
 
     def __init__(
         self,
         shape: int | Shape,
         p: Number,
         *,
-        key: tuple[int, int],
+        key: Key,
         stream: int = 0,
         scale: Number | None = None,
+        shift: Number = 0.0,
+        dropped: Number = 0.0,
         noise_shape: NoiseShape | None = None,
         shard: Shard | None = None,
     ) -> None:
-        self._shape = _checks.shape(shape)
-        self._p = _checks.probability(p)
-        self._key = _checks.key(key)
-        self._stream = _checks.word(stream, "stream")
-        self._scale = keep_scale(self._p) if scale is None else _checks.scale(scale)
-        self._cut = cut(self._shape, noise_shape, shard)
+        self._shape = _validate.as_shape(shape)
+        probability = _validate.as_probability(p)
+        self._plan = Plan(_validate.as_key(key), _validate.as_word(stream, "stream"), probability)
+        self._affine = Affine(
+            Affine.inverted(probability).scale if scale is None else _validate.as_finite(scale, "scale"),
+            _validate.as_finite(shift, "shift"),
+            _validate.as_finite(dropped, "dropped"),
+        )
+        entries = None if noise_shape is None else _validate.as_noise_entries(noise_shape)
+        self._layout = Units(noise=entries).layout(self._shape, shard)
         self._bits = None
 
     @classmethod
-    def _of(  # noqa: PLR0917
+    def _of(
         cls,
         shape: Shape,
-        p: float,
-        key: tuple[int, int],
-        stream: int,
-        scale: float,
-        cut: Cut | None,
+        plan: Plan,
+        layout: BitLayout | None,
+        affine: Affine,
         bits: NDArray[np.uint8] | None,
     ) -> "Mask":
-        """Make a mask of parameters that were checked, with its bits if they were made already."""
+        """Return a mask of validated values, with its bits if they exist already."""
         self = object.__new__(cls)
         self._shape = shape
-        self._p = p
-        self._key = key
-        self._stream = stream
-        self._scale = scale
-        self._cut = cut
+        self._plan = plan
+        self._layout = layout
+        self._affine = affine
         self._bits = bits
         return self
 
@@ -132,56 +134,66 @@ class Mask:
     @property
     def p(self) -> float:
         """Probability with which each element was dropped."""
-        return self._p
+        return self._plan.p
 
     @property
-    def key(self) -> tuple[int, int]:
+    def key(self) -> Key:
         """The two words of the key."""
-        return self._key
+        return self._plan.key
 
     @property
     def stream(self) -> int:
         """Number of the call under the key."""
-        return self._stream
+        return self._plan.stream
 
     @property
     def scale(self) -> float:
         """Factor of the kept elements."""
-        return self._scale
+        return self._affine.scale
+
+    @property
+    def shift(self) -> float:
+        """Number added to the kept elements by `apply`, after scaling."""
+        return self._affine.shift
+
+    @property
+    def dropped(self) -> float:
+        """Value of the dropped elements after `apply`."""
+        return self._affine.dropped
 
     @property
     def noise_shape(self) -> Shape | None:
-        """Shape of what is drawn, 1 along axes that share bits; None where every element has its own."""
-        return None if self._cut is None else self._cut.noise_shape
+        """Shape of the draws, 1 along axes that share bits. None: every element has its own."""
+        return None if self._layout is None else self._layout.noise_shape
 
     @property
     def shard(self) -> Shard | None:
         """Place of the arrays in a larger one, if they are a part."""
-        return None if self._cut is None else self._cut.shard
+        return None if self._layout is None else self._layout.shard
 
     @property
     def size(self) -> int:
-        """Number of bits: of elements, where axes do not share them."""
-        return prod(self._shape) if self._cut is None else self._cut.size
+        """Number of bits. Without shared axes, the number of elements."""
+        return prod(self._shape) if self._layout is None else self._layout.size
 
     @property
     def bits(self) -> NDArray[np.uint8]:
         """Packed bits, 1 where kept: read-only, 1-D, ``(size + 7) // 8`` bytes.
 
-        Element ``i`` in C order is bit ``i % 8`` of byte ``i // 8``, as
-        ``numpy.packbits(kept, bitorder="little")`` has it. Bits after the last element are 0. Bits that
-        axes share are there once; a part of a larger mask is packed anew.
+        Element ``i`` in C order is bit ``i % 8`` of byte ``i // 8``, as in
+        ``numpy.packbits(kept, bitorder="little")``. Bits after the last element are 0. Bits that axes share
+        are stored once. A part of a larger mask is packed anew.
         """
-        bits = self._made_bits()
+        bits = self._bits
+        if bits is None:
+            bits = empty_bits(self.size)
+            _engine.fill(bits, self._plan, self._layout or contiguous(self.size))
         bits.flags.writeable = False
         return bits.view()  # of a read-only array, so that it cannot be made writable again
 
-    def _made_bits(self, threads: int = 0) -> NDArray[np.uint8]:
-        return make_bits(self, _core.empty_bits(self.size), threads) if self._bits is None else self._bits
-
     @property
     def nbytes(self) -> int:
-        """Bytes of bits held at the moment: 0 where they are made when needed."""
+        """Bytes of bits held at the moment: 0 if they are generated when needed."""
         return 0 if self._bits is None else self._bits.nbytes
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
@@ -189,17 +201,17 @@ class Mask:
         if copy is False:
             raise ValueError("A mask keeps packed bits or none, so a bool array of it is always a copy.")
         kept = np.unpackbits(self.bits, count=self.size, bitorder="little").view(np.bool_)
-        if self._cut is None:
+        if self._layout is None:
             kept = kept.reshape(self._shape)
         else:
-            kept = np.broadcast_to(kept.reshape(self._cut.lengths), self._shape)
+            kept = np.broadcast_to(kept.reshape(self._layout.lengths), self._shape)
         if copy or (dtype is not None and np.dtype(dtype) != np.bool_):
             kept = kept.astype(np.bool_ if dtype is None else dtype)
         kept.flags.writeable = copy is True
         return kept
 
     def apply(self, x: ArrayLike, *, out: Array | None = None) -> Array:
-        """Drop the mask's elements from an array, and scale the others.
+        """Repeat the forward pass on an array: drop the mask's elements, and scale the others.
 
         Parameters
         ----------
@@ -211,7 +223,8 @@ class Mask:
         Returns
         -------
         ndarray
-            ``out``, or a new array: ``scale * x`` where kept, +0.0 where dropped.
+            ``out``, or a new array: ``scale * x + shift`` where kept, ``dropped`` elsewhere. For a mask of
+            dropout that is ``scale * x``, and +0.0.
 
         Raises
         ------
@@ -226,26 +239,26 @@ class Mask:
         >>> bitdrop.Mask(4, 0.5, key=(1, 2)).apply(np.arange(4.0))
         array([0., 2., 4., 0.])
         """
-        return self._applied(x, out, "x")
+        return self._applied(x, out, self._affine, "x")
 
     def backward(self, dy: ArrayLike, *, out: Array | None = None) -> Array:
-        """Return the gradient with respect to dropout's input.
+        """Return the gradient with respect to the input of the forward pass.
 
-        Dropout multiplies each element by ``scale`` or by 0, so its gradient is the same operation: it passes
-        where the signal passed.
+        The forward pass multiplies an element by ``scale`` or drops it, so the gradient is its linear part: it
+        passes where the signal passed.
 
         Parameters
         ----------
         dy : array_like
-            Gradient with respect to dropout's output, of the mask's shape, and of dtype float16, bfloat16,
-            float32 or float64.
+            Gradient with respect to the output, of the mask's shape, and of dtype float16, bfloat16, float32
+            or float64.
         out : ndarray, optional
             Where to write the result: an array of dy's shape and dtype, or dy itself.
 
         Returns
         -------
         ndarray
-            ``out``, or a new array.
+            ``out``, or a new array: ``scale * dy`` where kept, +0.0 elsewhere.
 
         Raises
         ------
@@ -259,58 +272,47 @@ class Mask:
         >>> bool((mask.backward(np.ones(4)) == y).all())
         True
         """
-        return self._applied(dy, out, "dy")
+        return self._applied(dy, out, self._affine.linear, "dy")
 
-    def _applied(self, x: ArrayLike, out: Array | None, name: str, threads: int = 0) -> Array:
-        values, dtype = _checks.array(x, name)
-        _checks.same_shape(values, self._shape, name)
-        if out is None:
-            out = empty_like(values)
+    def _applied(self, x: ArrayLike, out: Array | None, affine: Affine, name: str) -> Array:
+        values, dtype = as_array(x, name)
+        _validate.check_same_shape(values.shape, self._shape, name)
+        y = as_output(out, values, name)
+        operands = (dtype, (y, values))
+        if self._bits is None:
+            _engine.drop(operands, affine, self._plan, self._layout)
         else:
-            _checks.output(out, values, name)
-        if self._bits is None and self._cut is None:
-            k0, k1 = self._key
-            _core.drop(
-                values, out, None, dtype, k0, k1, self._stream, self._p, self._scale, 0.0, 0.0, threads
-            )
-        else:
-            steps = None if self._cut is None else self._cut.bit_steps
-            # By position: a keyword costs pybind11 more than the smallest masks do.
-            _core.apply(values, out, self._made_bits(threads), dtype, self._scale, 0.0, 0.0, steps, threads)
-        return out
+            _engine.apply(operands, affine, self._bits, self._layout)
+        return y
 
     def __eq__(self, other: object) -> bool:
-        """Compare the parameters."""
+        """Compare the values."""
         return self._parameters() == other._parameters() if isinstance(other, Mask) else NotImplemented
 
     def __hash__(self) -> int:
-        """Hash the parameters."""
+        """Hash the values."""
         return hash(self._parameters())
 
-    def _parameters(self) -> tuple[Shape, float, tuple[int, int], int, float, Shape | None, Shard | None]:
-        return self._shape, self._p, self._key, self._stream, self._scale, self.noise_shape, self.shard
+    def _parameters(self) -> tuple[Shape, Plan, Affine, Shape | None, Shard | None]:
+        return self._shape, self._plan, self._affine, self.noise_shape, self.shard
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the parameters and the number of the mask format, not the bits."""
-        return _unpickled, (_core.MASK_FORMAT, *self._parameters())
+        (key, stream, p), (scale, shift, dropped) = self._plan, self._affine
+        place = self.noise_shape, self.shard
+        return _unpickled, (_core.MASK_FORMAT, self._shape, p, key, stream, scale, *place, shift, dropped)
 
     def __repr__(self) -> str:
         """Return the expression that makes the mask."""
-        shape, p, key, stream, scale, noise_shape, shard = self._parameters()
-        where = "" if noise_shape is None else f", noise_shape={noise_shape}"
-        where += "" if shard is None else f", shard={shard}"
-        return f"Mask({shape}, {p!r}, key={key}, stream={stream}, scale={scale!r}{where})"
+        (key, stream, p), (scale, shift, dropped) = self._plan, self._affine
+        rest = "" if shift == dropped == 0.0 else f", shift={shift!r}, dropped={dropped!r}"
+        rest += "" if self.noise_shape is None else f", noise_shape={self.noise_shape}"
+        rest += "" if self.shard is None else f", shard={self.shard}"
+        return f"Mask({self._shape}, {p!r}, key={key}, stream={stream}, scale={scale!r}{rest})"
 
 
-def make_bits(mask: Mask, bits: NDArray[np.uint8], threads: int = 0) -> NDArray[np.uint8]:
-    """Write the bits of a mask into memory for them, and return it. No threads: as many as is set."""
-    (k0, k1), cut_ = mask._key, mask._cut
-    place = (0, (mask.size,), (1,)) if cut_ is None else (cut_.first, cut_.lengths, cut_.steps)
-    _core.make_part(bits, k0, k1, mask._stream, mask._p, *place, threads)
-    return bits
-
-
-def _unpickled(mask_format: int, shape: Shape, p: float, key: tuple[int, int], *rest: Any) -> Mask:
-    _checks.mask_format(mask_format, "The pickled mask")
-    stream, scale, noise_shape, shard = rest
-    return Mask(shape, p, key=key, stream=stream, scale=scale, noise_shape=noise_shape, shard=shard)
+def _unpickled(mask_format: int, shape: Shape, p: float, key: Key, *rest: Any) -> Mask:
+    """Return the mask of a pickle. Those of version 0.1 lack shift and dropped."""
+    _validate.check_mask_format(mask_format, "The pickled mask")
+    names = ("stream", "scale", "noise_shape", "shard", "shift", "dropped")
+    return Mask(shape, p, key=key, **dict(zip(names, rest, strict=False)))

@@ -1,40 +1,31 @@
-// Arguments for the engine by name, what a test leaves out having the engine's own default; and a team of threads.
+// Arguments of the engine by name, and a team of threads.
 #pragma once
 
 #include <thread>
 #include <vector>
 
-#include "engine.h"
+#include "engine/engine.h"
 
-inline bitdrop::Run make_run(void* dst, const void* src, uint64_t count, uint64_t index, uint8_t* bits, double scale,
-                             bool streaming = false) {
-    bitdrop::Run run = {};
-    run.dst = dst;
-    run.src = src;
-    run.count = count;
-    run.index = index;
-    run.bits = bits;
-    run.scale = scale;
-    run.streaming = streaming;
-    return run;
+inline bitdrop::Span make_span(void* out, const void* input, uint64_t count, bool non_temporal = false) {
+    bitdrop::Span span = {out, {input}, count};
+    span.non_temporal = non_temporal;
+    return span;
 }
 
-// A job without axes yet. A null plan applies `bits`.
-inline bitdrop::Job make_job(const bitdrop::Kernels& kernels, const bitdrop::Plan* plan, bitdrop::DType dtype,
-                             const void* src, void* dst, uint8_t* bits, double scale, bitdrop::Threads threads) {
-    bitdrop::Job job = {};
-    job.kernels = &kernels;
-    job.plan = plan;
-    job.dtype = dtype;
-    job.src = src;
-    job.dst = dst;
-    job.bits = bits;
-    job.scale = scale;
-    job.threads = threads;
-    return job;
+// Operands without axes yet.
+inline bitdrop::Operands make_operands(bitdrop::DType dtype, void* out, const void* input, bool bits_follow = true) {
+    char* const from = static_cast<char*>(const_cast<void*>(input));
+    return {dtype, {static_cast<char*>(out), from}, bitdrop::Layout(bitdrop::kMaxOperands, bits_follow)};
 }
 
-// What an OpenMP runtime would do, by threads of its own: as many as are asked for, one less, or one more.
+inline bitdrop::Operands contiguous_operands(bitdrop::DType dtype, void* out, const void* input, uint64_t count) {
+    bitdrop::Operands operands = make_operands(dtype, out, input);
+    const int64_t item = bitdrop::item_size(dtype);
+    operands.layout.add_axis({static_cast<int64_t>(count), {item, item}, 1});
+    return operands;
+}
+
+// Calls work(data) on threads of its own, as an OpenMP runtime: the requested number, one fewer, or one more.
 template <int more> void team(void (*work)(void*), void* data, unsigned threads, unsigned) {
     std::vector<std::thread> others;
     for (int other = 1; other < static_cast<int>(threads) + more; ++other) others.emplace_back(work, data);

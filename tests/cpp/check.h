@@ -1,4 +1,4 @@
-// The one assertion of these tests, and bytes with guards on both sides.
+// The assertion of these tests, and bytes with guards on both sides.
 #pragma once
 
 #include <cstdarg>
@@ -23,7 +23,7 @@ __attribute__((format(printf, 4, 5)))
     std::exit(1);
 }
 
-// CHECK(condition, "format", values...): ends the test, saying for which values it failed.
+// CHECK(condition, "format", values...): ends the test with a message if the condition is false.
 #define CHECK(condition, ...)                                                \
     do {                                                                     \
         if (!(condition)) fail(__FILE__, __LINE__, #condition, __VA_ARGS__); \
@@ -33,8 +33,8 @@ constexpr size_t kItemSize[bitdrop::kDTypes] = {2, 2, 4, 8};
 constexpr const char* kDTypeName[bitdrop::kDTypes] = {"float16", "bfloat16", "float32", "float64"};
 
 // `size` bytes on the heap, beginning `offset` bytes after a multiple of 64. The `offset` bytes before and the `after`
-// bytes behind are guards that intact() looks at. With `after` = 0 the allocation ends where the bytes end, so that
-// AddressSanitizer sees even a read of the byte behind.
+// bytes after them are guards, checked by intact(). With `after` = 0 the allocation ends with the bytes, so that
+// AddressSanitizer sees even a read of the next byte.
 class Guarded {
 public:
     explicit Guarded(size_t size, size_t offset = 0, size_t after = 64)

@@ -1,5 +1,5 @@
-// What the random cases share. Each try_ function makes one call with random arguments and compares everything it
-// wrote with the scalar kernels, and what walks through bits or arrays with loops over the elements.
+// Functions of the random tests. Each try_ function makes one call with random arguments, and compares everything that
+// the call wrote with the scalar kernels or with plain loops over the elements.
 #pragma once
 
 #include <vector>
@@ -18,16 +18,16 @@ void check_elements(bitdrop::DType dtype, const Guarded& got, const unsigned cha
                     const bitdrop::Kernels& kernels);
 
 // fuzz_kernels.cpp
-void try_make_rows(Random* random);
+void try_generate(Random* random);
 void try_slice(Random* random);
 void try_drop(Random* random);
 void try_apply(Random* random);
 void try_fill(Random* random);
 
 // fuzz_bits.cpp
-void try_make_bits(Random* random);
-void try_make_part_bits(Random* random);
+void try_generate_bits(Random* random);
+void try_generate_box(Random* random);
 void try_copy_bits(Random* random);
 
 // fuzz_layouts.cpp
-void try_run(Random* random);
+void try_arrays(Random* random);

@@ -1,17 +1,17 @@
-// The kernels themselves, on one contiguous run.
+// Direct calls of the kernels, on contiguous memory.
 #include "fuzz.h"
 
 using namespace bitdrop;
 
-void try_make_rows(Random* random) {
+void try_generate(Random* random) {
     const Kernels& kernels = any_kernels(random);
     const Plan plan = random->plan();
     const uint64_t first = random->index() / kRowElements, rows = random->below(10);
     Guarded got = random->bytes(rows * kRowBytes);
     std::vector<unsigned char> want(got.size() + 1);
-    kernels.make_rows(plan, first, rows, got.data());
-    kScalarKernels.make_rows(plan, first, rows, want.data());
-    check_bytes(got, want.data(), "make_rows", kernels);
+    kernels.generate(plan, first, rows, got.data());
+    kScalarKernels.generate(plan, first, rows, want.data());
+    check_bytes(got, want.data(), "generate", kernels);
 }
 
 void try_slice(Random* random) {
@@ -20,7 +20,7 @@ void try_slice(Random* random) {
     std::vector<uint64_t> draws(static_cast<size_t>(plan.levels) * kLanes);
     for (uint64_t& draw : draws) draw = random->one_in(4) ? ~uint64_t{0} : random->bits();
     uint64_t keep[2][kLanes], undecided[2][kLanes];
-    if (plan.levels == 0) return;  // nothing is drawn, and slice() is not for it
+    if (plan.levels == 0) return;  // nothing is drawn, so slice() must not be called
     kernels.slice(plan, draws.data(), keep[0], undecided[0]);
     kScalarKernels.slice(plan, draws.data(), keep[1], undecided[1]);
     CHECK_CASE(std::memcmp(keep[0], keep[1], sizeof keep[0]) == 0, "slice", kernels);
@@ -29,10 +29,14 @@ void try_slice(Random* random) {
 
 namespace {
 
-// Calls drop where there is a plan, else apply.
-void call(const Kernels& kernels, DType dtype, const Plan* plan, const Run& run) {
+int operation(const Affine& affine) { return static_cast<int>(operation_of(affine)); }
+
+// Drops if there is a plan, else applies. `first` is an element's index, or a bit's.
+void call(const Kernels& kernels, DType dtype, const Plan* plan, uint64_t first, uint8_t* bits, const Affine& affine,
+          const Span& span) {
     const int code = static_cast<int>(dtype);
-    plan ? kernels.drop[code](*plan, run) : kernels.apply[code](run);
+    plan ? kernels.drop[operation(affine)][code](*plan, first, bits, affine, span)
+         : kernels.apply[operation(affine)][code](bits, first, affine, span);
 }
 
 void try_elements(Random* random, const Plan* plan) {
@@ -41,24 +45,23 @@ void try_elements(Random* random, const Plan* plan) {
     const uint64_t count = random->count();
     const size_t bytes = count * kItemSize[static_cast<int>(dtype)];
     const bool in_place = random->one_in(3), with_bits = !plan || random->one_in(2);
-    uint64_t index = plan ? random->index() : random->below(5000);
-    if (plan && with_bits) index -= index % kRowElements;
+    uint64_t first = plan ? random->index() : random->below(5000);
+    if (plan && with_bits) first -= first % kRowElements;
 
     Guarded x = random->bytes(bytes), y = random->bytes(bytes);
     random->fill(x.data(), bytes);
-    Guarded bits = random->bytes(with_bits ? ((plan ? 0 : index) + count + 7) / 8 : 0);
+    Guarded bits = random->bytes(with_bits ? ((plan ? 0 : first) + count + 7) / 8 : 0);
     if (!plan) random->fill(bits.data(), bits.size());
     std::vector<unsigned char> want(bytes + 1), want_bits(bits.data(), bits.data() + bits.size());
     want_bits.resize(bits.size() + 1);
-    Run run = make_run(want.data(), x.data(), count, index, with_bits ? want_bits.data() : nullptr, random->scale());
-    random->set_affine(&run);
-    call(kScalarKernels, dtype, plan, run);
+    const Affine affine = random->affine();
+    Span span = make_span(want.data(), x.data(), count);
+    call(kScalarKernels, dtype, plan, first, with_bits ? want_bits.data() : nullptr, affine, span);
 
-    run.dst = in_place ? x.data() : y.data();
-    run.bits = with_bits ? bits.data() : nullptr;
-    run.streaming = !in_place && random->one_in(2);
-    run.alone = random->one_in(2);
-    call(kernels, dtype, plan, run);
+    span.out = in_place ? x.data() : y.data();
+    span.non_temporal = !in_place && random->one_in(2);
+    span.isolated = random->one_in(2);
+    call(kernels, dtype, plan, first, with_bits ? bits.data() : nullptr, affine, span);
     check_elements(dtype, in_place ? x : y, want.data(), plan ? "drop" : "apply", kernels);
     CHECK_CASE(x.intact(), "a guard of the input", kernels);
     check_bytes(bits, want_bits.data(), plan ? "bits of drop" : "bits of apply", kernels);
@@ -80,11 +83,11 @@ void try_fill(Random* random) {
     const uint64_t count = random->count();
     Guarded y = random->bytes(count * kItemSize[code]);
     std::vector<unsigned char> want(y.size() + 1);
-    Run run = make_run(want.data(), nullptr, count, 0, nullptr, random->scale());
-    random->set_affine(&run);
-    kScalarKernels.fill[code](run);
-    run.dst = y.data();
-    run.streaming = random->one_in(2);
-    kernels.fill[code](run);
+    const double value = random->affine().dropped;
+    Span span = make_span(want.data(), nullptr, count);
+    kScalarKernels.fill[code](value, span);
+    span.out = y.data();
+    span.non_temporal = random->one_in(2);
+    kernels.fill[code](value, span);
     check_elements(dtype, y, want.data(), "fill", kernels);
 }

@@ -1,5 +1,5 @@
-// run(): arrays of any layout. Their bits follow the elements, lie in another order, or are shared along axes, as those
-// of a noise shape are; they are made, made and stored, or only applied.
+// run() on arrays of any layout. Bits are in the order of the elements, in another order, or shared along axes like
+// those of a noise shape. They are generated, generated and stored, or only applied.
 #include <numeric>
 
 #include "fuzz.h"
@@ -9,21 +9,21 @@ using namespace bitdrop;
 
 namespace {
 
-// Where the bits of an array's elements are.
+// The bit index of each element of an array.
 struct BitPlaces {
-    bool follow = true;  // element i has bit i, and the engine is not told steps
-    bool mask = true;  // each bit has one element, in C order: a mask can be made for them
-    Shape steps;
+    bool follow = true;  // element i has bit i, and the engine gets no strides
+    bool mask = true;  // each bit has one element, in C order: the engine can generate a mask
+    Shape strides;
     uint64_t reach = 0;  // bits up to the last
 
-    BitPlaces(Random* random, const Shape& shape) : steps(c_order(shape, 1)), reach(size_of(shape)) {
+    BitPlaces(Random* random, const Shape& shape) : strides(c_order(shape, 1)), reach(size_of(shape)) {
         follow = random->one_in(3);
         mask = follow || random->one_in(2);
         if (!mask) scatter(random, shape);
     }
 
 private:
-    // A noise shape of some axes, its bits in any order and perhaps not all of them used.
+    // A noise shape of some axes. Its bits are in any order, and some may be unused.
     void scatter(Random* random, const Shape& shape) {
         std::vector<size_t> order(shape.size());
         std::iota(order.rbegin(), order.rend(), size_t{0});
@@ -31,36 +31,32 @@ private:
         const bool gaps = random->one_in(4);
         uint64_t spanned = 1;
         for (const size_t axis : order) {
-            const uint64_t step = random->one_in(2) ? 0 : spanned + (gaps ? random->below(3) : 0);
-            steps[axis] = static_cast<int64_t>(step);
-            spanned += step * static_cast<uint64_t>(std::max<int64_t>(shape[axis], 1) - 1);
+            const uint64_t stride = random->one_in(2) ? 0 : spanned + (gaps ? random->below(3) : 0);
+            strides[axis] = static_cast<int64_t>(stride);
+            spanned += stride * static_cast<uint64_t>(std::max<int64_t>(shape[axis], 1) - 1);
         }
         reach = size_of(shape) ? spanned : 0;
     }
 };
 
-// The order in which the engine is given the axes: that of the elements where their bits follow, else any, and most
-// often that of memory, as the bindings have it.
+// The order in which the engine gets the axes: C order if bits are in the order of the elements, else any order, most
+// often that of memory, as in the bindings.
 std::vector<size_t> axes_order(Random* random, const BitPlaces& places, const StridedArray& out) {
-    std::vector<size_t> order(places.steps.size());
+    std::vector<size_t> order(places.strides.size());
     std::iota(order.begin(), order.end(), size_t{0});
     if (places.follow) return order;
     if (random->one_in(4)) std::shuffle(order.begin(), order.end(), std::mt19937_64(random->bits()));
     if (random->one_in(2)) return order;
     std::stable_sort(order.begin(), order.end(),
-                     [&](size_t a, size_t b) { return std::abs(out.step(a)) > std::abs(out.step(b)); });
+                     [&](size_t a, size_t b) { return std::abs(out.stride(a)) > std::abs(out.stride(b)); });
     return order;
 }
 
 Layout layout_of(Random* random, const Shape& shape, const BitPlaces& places, const StridedArray& x,
                  const StridedArray& out) {
-    Layout layout;
-    for (const size_t axis : axes_order(random, places, out)) {
-        if (places.follow)
-            layout.add_axis(shape[axis], x.step(axis), out.step(axis));
-        else
-            layout.add_axis(shape[axis], x.step(axis), out.step(axis), places.steps[axis]);
-    }
+    Layout layout(kMaxOperands, places.follow);
+    for (const size_t axis : axes_order(random, places, out))
+        layout.add_axis({shape[axis], {out.stride(axis), x.stride(axis)}, places.strides[axis]});
     return layout;
 }
 
@@ -68,32 +64,30 @@ Layout layout_of(Random* random, const Shape& shape, const BitPlaces& places, co
 std::vector<uint8_t> mask_bits(const Plan& plan, uint64_t count) {
     const uint64_t rows = count / kRowElements + 1;
     std::vector<uint8_t> bits(rows * kRowBytes);
-    kScalarKernels.make_rows(plan, 0, rows, bits.data());
+    kScalarKernels.generate(plan, 0, rows, bits.data());
     if (count % 8) bits[count / 8] = static_cast<uint8_t>(bits[count / 8] & ((1u << count % 8) - 1));
     bits.resize(count / 8 + 1);
     return bits;
 }
 
-// What the elements of `x` become, in C order: each finds its bit by itself.
-std::vector<unsigned char> expected(const Job& job, const Shape& shape, const BitPlaces& places, const uint8_t* bits,
-                                    const StridedArray& x) {
+// The expected result, in C order. The bit of each element is looked up separately.
+std::vector<unsigned char> expected(DType dtype, const Affine& affine, const Shape& shape, const BitPlaces& places,
+                                    const uint8_t* bits, const StridedArray& x) {
     const std::vector<unsigned char> elements = x.gather();
     std::vector<unsigned char> want(elements.size() + 1);
     std::vector<uint8_t> kept(size_of(shape) / 8 + 1);
     uint64_t i = 0;
     for_each_element(shape, [&](const Shape& at) {
-        const unsigned keep = packed_bit(bits, static_cast<uint64_t>(place_of(at, places.steps)));
+        const unsigned keep = packed_bit(bits, static_cast<uint64_t>(place_of(at, places.strides)));
         kept[i / 8] = static_cast<uint8_t>(kept[i / 8] | keep << (i % 8));
         ++i;
     });
-    Run run = make_run(want.data(), elements.data(), i, 0, kept.data(), job.scale);
-    run.shift = job.shift;
-    run.dropped = job.dropped;
-    kScalarKernels.apply[static_cast<int>(job.dtype)](run);
+    const auto apply = kScalarKernels.apply[static_cast<int>(operation_of(affine))][static_cast<int>(dtype)];
+    apply(kept.data(), 0, affine, make_span(want.data(), elements.data(), i));
     return want;
 }
 
-Shape shape_of_run(Random* random) {
+Shape shape_of_arrays(Random* random) {
     Shape shape = random_shape(random, random->one_in(10) ? 20000 : 3000);
     if (random->one_in(300)) {  // enough for three threads
         const uint64_t size = std::max<uint64_t>(size_of(shape), 1);
@@ -104,9 +98,9 @@ Shape shape_of_run(Random* random) {
 
 }  // namespace
 
-void try_run(Random* random) {
+void try_arrays(Random* random) {
     const Kernels& kernels = any_kernels(random);
-    const Shape shape = shape_of_run(random);
+    const Shape shape = shape_of_arrays(random);
     const DType dtype = random->dtype();
     const size_t item = kItemSize[static_cast<int>(dtype)];
     const bool in_place = random->one_in(4);
@@ -121,19 +115,23 @@ void try_run(Random* random) {
     std::vector<uint8_t> want_bits(bits.data(), bits.data() + bits.size());
     if (drops) want_bits = mask_bits(plan, places.reach);
 
-    Job job = make_job(kernels, drops ? &plan : nullptr, dtype, x.origin(), out.origin(),
-                       with_bits ? bits.data() : nullptr, random->scale(), static_cast<int>(random->between(1, 8)));
-    random->set_affine(&job);
-    job.layout = layout_of(random, shape, places, x, out);
-    const std::vector<unsigned char> want = expected(job, shape, places, want_bits.data(), x);
+    const Affine affine = random->affine();
+    Operands operands = make_operands(dtype, out.origin(), x.origin());
+    operands.layout = layout_of(random, shape, places, x, out);
+    const std::vector<unsigned char> want = expected(dtype, affine, shape, places, want_bits.data(), x);
     const std::vector<unsigned char> around = out.all_but_elements();
-    set_streaming_threshold(random->one_in(2) ? 0 : ~uint64_t{0});
-    run(job);
+    set_non_temporal_threshold(random->one_in(2) ? 0 : ~uint64_t{0});
+    const Resources with = {&kernels, static_cast<int>(random->between(1, 8))};
+    uint8_t* const given = with_bits ? bits.data() : nullptr;
+    if (drops)
+        drop(with, operands, affine, plan, contiguous_box(0, places.reach), given);
+    else
+        apply(with, operands, affine, given);
 
     const std::vector<unsigned char> got = out.gather();
     for (size_t at = 0; at < got.size(); at += item)
-        CHECK_CASE(same_element(dtype, got.data() + at, want.data() + at), "run", kernels);
+        CHECK_CASE(same_element(dtype, got.data() + at, want.data() + at), "arrays", kernels);
     CHECK_CASE(out.all_but_elements() == around, "bytes between the elements", kernels);
     CHECK_CASE(x.intact() && y.intact(), "a guard", kernels);
-    check_bytes(bits, want_bits.data(), "bits of run", kernels);
+    check_bytes(bits, want_bits.data(), "bits of arrays", kernels);
 }

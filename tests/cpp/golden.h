@@ -1,9 +1,9 @@
-// The golden file: one case a line, made by make_golden.cpp, read here and by tests/test_golden_file.py.
+// The golden file: one case a line, made by make_golden.cpp, read here and by tests/engine/test_golden_file.py.
 //
 //   dtype key0 key1 stream p scale first count bits output
 //
 // Numbers are decimal, p and scale C99 hexadecimal floats. The elements are first ... first + count - 1 of a mask.
-// `bits` is the hash of their bits, packed anew from bit 0; `output` that of golden_input() with the mask applied,
+// `bits` is the hash of their bits, packed from bit 0; `output` that of golden_input() with the mask applied,
 // as little-endian bytes. A hash is the first 16 hexadecimal digits of the SHA-256.
 #pragma once
 
@@ -29,8 +29,8 @@ struct GoldenCase {
     bitdrop::Plan plan() const { return bitdrop::make_plan(key0, key1, stream, p); }
 };
 
-// Element i is mix(i + 1), its topmost bits: any number, denormals and infinities included, but an infinity where
-// that would be a NaN, because payloads are free.
+// Element i is the topmost bits of mix(i + 1): any number, including denormals and infinities, but an infinity instead
+// of a NaN, because payloads are free.
 inline uint64_t golden_element(bitdrop::DType dtype, uint64_t i) {
     static constexpr uint64_t kMantissa[bitdrop::kDTypes] = {0x3FF, 0x7F, 0x7FFFFF, 0xFFFFFFFFFFFFF};
     static constexpr uint64_t kExponent[bitdrop::kDTypes] = {0x7C00, 0x7F80, 0x7F800000, 0x7FF0000000000000};

@@ -1,5 +1,5 @@
-// Writes the golden file to standard output, by the scalar kernel. A change of its output is a new mask format,
-// or a new rule for rounding.
+// Writes the golden file to standard output, by the scalar kernel. A change of the output means a new mask format or a
+// new rounding rule.
 #include <cinttypes>
 #include <cmath>
 
@@ -26,10 +26,10 @@ void write_case(GoldenCase c) {
     const int code = static_cast<int>(c.dtype);
     std::vector<unsigned char> x(c.bytes()), y(c.bytes()), rows((c.first % kRowElements + c.count) / 8 + 2 * kRowBytes);
     golden_input(c, x.data());
-    kScalarKernels.drop[code](c.plan(), make_run(y.data(), x.data(), c.count, c.first, nullptr, c.scale));
+    kScalarKernels.drop[0][code](c.plan(), c.first, nullptr, {c.scale}, make_span(y.data(), x.data(), c.count));
     const uint64_t skip = c.first % kRowElements;
-    kScalarKernels.make_rows(c.plan(), c.first / kRowElements, (skip + c.count + kRowElements - 1) / kRowElements,
-                             rows.data());
+    kScalarKernels.generate(c.plan(), c.first / kRowElements, (skip + c.count + kRowElements - 1) / kRowElements,
+                            rows.data());
     std::vector<unsigned char> bits(c.bits_bytes());
     for (uint64_t i = 0; i < c.count; ++i)
         bits[i / 8] = static_cast<unsigned char>(bits[i / 8] | packed_bit(rows.data(), skip + i) << (i % 8));

@@ -18,7 +18,7 @@ public:
 
     template <class T, size_t n> T any_of(const T (&list)[n]) { return list[below(n)]; }
 
-    // A length: around the sizes of vectors, words, rows and blocks.
+    // A length near the sizes of vectors, words, rows and blocks.
     uint64_t count() {
         if (one_in(3)) return below(20);
         if (one_in(2)) return below(300);
@@ -27,7 +27,7 @@ public:
         return any_of(edges) + below(5) - 2;
     }
 
-    // An index from which 2^20 more can be counted.
+    // An index at least 2^20 below the last.
     uint64_t index() {
         const uint64_t near[] = {0, uint64_t{1} << 32, uint64_t{1} << 40, uint64_t{1} << 63, ~uint64_t{0} - (1 << 21)};
         return any_of(near) + (one_in(2) ? below(1 << 14) : 0);
@@ -43,22 +43,21 @@ public:
         return any_of(usual);
     }
 
-    // For half of the calls, in either form: kept elements are shifted, dropped ones are a number.
-    template <class Call> void set_affine(Call* call) {
+    // In half of the calls without shift and value of dropped elements.
+    bitdrop::Affine affine() {
         const double numbers[] = {0, 1.5, -0.25, 1 / 3.0, -0x1p-20, 0x1p14};
-        if (one_in(2)) return;
-        call->shift = any_of(numbers);
-        call->dropped = any_of(numbers);
+        if (one_in(2)) return {scale(), 0, 0};
+        return {scale(), any_of(numbers), any_of(numbers)};
     }
 
     bitdrop::Plan plan() { return bitdrop::make_plan(bits(), bits(), one_in(2) ? below(4) : bits(), p()); }
     bitdrop::DType dtype() { return static_cast<bitdrop::DType>(below(bitdrop::kDTypes)); }
 
-    // Where bytes lie, and what lies behind them: often nothing, so that AddressSanitizer sees the first byte too far.
+    // Offset of the bytes, and size of the guard after them: often 0, so that AddressSanitizer sees one byte too far.
     size_t offset() { return one_in(3) ? 0 : below(64); }
     Guarded bytes(size_t size) { return Guarded(size, offset(), one_in(2) ? 0 : 64); }
 
-    // Elements of every kind, NaNs included.
+    // Elements of every kind, including NaNs.
     void fill(unsigned char* to, size_t size) {
         for (size_t i = 0; i < size; i += 8) {
             const uint64_t value =

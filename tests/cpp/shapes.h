@@ -1,4 +1,4 @@
-// Shapes of arrays, and loops over their elements as plain as can be: what walks faster is compared with them.
+// Shapes of arrays, and plain loops over their elements, the reference for the traversal of the engine.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,7 @@ inline uint64_t size_of(const Shape& shape) {
     return size;
 }
 
-// One to five axes, with at most `most` elements and now and then with none.
+// One to five axes, with at most `most` elements, sometimes with none.
 inline Shape random_shape(Random* random, uint64_t most) {
     Shape shape(random->between(1, 5));
     uint64_t left = std::max<uint64_t>(most, 1);
@@ -29,11 +29,11 @@ inline Shape random_shape(Random* random, uint64_t most) {
     return shape;
 }
 
-// The steps of a dense array in C order.
+// The strides of a dense array in C order.
 inline Shape c_order(const Shape& shape, int64_t item) {
-    Shape steps(shape.size());
-    for (size_t axis = shape.size(); axis-- > 0; item *= shape[axis]) steps[axis] = item;
-    return steps;
+    Shape strides(shape.size());
+    for (size_t axis = shape.size(); axis-- > 0; item *= shape[axis]) strides[axis] = item;
+    return strides;
 }
 
 // Calls visit(index along each axis) for each element, in C order.
@@ -45,8 +45,8 @@ template <class Visit> void for_each_element(const Shape& shape, Visit visit) {
     }
 }
 
-inline int64_t place_of(const Shape& at, const Shape& steps) {
+inline int64_t place_of(const Shape& at, const Shape& strides) {
     int64_t place = 0;
-    for (size_t axis = 0; axis < at.size(); ++axis) place += at[axis] * steps[axis];
+    for (size_t axis = 0; axis < at.size(); ++axis) place += at[axis] * strides[axis];
     return place;
 }

@@ -1,6 +1,6 @@
-// Buffers are used again, by one owner at a time, within the limit; by many threads at once, and across a fork.
+// Buffer pool: reuse by one owner at a time, within the limit, by many threads at once, and across a fork.
 //     test_buffer_pool [without-fork]
-#include "buffer_pool.h"
+#include "runtime/buffer_pool.h"
 
 #include <algorithm>
 #include <atomic>
@@ -17,7 +17,7 @@
 #include <unistd.h>
 #endif
 
-// The sanitizers ask these whether memory that cannot be had is an error of the call, as it is here, or the end.
+// Options of the sanitizers: a failed allocation is an error of the call, as it is here, and does not end the process.
 #if defined(__GNUC__)
 #define FOR_SANITIZER extern "C" __attribute__((visibility("default"))) const char*
 FOR_SANITIZER __asan_default_options() { return "allocator_may_return_null=1"; }
@@ -30,9 +30,9 @@ namespace {
 
 constexpr size_t kMiB = size_t{1} << 20;
 constexpr size_t kLimit = 64 * kMiB;
-constexpr size_t kRounding = 2 * 4096;  // a buffer may be so much larger than was asked for
+constexpr size_t kRounding = 2 * 4096;  // a buffer may be this much larger than requested
 
-// A buffer with its owner's number all over it.
+// Buffer filled with the number of its owner.
 class Owned {
 public:
     Owned(size_t bytes, uint64_t number) : bytes_(bytes), number_(number), data_(take_buffer(bytes)) {
@@ -51,7 +51,7 @@ public:
 private:
     template <class Visit> void visit(Visit visit) const {
         uint64_t* const words = static_cast<uint64_t*>(data_);
-        for (size_t word = 0; word < bytes_ / 8; word += 512) visit(words + word);  // in each page one
+        for (size_t word = 0; word < bytes_ / 8; word += 512) visit(words + word);  // one in each page
         visit(words + bytes_ / 8 - 1);
     }
 
@@ -67,20 +67,20 @@ void check_reuse() {
     const void* const first = place_of_next(8 * kMiB);
     const size_t held = held_buffer_bytes();
     CHECK(held >= 8 * kMiB && held < 8 * kMiB + kRounding, "%zu bytes are held", held);
-    CHECK(place_of_next(8 * kMiB) == first, "a buffer of this size is not used again");
-    CHECK(place_of_next(7 * kMiB) == first, "a buffer that is a little larger is not used");
+    CHECK(place_of_next(8 * kMiB) == first, "a buffer of this size is not reused");
+    CHECK(place_of_next(7 * kMiB) == first, "a slightly larger buffer is not reused");
     {
         const Owned one(8 * kMiB, 1), two(8 * kMiB, 2);
-        CHECK(one.data() == first && two.data() != first, "a buffer is not used again, or used twice");
+        CHECK(one.data() == first && two.data() != first, "a buffer is not reused, or used twice");
         one.check("at once");
         two.check("at once");
     }
-    CHECK(place_of_next(8 * kMiB) == first, "not the buffer that was returned last");
-    CHECK(place_of_next(1 * kMiB) != first, "a buffer that is much too large is used");
-    CHECK(place_of_next(9 * kMiB) != first, "a buffer that is too small is used");
+    CHECK(place_of_next(8 * kMiB) == first, "the buffer returned last is not reused first");
+    CHECK(place_of_next(1 * kMiB) != first, "a much larger buffer is reused");
+    CHECK(place_of_next(9 * kMiB) != first, "a smaller buffer is reused");
 }
 
-// Room for two of three: the one that was returned first goes.
+// Room for two of three: the buffer returned first is freed.
 void check_order() {
     clear_buffers();
     set_buffer_limit(2 * (4 * kMiB + kRounding));
@@ -90,7 +90,7 @@ void check_order() {
     const size_t held = held_buffer_bytes();
     CHECK(held >= 8 * kMiB && held <= buffer_limit(), "%zu bytes are held", held);
     const Owned last(4 * kMiB, 1), middle(4 * kMiB, 2);
-    CHECK(last.data() == buffers[2] && middle.data() == buffers[1], "the longest unused is held");
+    CHECK(last.data() == buffers[2] && middle.data() == buffers[1], "the least recently used buffer is held");
     CHECK(held_buffer_bytes() == 0, "%zu bytes are held", held_buffer_bytes());
 }
 
@@ -113,12 +113,12 @@ void check_limits() {
     CHECK(held_buffer_bytes() == 0, "%zu bytes are held after all were freed", held_buffer_bytes());
 }
 
-// More than any machine has is an error, but not before what is held has been given back.
+// An allocation beyond any machine is an error, after all held memory has been freed.
 void check_no_memory() {
     return_many();
     try {
         return_buffer(take_buffer(size_t{1} << (sizeof(size_t) * 8 - 4)));
-        CHECK(false, "a sixteenth of the address space is to be had");
+        CHECK(false, "a sixteenth of the address space was allocated");
     } catch (const std::bad_alloc&) {
         CHECK(held_buffer_bytes() == 0, "%zu bytes are held", held_buffer_bytes());
     }
@@ -144,7 +144,7 @@ void check_threads() {
 }
 
 #if !defined(_WIN32)
-// Returns what the parent owns as well, and uses the pool in every way.
+// Returns the buffer of the parent too, and uses every function of the pool.
 void use_in_child(std::unique_ptr<Owned> shared) {
     shared->check("after a fork");
     shared.reset();
@@ -162,7 +162,7 @@ void check_child(std::unique_ptr<Owned>* shared, const char* where) {
     const pid_t child = fork();
     CHECK(child >= 0, "no process");
     if (child == 0) {
-        alarm(120);  // a child that waits for a lock that nobody holds ends by this signal
+        alarm(120);  // ends a child that waits for a lock without an owner
         use_in_child(std::move(*shared));
         _exit(0);
     }
@@ -172,8 +172,8 @@ void check_child(std::unique_ptr<Owned>* shared, const char* where) {
     (*shared)->check("in parent and child");
 }
 
-// Other threads are in the pool while this one forks. It holds a buffer for each, so they allocate nothing but inside
-// the pool, whose lock the fork waits for: AddressSanitizer's allocator does not take care of its own.
+// Other threads are in the pool while this one forks. The pool holds a buffer for each, so they allocate only inside
+// the pool, and the fork waits for its lock. AddressSanitizer's allocator does not protect its own locks across a fork.
 void check_fork() {
     constexpr int kOthers = 3;
     auto shared = std::make_unique<Owned>(kPooledBytes, 12345);
@@ -191,7 +191,7 @@ void check_fork() {
         others.emplace_back([&] {
             for (++started; !stop;) {
                 for (int again = 0; again < 200; ++again) return_buffer(take_buffer(kPooledBytes));
-                // Without a rest, on a busy machine, the lock goes round among these threads and the fork starves.
+                // Without a pause, on a busy machine, the lock stays among these threads and the fork starves.
                 std::this_thread::sleep_for(std::chrono::microseconds(50));
             }
         });

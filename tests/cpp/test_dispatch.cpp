@@ -1,9 +1,9 @@
-// The instruction sets offered are those that the compiler's own detection finds, best first, scalar last.
+// Dispatch: the available instruction sets are those of the compiler's own detection, best first, scalar last.
 #include <string>
 #include <vector>
 
 #include "check.h"
-#include "dispatch.h"
+#include "engine/dispatch.h"
 
 using namespace bitdrop;
 
@@ -15,7 +15,7 @@ std::vector<std::string> expected_names() {
     __builtin_cpu_init();
     const bool avx2 = __builtin_cpu_supports("avx2")
 #if !defined(__clang__)
-                      && __builtin_cpu_supports("f16c")  // Clang learnt the name late
+                      && __builtin_cpu_supports("f16c")  // older Clang does not know the name
 #endif
         ;
     const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -49,6 +49,6 @@ int main() {
     CHECK(&active_kernels() == available_kernels().front(), "%s is active, not the best", active_kernels().name);
     for (const char* name : {"", "SSE2", "avx", "scalar "}) CHECK(!find_kernels(name), "'%s' was found", name);
     set_active_kernels(kScalarKernels);
-    CHECK(&active_kernels() == &kScalarKernels, "%s is active, not what was set", active_kernels().name);
+    CHECK(&active_kernels() == &kScalarKernels, "%s is active, not the kernels that were set", active_kernels().name);
     std::printf("%s\n", found.c_str());
 }

@@ -1,13 +1,13 @@
-// A caller's floating-point mode changes no result on any thread, and is as it was afterwards.
+// Floating-point mode: the mode of the caller changes no result on any thread, and is restored.
 #include <atomic>
 #include <cfenv>
 #include <thread>
 #include <vector>
 
 #include "calls.h"
-#include "dispatch.h"
+#include "engine/dispatch.h"
 #include "random_case.h"
-#include "thread_pool.h"
+#include "runtime/thread_pool.h"
 
 #if defined(BITDROP_X86)
 #include <immintrin.h>
@@ -16,6 +16,8 @@
 using namespace bitdrop;
 
 namespace {
+
+constexpr uint64_t kWork = 1;  // worth waking a worker
 
 // Rounding direction, flush-to-zero and denormals-are-zero of the calling thread, as the machine keeps them.
 struct Mode {
@@ -37,7 +39,7 @@ struct Mode {
     }
 };
 
-// The whole control register where there is one, status flags left out.
+// The whole control register if there is one, without status flags.
 uint64_t control_word() {
 #if defined(BITDROP_X86)
     return _mm_getcsr() & ~0x3Fu;
@@ -59,7 +61,7 @@ std::vector<Mode> modes() {
     return list;
 }
 
-// Two threads, each of which must have a chunk before either may end.
+// Two threads. Each must have a chunk before either may finish.
 struct Meeting {
     std::atomic<int> arrived{0};
     std::atomic<int> in_default_mode{0};
@@ -72,17 +74,17 @@ struct Meeting {
     }
 };
 
-// Runs first, so that the worker is made by a thread in another mode and inherits it.
+// Runs first, so that a thread in another mode creates the worker, which inherits the mode.
 void check_workers_have_default_mode() {
     const Mode hostile = {FE_UPWARD, true};
     hostile.set();
     Meeting meeting;
-    run_chunks(2, {2, true}, Meeting::attend, &meeting);
+    parallel_for(2, {2, kWork}, Meeting::attend, &meeting);
     CHECK(meeting.in_default_mode == 1, "%d of 1 workers are in the default mode", meeting.in_default_mode.load());
     Mode{FE_TONEAREST, false}.set();
 }
 
-// Another library's threads, in another mode, which do all there is to do.
+// Threads of another library, in another mode, that do all the work.
 void hostile_team(void (*work)(void*), void* data, unsigned, unsigned) {
     std::thread([=] {
         Mode{FE_UPWARD, true}.set();
@@ -106,10 +108,10 @@ Results compute(const Kernels& kernels, DType dtype, const std::vector<unsigned 
     Results r = {std::vector<unsigned char>(x.size()), std::vector<unsigned char>((static_cast<size_t>(count) + 7) / 8),
                  std::vector<unsigned char>((static_cast<size_t>(count) + 7) / 8), 0};
     const Plan plan = make_plan(1, 2, 3, 0.1);
-    Job job = make_job(kernels, &plan, dtype, x.data(), r.y.data(), r.bits.data(), 1 / 0.9, threads);
-    job.layout.add_axis(count, item, item);
-    run(job);
-    make_bits(kernels, plan, 77, static_cast<uint64_t>(count), r.more_bits.data(), threads);
+    const uint64_t elements = static_cast<uint64_t>(count);
+    drop({&kernels, threads}, contiguous_operands(dtype, r.y.data(), x.data(), elements), {1 / 0.9}, plan,
+         contiguous_box(0, elements), r.bits.data());
+    generate_bits(kernels, plan, contiguous_box(77, elements), r.more_bits.data(), threads);
     for (const double p : {0.1, 1.0 / 3, 0x1.8p-64, 0x1.7p-64, 0x1p-65, 0x1.921fb54442d18p-14, 0x1p-1040})
         r.thresholds = mix(r.thresholds ^ make_plan(0, 0, 0, p).threshold);
     return r;
@@ -139,7 +141,7 @@ void check_results(const Kernels& kernels, DType dtype) {
             const uint64_t after = control_word();
             Mode{FE_TONEAREST, false}.set();
             CHECK(got == want, "%s, %s, rounding %d, flushing %d, %d threads, a team's: %d", kernels.name,
-                  kDTypeName[static_cast<int>(dtype)], mode.rounding, mode.flushes, threads.most,
+                  kDTypeName[static_cast<int>(dtype)], mode.rounding, mode.flushes, threads.limit,
                   threads.team != nullptr);
             CHECK(before == after, "%s left control word %llx, not %llx", kernels.name,
                   static_cast<unsigned long long>(after), static_cast<unsigned long long>(before));
@@ -149,7 +151,7 @@ void check_results(const Kernels& kernels, DType dtype) {
 }  // namespace
 
 int main() {
-    set_waking_factor(1);  // so that threads share small arrays
+    set_waking_factor(1);  // use several threads for small arrays
     check_workers_have_default_mode();
     for (const Kernels* kernels : available_kernels())
         for (int code = 0; code < kDTypes; ++code) check_results(*kernels, static_cast<DType>(code));

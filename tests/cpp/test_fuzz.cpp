@@ -1,8 +1,8 @@
 // Random calls of every entry point: test_fuzz [cases] [seed] [first case]
 #include "fuzz.h"
 
-#include "dispatch.h"
-#include "thread_pool.h"
+#include "engine/dispatch.h"
+#include "runtime/thread_pool.h"
 
 using namespace bitdrop;
 
@@ -27,16 +27,16 @@ namespace {
 
 void try_one(Random* random) {
     switch (random->below(14)) {
-        case 0: return try_make_rows(random);
+        case 0: return try_generate(random);
         case 1: return try_slice(random);
         case 2: return try_drop(random);
         case 3: return try_apply(random);
         case 4: return try_fill(random);
-        case 5: return try_make_bits(random);
+        case 5: return try_generate_bits(random);
         case 6:
-        case 7: return try_make_part_bits(random);
+        case 7: return try_generate_box(random);
         case 8: return try_copy_bits(random);
-        default: return try_run(random);
+        default: return try_arrays(random);
     }
 }
 
@@ -47,11 +47,11 @@ uint64_t argument(int argc, char** argv, int at, uint64_t otherwise) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    set_waking_factor(1);  // so that threads share small arrays
+    set_waking_factor(1);  // use several threads for small arrays
     const uint64_t cases = argument(argc, argv, 1, 20000), seed = argument(argc, argv, 2, 1);
     const uint64_t first = argument(argc, argv, 3, 0);
     for (case_number = first; case_number < first + cases; ++case_number) {
-        Random random(seed + (case_number << 32));  // each case by itself, so that one can be run alone
+        Random random(seed + (case_number << 32));  // each case has its own seed, so that it can run alone
         try_one(&random);
     }
     std::printf("%llu cases, seed %llu\n", static_cast<unsigned long long>(cases),

@@ -1,20 +1,21 @@
-// Every way through the engine gives the golden file's bits and outputs: each instruction set, thread count,
-// alignment and kind of store.
+// Golden file: bits and outputs by every path of the engine, for each instruction set, thread count, alignment and
+// kind of store.
 #include <memory>
 
 #include "calls.h"
-#include "dispatch.h"
+#include "engine/dispatch.h"
 #include "golden.h"
-#include "thread_pool.h"
+#include "runtime/thread_pool.h"
 
 using namespace bitdrop;
 
 namespace {
 
-constexpr int kMostThreads = 8;
-constexpr uint64_t kAlways = 0, kNever = ~uint64_t{0};  // streaming thresholds
+constexpr int kMaxThreads = 8;
+constexpr int kScale = static_cast<int>(Operation::scale);
+constexpr uint64_t kAlways = 0, kNever = ~uint64_t{0};  // thresholds of non-temporal stores
 
-// A case with what every instruction set must give, made by the scalar kernels and checked against the file.
+// Case with the expected result of every instruction set, by the scalar kernels, checked against the file.
 struct Expected {
     const GoldenCase& c;
     Plan plan;
@@ -23,8 +24,8 @@ struct Expected {
     explicit Expected(const GoldenCase& golden)
         : c(golden), plan(c.plan()), x(c.bytes()), y(c.bytes()), bits(c.bits_bytes()) {
         golden_input(c, x.data());
-        make_bits(kScalarKernels, plan, c.first, c.count, bits.data(), 1);
-        kScalarKernels.drop[code()](plan, make_run(y.data(), x.data(), c.count, c.first, nullptr, c.scale));
+        generate_bits(kScalarKernels, plan, contiguous_box(c.first, c.count), bits.data(), 1);
+        kScalarKernels.drop[kScale][code()](plan, c.first, nullptr, {c.scale}, make_span(y.data(), x.data(), c.count));
         CHECK(Sha256::of(bits.data(), bits.size()) == c.bits, "bits of %s", text().c_str());
         CHECK(hash_elements(y.data(), c.item(), c.count) == c.output, "output of %s", text().c_str());
     }
@@ -46,74 +47,71 @@ void check_same(const Guarded& got, const std::vector<unsigned char>& want, cons
     CHECK(got.intact(), "%s by %s at offset %zu wrote outside: %s", what, kernels.name, offset, e.text().c_str());
 }
 
-// The kernels themselves, with both arrays at some byte offset.
-void check_kernels(const Expected& e, const Kernels& kernels, size_t offset, bool streaming) {
-    const size_t src_offset = (5 * offset + 3) % 64;  // visits them all, too
+// Direct calls of the kernels, with both arrays at byte offsets.
+void check_kernels(const Expected& e, const Kernels& kernels, size_t offset, bool non_temporal) {
+    const size_t src_offset = (5 * offset + 3) % 64;  // takes all values too
     Guarded x(e.c.bytes(), src_offset), y(e.c.bytes(), offset), bits(e.bits.size(), offset);
     std::memcpy(x.data(), e.x.data(), e.x.size());
-    Run run = make_run(y.data(), x.data(), e.c.count, e.c.first, nullptr, e.c.scale, streaming);
-    kernels.drop[e.code()](e.plan, run);
+    const Affine affine = {e.c.scale};
+    const auto drop = kernels.drop[kScale][e.code()];
+    const auto apply = kernels.apply[kScale][e.code()];
+    const Span span = make_span(y.data(), x.data(), e.c.count, non_temporal);
+    drop(e.plan, e.c.first, nullptr, affine, span);
     check_same(y, e.y, e, kernels, "drop", offset);
 
     if (e.c.first % kRowElements == 0) {
-        run.bits = bits.data();
-        kernels.drop[e.code()](e.plan, run);
+        drop(e.plan, e.c.first, bits.data(), affine, span);
         check_same(y, e.y, e, kernels, "drop with bits", offset);
         check_same(bits, e.bits, e, kernels, "bits of drop", offset);
     }
 
     std::memcpy(bits.data(), e.bits.data(), e.bits.size());
-    run.bits = bits.data();
-    run.index = 0;
-    kernels.apply[e.code()](run);
+    apply(bits.data(), 0, affine, span);
     check_same(y, e.y, e, kernels, "apply", offset);
 
-    run.dst = x.data();
-    run.streaming = false;
-    kernels.apply[e.code()](run);
+    apply(bits.data(), 0, affine, make_span(x.data(), x.data(), e.c.count));
     check_same(x, e.y, e, kernels, "apply in place", src_offset);
 }
 
-void check_make_bits(const Expected& e, const Kernels& kernels, int threads, size_t offset) {
+void check_generate_bits(const Expected& e, const Kernels& kernels, int threads, size_t offset) {
     Guarded bits(e.bits.size(), offset);
-    make_bits(kernels, e.plan, e.c.first, e.c.count, bits.data(), threads);
-    check_same(bits, e.bits, e, kernels, "make_bits", offset);
+    generate_bits(kernels, e.plan, contiguous_box(e.c.first, e.c.count), bits.data(), threads);
+    check_same(bits, e.bits, e, kernels, "generate_bits", offset);
 }
 
 void check_engine(const Expected& e, const Kernels& kernels, int threads, size_t offset) {
     Guarded x(e.c.bytes(), offset), y(e.c.bytes(), offset), bits(e.bits.size(), offset);
     std::memcpy(x.data(), e.x.data(), e.x.size());
-    Job job = make_job(kernels, &e.plan, e.c.dtype, x.data(), y.data(), bits.data(), e.c.scale, threads);
-    const int64_t step = static_cast<int64_t>(e.c.item());
-    job.layout.add_axis(static_cast<int64_t>(e.c.count), step, step);
-    run(job);
-    check_same(y, e.y, e, kernels, "run", offset);
-    check_same(bits, e.bits, e, kernels, "bits of run", offset);
+    const Resources with = {&kernels, threads};
+    const Affine affine = {e.c.scale};
+    Operands operands = contiguous_operands(e.c.dtype, y.data(), x.data(), e.c.count);
+    drop(with, operands, affine, e.plan, contiguous_box(0, e.c.count), bits.data());
+    check_same(y, e.y, e, kernels, "the engine", offset);
+    check_same(bits, e.bits, e, kernels, "bits of the engine", offset);
 
     Guarded backward(e.c.bytes(), offset);
-    job.plan = nullptr;
-    job.dst = backward.data();
-    run(job);
-    check_same(backward, e.y, e, kernels, "run with stored bits", offset);
+    operands.data[0] = reinterpret_cast<char*>(backward.data());
+    apply(with, operands, affine, bits.data());
+    check_same(backward, e.y, e, kernels, "the engine with stored bits", offset);
 }
 
 void check_case(const Expected& e, const Kernels& kernels, size_t turn) {
     const bool is_long = e.c.count > 100000;
-    // Half of the cases visit all offsets; a kernel sees no difference between the others.
+    // Half of the cases go through all offsets. For a kernel the other cases differ in nothing else.
     const size_t step = is_long ? 31 : 1 + turn % 2 * 12;
     for (size_t offset = turn % step; offset < 64; offset += step)
-        for (const bool streaming : {false, true}) check_kernels(e, kernels, offset, streaming);
-    for (int threads = 1; threads <= kMostThreads; threads += is_long ? 1 : 7) {
-        check_make_bits(e, kernels, threads, turn % 64);
+        for (const bool non_temporal : {false, true}) check_kernels(e, kernels, offset, non_temporal);
+    for (int threads = 1; threads <= kMaxThreads; threads += is_long ? 1 : 7) {
+        check_generate_bits(e, kernels, threads, turn % 64);
         if (e.c.first != 0) continue;
         for (const uint64_t threshold : {kAlways, kNever}) {
-            set_streaming_threshold(threshold);
+            set_non_temporal_threshold(threshold);
             check_engine(e, kernels, threads, (turn + static_cast<size_t>(threads)) % 64);
         }
     }
 }
 
-// The values that mask-format.md prints, so that this file does not rest on the scalar kernel alone.
+// The values printed in mask-format.md, so that this test does not depend on the scalar kernel alone.
 void check_document() {
     struct Line {
         uint64_t key0, key1, stream;
@@ -137,7 +135,7 @@ void check_document() {
         for (const Line& line : lines) {
             std::vector<unsigned char> bits((line.stop - line.start + 7) / 8);
             const Plan plan = make_plan(line.key0, line.key1, line.stream, line.p);
-            make_bits(*kernels, plan, line.start, line.stop - line.start, bits.data(), 2);
+            generate_bits(*kernels, plan, contiguous_box(line.start, line.stop - line.start), bits.data(), 2);
             CHECK(Sha256::of(bits.data(), bits.size()) == line.hash, "%s, p = %g", kernels->name, line.p);
         }
 }
@@ -145,7 +143,7 @@ void check_document() {
 }  // namespace
 
 int main(int, char** argv) {
-    set_waking_factor(1);  // so that threads share small arrays
+    set_waking_factor(1);  // use several threads for small arrays
     check_document();
     const std::vector<GoldenCase> cases = read_golden(argv[1]);
     for (size_t i = 0; i < cases.size(); ++i) {

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "calls.h"
-#include "dispatch.h"
-#include "half.h"
+#include "engine/dispatch.h"
+#include "kernels/half.h"
 #include "random_case.h"
 
 using namespace bitdrop;
@@ -34,7 +34,7 @@ double widened(const Format& format, uint16_t half) {
     return sign * std::ldexp(implicit, exponent - format.highest_exponent - format.mantissa_bits);
 }
 
-// The nearest of the format's numbers, ties to even: as IEEE 754 words it.
+// The nearest number of the format, ties to even, in the words of IEEE 754.
 uint16_t narrowed(const Format& format, double value) {
     const uint16_t sign = std::signbit(value) ? 0x8000 : 0;
     value = std::fabs(value);
@@ -42,8 +42,8 @@ uint16_t narrowed(const Format& format, double value) {
     if (std::isinf(value)) return sign | format.infinity();
     const int exponent = value == 0 ? format.lowest_exponent : std::max(std::ilogb(value), format.lowest_exponent);
     const int last_place = exponent - format.mantissa_bits;
-    const double places = std::nearbyint(std::ldexp(value, -last_place));  // exact but for the rounding itself
-    // `places` runs on through the exponents as the encoding does.
+    const double places = std::nearbyint(std::ldexp(value, -last_place));  // exact except for the rounding itself
+    // `places` continues through the exponents like the encoding.
     const auto code =
         static_cast<int64_t>(places) + (int64_t{exponent - format.lowest_exponent} << format.mantissa_bits);
     return sign | static_cast<uint16_t>(std::min<int64_t>(code, format.infinity()));
@@ -57,7 +57,7 @@ bool same(const Format& format, uint16_t a, uint16_t b) {
 std::vector<uint16_t> multiply(const Kernels& kernels, DType dtype, const std::vector<uint16_t>& x, float scale) {
     std::vector<uint16_t> y(x.size());
     std::vector<uint8_t> bits((x.size() + 7) / 8, 0xFF);
-    kernels.apply[static_cast<int>(dtype)](make_run(y.data(), x.data(), x.size(), 0, bits.data(), scale));
+    kernels.apply[0][static_cast<int>(dtype)](bits.data(), 0, {scale}, make_span(y.data(), x.data(), x.size()));
     return y;
 }
 
@@ -93,7 +93,7 @@ void check_rounding(const Kernels& kernels, const Format& format) {
     }
 }
 
-// half.h itself, which the scalar kernels use: random floats too, signs and NaNs among them.
+// half.h itself, used by the scalar kernels: random floats, including negative ones and NaNs.
 void check_half_header() {
     Random random(1);
     for (int i = 0; i < 2000000; ++i) {

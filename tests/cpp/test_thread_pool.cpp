@@ -1,4 +1,4 @@
-// Chunks are done once each, whoever calls: one thread, many at once, a task itself, a forked child.
+// Thread pool: each chunk is done once, for callers of every kind: one thread, many at once, a task, a forked child.
 //     test_thread_pool [without-fork]
 #include <algorithm>
 #include <atomic>
@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "calls.h"
-#include "dispatch.h"
+#include "engine/dispatch.h"
 #include "random_case.h"
-#include "thread_pool.h"
+#include "runtime/thread_pool.h"
 
 #if !defined(_WIN32)
 #include <sys/wait.h>
@@ -21,18 +21,19 @@ using namespace bitdrop;
 namespace {
 
 constexpr int kCallers = 6;
+constexpr uint64_t kWork = 1;  // worth waking a worker: set_waking_factor(1)
 constexpr uint64_t kElements = 400003;  // enough for three threads
-constexpr uint64_t kBitsElements = 2 << 20;  // and for four, which making bits alone needs more of
+constexpr uint64_t kBitsElements = 2 << 20;  // enough for four, of bits alone
 
-// How often each chunk was done. Not atomic: two threads in one chunk are a race for ThreadSanitizer to see.
+// Number of times that each chunk was done. Not atomic, so that ThreadSanitizer reports two threads in one chunk.
 struct Tally {
     std::vector<int> done;
 
     static void count(void* tally, uint64_t chunk) { ++static_cast<Tally*>(tally)->done[chunk]; }
 
-    static void check(uint64_t chunks, Sharing sharing) {
+    static void check(uint64_t chunks, Parallelism parallelism) {
         Tally tally = {std::vector<int>(chunks)};
-        run_chunks(chunks, sharing, count, &tally);
+        parallel_for(chunks, parallelism, count, &tally);
         for (uint64_t i = 0; i < chunks; ++i)
             CHECK(tally.done[i] == 1, "chunk %d: %d times", static_cast<int>(i), tally.done[i]);
     }
@@ -41,15 +42,15 @@ struct Tally {
 void check_counts() {
     for (const int threads : {0, 1, 2, 3, 8})
         for (const uint64_t chunks : {0, 1, 2, 7, 100})
-            for (int again = 0; again < 20; ++again) Tally::check(chunks, {threads, true});
+            for (int again = 0; again < 20; ++again) Tally::check(chunks, {threads, kWork});
 }
 
 void check_nested() {
-    const auto outer = [](void*, uint64_t) { Tally::check(5, {3, true}); };
-    for (int again = 0; again < 50; ++again) run_chunks(6, {3, true}, outer, nullptr);
+    const auto outer = [](void*, uint64_t) { Tally::check(5, {3, kWork}); };
+    for (int again = 0; again < 50; ++again) parallel_for(6, {3, kWork}, outer, nullptr);
 }
 
-// A dropout of enough elements for several threads, and what one thread makes of it.
+// Dropout of enough elements for several threads, and its result by one thread.
 class Work {
 public:
     struct Result {
@@ -62,13 +63,13 @@ public:
         compute(1, &want_);
     }
 
-    // Allocates nothing: a child that is forked while another thread is in here must not find the allocator's locks
-    // held, which AddressSanitizer's own allocator does not take care of.
+    // Allocates nothing: a child forked while another thread is in here must not find the allocator's locks held.
+    // AddressSanitizer's allocator does not release them in a child.
     void check(const char* where, Result* result, Threads threads = 4) const {
         std::fill(result->y.begin(), result->y.end(), -1.0f);
         std::fill(result->bits.begin(), result->bits.end(), uint8_t{0xa5});
         compute(threads, result);
-        CHECK(result->y == want_.y && result->bits == want_.bits, "another result %s", where);
+        CHECK(result->y == want_.y && result->bits == want_.bits, "wrong result %s", where);
     }
 
     void check(const char* where) const {
@@ -79,11 +80,9 @@ public:
 private:
     void compute(Threads threads, Result* result) const {
         const Plan plan = make_plan(1, 2, 3, 0.3);
-        Job job =
-            make_job(active_kernels(), &plan, DType::float32, x_.data(), result->y.data(), nullptr, 1 / 0.7, threads);
-        job.layout.add_axis(kElements, 4, 4);
-        run(job);
-        make_bits(active_kernels(), plan, 1000, kBitsElements, result->bits.data(), threads);
+        drop({&active_kernels(), threads}, contiguous_operands(DType::float32, result->y.data(), x_.data(), kElements),
+             {1 / 0.7}, plan, contiguous_box(0, kElements), nullptr);
+        generate_bits(active_kernels(), plan, contiguous_box(1000, kBitsElements), result->bits.data(), threads);
     }
 
     std::vector<float> x_;
@@ -93,7 +92,7 @@ private:
 void check_teams(const Work& work) {
     for (const Team its_team : {team<-1>, team<0>, team<1>}) {
         for (const int threads : {2, 3, 64, 100})
-            for (const uint64_t chunks : {2, 7, 1000}) Tally::check(chunks, {threads, true, its_team});
+            for (const uint64_t chunks : {2, 7, 1000}) Tally::check(chunks, {threads, kWork, its_team});
         Work::Result result;
         work.check("of a team", &result, {4, its_team});
     }
@@ -108,17 +107,17 @@ void check_many_callers(const Work& work) {
     for (std::thread& caller : callers) caller.join();
 }
 
-// Both chunks must be under way at once, so this ends only where there is a worker.
+// Both chunks must run at once, so this ends only if there is a worker.
 void check_worker_joins() {
     std::atomic<int> arrived{0};
     const auto meet = [](void* context, uint64_t) {
         auto& count = *static_cast<std::atomic<int>*>(context);
         for (++count; count < 2;) std::this_thread::yield();
     };
-    run_chunks(2, {2, true}, meet, &arrived);
+    parallel_for(2, {2, kWork}, meet, &arrived);
 }
 
-// Of two chunks of some length, how many a worker does.
+// Counts the chunks done by a worker, of two chunks of some length.
 struct Helped {
     std::thread::id caller = std::this_thread::get_id();
     std::chrono::microseconds length;
@@ -133,21 +132,21 @@ struct Helped {
     static int count(std::chrono::microseconds length) {
         Helped helped;
         helped.length = length;
-        run_chunks(2, {2, false}, work, &helped);
+        parallel_for(2, {2, 0}, work, &helped);
         return helped.chunks;
     }
 };
 
-// What is not worth it wakes nobody, but for one call after another. A thread may be late, so some of many will do.
+// Small work wakes no worker, except in a fast sequence of calls. A thread may be late, so some of the trials suffice.
 void check_sleepers_are_left_alone_between_calls() {
     int alone = 0, helped = 0;
     for (int again = 0; again < 50; ++again) {
         std::this_thread::sleep_for(std::chrono::milliseconds(3));
         alone += Helped::count(std::chrono::milliseconds(3)) == 0;
     }
-    CHECK(alone > 0, "workers that sleep are woken each time");
+    CHECK(alone > 0, "sleeping workers are woken each time");
     for (int again = 0; again < 1000; ++again) helped += Helped::count(std::chrono::microseconds(100));
-    CHECK(helped > 0, "workers sleep while there is one call after another");
+    CHECK(helped > 0, "workers sleep during a fast sequence of calls");
 }
 
 #if !defined(_WIN32)
@@ -156,7 +155,7 @@ void check_child(const Work& work, const char* where) {
     const pid_t child = fork();
     CHECK(child >= 0, "no process");
     if (child == 0) {
-        alarm(120);  // a child that waits for threads it does not have ends by this signal
+        alarm(120);  // ends a child that waits for threads it does not have
         work.check(where);
         check_worker_joins();
         _exit(0);
@@ -169,7 +168,7 @@ void check_child(const Work& work, const char* where) {
 void check_fork(const Work& work) {
     work.check("before a fork");
     check_child(work, "at rest");
-    // In the middle: other threads hold the pool's locks, or wait for its workers, while this one forks.
+    // During calls: other threads hold the pool's locks, or wait for its workers, while this one forks.
     std::atomic<bool> stop{false};
     std::atomic<int> started{0};
     std::vector<std::thread> callers;
@@ -179,7 +178,7 @@ void check_fork(const Work& work) {
             for (++started; !stop;) work.check("while another thread forks", &result);
         });
     while (started < 2) std::this_thread::yield();
-    for (int again = 0; again < 10; ++again) check_child(work, "in the middle");
+    for (int again = 0; again < 10; ++again) check_child(work, "during calls");
     stop = true;
     for (std::thread& caller : callers) caller.join();
     work.check("after forks");
@@ -189,7 +188,7 @@ void check_fork(const Work& work) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    set_waking_factor(1);  // so that threads share small arrays
+    set_waking_factor(1);  // use several threads for small arrays
     const Work work;
     check_counts();
     check_worker_joins();

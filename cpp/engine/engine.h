@@ -1,0 +1,40 @@
+// Dropout of whole arrays: a path is chosen once, the arrays are divided into chunks, threads do them.
+#pragma once
+
+#include <cstdint>
+
+#include "layout.h"
+#include "mask_bits.h"
+
+namespace bitdrop {
+
+// The output, then the inputs. The output is an input, with the same strides, or overlaps none.
+struct Operands {
+    DType dtype;
+    char* data[kMaxOperands];
+    Layout layout;
+};
+
+struct Resources {
+    const Kernels* kernels;
+    Threads threads;
+};
+
+// Generates the bits of `box` and applies them. If the operands' bits follow the elements, `box` is all of the mask's
+// elements in order, and `bits` may be null; else `bits` has room for the box. Bits are stored there.
+void drop(const Resources& with, const Operands& operands, const Affine& affine, const Plan& plan, const BitBox& box,
+          uint8_t* bits);
+
+// Applies stored bits.
+void apply(const Resources& with, const Operands& operands, const Affine& affine, const uint8_t* bits);
+
+// Outputs of at least this many bytes use non-temporal stores. By default those that do not fit in the last-level
+// cache.
+uint64_t non_temporal_threshold();
+void set_non_temporal_threshold(uint64_t bytes);
+
+// The setting of the process.
+int num_threads();
+void set_num_threads(int threads);
+
+}  // namespace bitdrop

@@ -1,0 +1,52 @@
+// Memory of arrays that Python passes.
+#pragma once
+
+#include <pybind11/numpy.h>
+
+#include <cstdint>
+
+#include "../engine/engine.h"
+#include "values.h"
+
+namespace bitdrop {
+
+// The memory of a NumPy array, or of a tuple (address, shape, strides in elements). A tensor of PyTorch gives these in
+// a fraction of the time that it takes to become an array. Addresses are not validated.
+class ArrayView {
+public:
+    ArrayView(pybind11::handle array, pybind11::ssize_t item_size, bool writable);
+    explicit ArrayView(const pybind11::array& array);
+    ArrayView(const ArrayView&) = delete;
+    ArrayView& operator=(const ArrayView&) = delete;
+
+    pybind11::ssize_t size() const;
+    bool same_shape(const ArrayView& other) const;
+    bool same_memory(const ArrayView& other) const;  // equal places of equal elements; the shapes are the same
+    bool bounds_meet(const ArrayView& other) const;  // neither is empty
+    // Sorted by stride, each axis must step over all that the smaller ones span. Exotic views without overlap that
+    // break this rule count as overlapping.
+    bool overlaps_itself() const;
+
+    char* data = nullptr;
+    pybind11::ssize_t item_size;
+    int ndim = 0;
+    const pybind11::ssize_t* shape = nullptr;
+    const pybind11::ssize_t* strides = nullptr;  // bytes
+
+private:
+    void read_array(const pybind11::array& array);
+    void read_tuple(pybind11::handle described);
+    void bounds(const char** low, const char** high) const;
+
+    pybind11::ssize_t numbers_[2 * kMaxNdim];  // shape and strides of a tuple
+};
+
+// The first of at least (count + 7) / 8 adjacent bytes.
+uint8_t* bytes_of(pybind11::handle bits, uint64_t count, bool writable);
+
+// Operands of one shape, as the engine takes them: (dtype, (output, input)). The axes are in the order of memory,
+// whatever their order in the arrays: bits find their elements by strides. Without a layout, element i in C order has
+// bit i.
+Operands operands_of(pybind11::handle described, const BitLayout* layout);
+
+}  // namespace bitdrop

@@ -1,0 +1,196 @@
+// The extension module: memory and values in, arrays filled, nothing decided. Python has validated the arguments; the
+// checks here are those that memory safety depends on.
+#include <pybind11/native_enum.h>
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include "../engine/dispatch.h"
+#include "../engine/engine.h"
+#include "../runtime/buffer_pool.h"
+#include "../runtime/cache_size.h"
+#include "arrays.h"
+#include "bindings.h"
+#include "gil.h"
+#include "values.h"
+
+namespace py = pybind11;
+
+namespace bitdrop {
+
+const Kernels& kernels_named(const std::optional<std::string>& isa) {
+    if (!isa) return active_kernels();
+    if (const Kernels* kernels = find_kernels(*isa)) return *kernels;
+    throw py::value_error("no such instruction set on this machine: " + *isa);
+}
+
+namespace {
+
+using Isa = std::optional<std::string>;
+
+// Memory that is reused when this array and all its views have died.
+py::array pooled_array(const py::dtype& dtype, std::vector<py::ssize_t> shape, std::vector<py::ssize_t> strides,
+                       py::ssize_t bytes) {
+    void* buffer = nullptr;
+    try {
+        buffer = take_buffer(static_cast<size_t>(bytes));
+    } catch (const std::bad_alloc&) {
+        PyErr_Format(PyExc_MemoryError, "Unable to allocate %zd bytes for a result or its bits", bytes);
+        throw py::error_already_set();
+    }
+    const py::capsule owner(buffer, [](void* memory) { return_buffer(memory); });
+    return py::array(dtype, std::move(shape), std::move(strides), buffer, owner);
+}
+
+// An array of the shape, strides and dtype of `like`, which must be dense.
+py::array pooled(const py::array& like) {
+    const auto ndim = static_cast<size_t>(like.ndim());
+    return pooled_array(like.dtype(), {like.shape(), like.shape() + ndim}, {like.strides(), like.strides() + ndim},
+                        like.nbytes());
+}
+
+}  // namespace
+
+py::array empty_bits(uint64_t count) {
+    const auto bytes = static_cast<py::ssize_t>((count + 7) / 8);
+    if (bytes < static_cast<py::ssize_t>(kPooledBytes)) return py::array_t<uint8_t>(bytes);
+    return pooled_array(py::dtype::of<uint8_t>(), {bytes}, {1}, bytes);
+}
+
+namespace {
+
+// The number of bits that the operands' strides reach.
+uint64_t bits_reached(const Layout& layout) {
+    if (layout.bits_follow || layout.size() == 0) return layout.size();
+    int64_t last = 0;
+    for (int a = 0; a < layout.ndim; ++a) last += (layout.axis[a].length - 1) * layout.axis[a].bit_stride;
+    return static_cast<uint64_t>(last) + 1;
+}
+
+// The layout of a call, if it has one.
+class OptionalLayout {
+public:
+    explicit OptionalLayout(py::handle layout) {
+        if (!layout.is_none()) layout_.emplace(layout);
+    }
+
+    const BitLayout* get() const { return layout_ ? &*layout_ : nullptr; }
+
+private:
+    std::optional<BitLayout> layout_;
+};
+
+void drop_arrays(py::handle operands, py::handle affine, py::handle plan, py::handle layout, py::handle bits,
+                 py::handle threads, const Isa& isa) {
+    const OptionalLayout bit_layout(layout);
+    const Operands arrays = operands_of(operands, bit_layout.get());
+    const uint64_t size = arrays.layout.size();
+    const BitBox box = bit_layout.get() ? bit_layout.get()->box : contiguous_box(0, size);
+    const uint64_t count = std::max(box.size(), bits_reached(arrays.layout));
+    auto stored = py::reinterpret_borrow<py::object>(bits);
+    if (stored.is_none() && !arrays.layout.bits_follow) stored = empty_bits(count);  // for the call alone
+    uint8_t* bytes = stored.is_none() ? nullptr : bytes_of(stored, count, true);
+    const Resources with = {&kernels_named(isa), threads_of(threads)};
+    const Affine coefficients = affine_of(affine);
+    const Plan random = plan_of(plan);
+    without_lock(size, [&] { drop(with, arrays, coefficients, random, box, bytes); });
+}
+
+void apply_bits(py::handle operands, py::handle affine, py::handle bits, py::handle layout, py::handle threads,
+                const Isa& isa) {
+    const OptionalLayout bit_layout(layout);
+    const Operands arrays = operands_of(operands, bit_layout.get());
+    const uint8_t* bytes = bytes_of(bits, bits_reached(arrays.layout), false);
+    const Resources with = {&kernels_named(isa), threads_of(threads)};
+    const Affine coefficients = affine_of(affine);
+    without_lock(arrays.layout.size(), [&] { apply(with, arrays, coefficients, bytes); });
+}
+
+// Into existing memory: once a stream number is taken, nothing may fail.
+void fill(py::handle bits, py::handle plan, py::handle layout, py::handle threads, const Isa& isa) {
+    const BitBox box = BitLayout(layout).box;
+    uint8_t* bytes = bytes_of(bits, box.size(), true);
+    const Kernels& kernels = kernels_named(isa);
+    const Threads limit = threads_of(threads);
+    const Plan random = plan_of(plan);
+    without_lock(box.size(), [&] { generate_bits(kernels, random, box, bytes, limit); });
+}
+
+// Whether a result for x can be written into `out`, or the reason why not. `overlaps` means that their bounds meet:
+// whether elements do is a harder question, which NumPy answers.
+enum class Fit { fits, other_dtype, other_shape, read_only, overlaps_itself, overlaps };
+
+Fit fit(const py::array& x, const py::array& out) {
+    if (!x.dtype().is(out.dtype()) && !x.dtype().equal(out.dtype())) return Fit::other_dtype;
+    const ArrayView from(x), to(out);
+    if (!from.same_shape(to)) return Fit::other_shape;
+    if (!out.writeable()) return Fit::read_only;
+    if (x.size() == 0) return Fit::fits;
+    if (to.overlaps_itself()) return Fit::overlaps_itself;
+    return from.bounds_meet(to) && !from.same_memory(to) ? Fit::overlaps : Fit::fits;
+}
+
+std::vector<std::string> isas() {
+    std::vector<std::string> names;
+    for (const Kernels* kernels : available_kernels()) names.emplace_back(kernels->name);
+    return names;
+}
+
+void add_engine(py::module_& m) {
+    const auto layout = py::arg("layout") = py::none();
+    const auto threads = py::arg("threads") = py::make_tuple(0, 0);
+    const auto isa = py::arg("isa") = py::none();  // a test seam
+    m.def("drop", &drop_arrays, py::arg("operands"), py::arg("affine"), py::arg("plan"), layout,
+          py::arg("bits") = py::none(), threads, py::kw_only(), isa,
+          "Generate bits and apply them: kept elements become scale * x + shift, others `dropped`.\n\n"
+          "Without a layout, element i in C order has bit i. If `bits` is given, the packed bits are stored there.");
+    m.def("apply", &apply_bits, py::arg("operands"), py::arg("affine"), py::arg("bits"), layout, threads, py::kw_only(),
+          isa, "Apply stored bits: kept elements become scale * x + shift, others `dropped`.");
+    m.def("fill", &fill, py::arg("bits"), py::arg("plan"), py::arg("layout"), threads, py::kw_only(), isa,
+          "Generate the bits of a layout's box into memory for them.");
+}
+
+void add_memory(py::module_& m) {
+    m.attr("POOLED_BYTES") = kPooledBytes;
+    m.def("empty_bits", &empty_bits, py::arg("count"));
+    m.def("pooled", &pooled, py::arg("like"));
+    m.def("get_buffer_limit", &buffer_limit);
+    m.def("set_buffer_limit", &set_buffer_limit, py::arg("nbytes"));
+    m.def("held_buffer_bytes", &held_buffer_bytes);
+    m.def("clear_buffers", &clear_buffers);
+    py::native_enum<Fit>(m, "Fit", "enum.IntEnum")
+        .value("FITS", Fit::fits)
+        .value("OTHER_DTYPE", Fit::other_dtype)
+        .value("OTHER_SHAPE", Fit::other_shape)
+        .value("READ_ONLY", Fit::read_only)
+        .value("OVERLAPS_ITSELF", Fit::overlaps_itself)
+        .value("OVERLAPS", Fit::overlaps)
+        .finalize();
+    m.def(
+        "fit", [](const py::array& x, const py::array& out) { return static_cast<int>(fit(x, out)); }, py::arg("x"),
+        py::arg("out"));
+}
+
+void add_settings(py::module_& m) {
+    m.attr("MASK_FORMAT") = kMaskFormat;
+    m.attr("COMPILER") = BITDROP_COMPILER;
+    m.def("isas", &isas);
+    m.def("get_isa", [] { return active_kernels().name; });
+    m.def("set_isa", [](const std::string& name) { set_active_kernels(kernels_named(name)); }, py::arg("name"));
+    m.def("get_num_threads", &num_threads);
+    m.def("set_num_threads", &set_num_threads, py::arg("n"));
+    m.def("get_non_temporal_threshold", &non_temporal_threshold);
+    m.def("set_non_temporal_threshold", &set_non_temporal_threshold, py::arg("nbytes"));
+    m.def("last_level_cache", &last_level_cache_bytes);
+}
+
+}  // namespace
+}  // namespace bitdrop
+
+PYBIND11_MODULE(_core, m) {
+    bitdrop::add_engine(m);
+    bitdrop::add_memory(m);
+    bitdrop::add_settings(m);
+    bitdrop::add_stream_counter(m);
+    bitdrop::add_testing(m);
+}

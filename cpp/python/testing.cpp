@@ -1,0 +1,56 @@
+// bitdrop._core.testing: functions that only tests call.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include "../engine/engine.h"
+#include "../runtime/thread_pool.h"
+#include "bindings.h"
+#include "gil.h"
+#include "values.h"
+
+namespace py = pybind11;
+
+namespace bitdrop {
+namespace {
+
+// The bits of the elements start ... stop - 1 of a mask, packed anew from bit 0.
+py::array bits(py::handle plan, uint64_t start, uint64_t stop, const std::optional<std::string>& isa) {
+    if (stop < start) throw py::value_error("stop must not be before start");
+    const Kernels& kernels = kernels_named(isa);
+    const Plan random = plan_of(plan);
+    const BitBox box = contiguous_box(start, stop - start);
+    py::array packed = empty_bits(box.size());
+    auto* bytes = static_cast<uint8_t*>(packed.mutable_data());
+    without_lock(box.size(), [&] { generate_bits(kernels, random, box, bytes, num_threads()); });
+    return packed;
+}
+
+// The bit-slicing alone, so that p is proved by enumeration instead of sampled.
+py::tuple slice(const std::string& isa, double p, const py::array_t<uint64_t, py::array::c_style>& draws) {
+    const Plan plan = make_plan(0, 0, 0, p);
+    if (draws.ndim() != 2 || draws.shape(0) != plan.levels || draws.shape(1) != kLanes)
+        throw py::value_error("draws must be of shape (levels, 16)");
+    py::array_t<uint64_t> keep(kLanes), undecided(kLanes);
+    kernels_named(isa).slice(plan, draws.data(), keep.mutable_data(), undecided.mutable_data());
+    return py::make_tuple(keep, undecided);
+}
+
+py::tuple threshold(double p) {
+    const Plan plan = make_plan(0, 0, 0, p);
+    return py::make_tuple(plan.threshold, plan.levels, plan.ties != 0);
+}
+
+}  // namespace
+
+void add_testing(py::module_& m) {
+    py::module_ testing = m.def_submodule("testing", "Functions that only tests call.");
+    testing.def("bits", &bits, py::arg("plan"), py::arg("start"), py::arg("stop"), py::arg("isa") = py::none());
+    testing.def("slice", &slice, py::arg("isa"), py::arg("p"), py::arg("draws"));
+    testing.def("threshold", &threshold, py::arg("p"));
+    testing.def("tie_keeps", &tie_keeps, py::arg("threshold"), py::arg("hash"));
+    testing.def("get_waking_factor", &waking_factor);
+    testing.def("set_waking_factor", &set_waking_factor, py::arg("factor"));
+}
+
+}  // namespace bitdrop

@@ -1,0 +1,63 @@
+#include "values.h"
+
+namespace py = pybind11;
+
+namespace bitdrop {
+
+Items::Items(py::handle tuple, py::ssize_t least, const char* expected) : tuple_(tuple.ptr()) {
+    if (!PyTuple_Check(tuple_)) throw py::type_error(std::string("expected ") + expected);
+    if (size() < least) throw py::value_error(std::string("expected ") + expected);
+}
+
+int64_t Items::integer(py::ssize_t i) const {
+    const long long value = PyLong_AsLongLong(PyTuple_GET_ITEM(tuple_, i));
+    if (value == -1 && PyErr_Occurred()) throw py::error_already_set();
+    return value;
+}
+
+uint64_t Items::word(py::ssize_t i) const {
+    const unsigned long long value = PyLong_AsUnsignedLongLong(PyTuple_GET_ITEM(tuple_, i));
+    if (value == ~0ULL && PyErr_Occurred()) throw py::error_already_set();
+    return value;
+}
+
+double Items::number(py::ssize_t i) const {
+    const double value = PyFloat_AsDouble(PyTuple_GET_ITEM(tuple_, i));
+    if (value == -1.0 && PyErr_Occurred()) throw py::error_already_set();
+    return value;
+}
+
+Plan plan_of(py::handle plan) {
+    const Items items(plan, 3, "a plan: (key, stream, p)"), key(items[0], 2, "a key: two words");
+    return make_plan(key.word(0), key.word(1), items.word(1), items.number(2));
+}
+
+Affine affine_of(py::handle affine) {
+    const Items items(affine, 3, "an affine: (scale, shift, dropped)");
+    return {items.number(0), items.number(1), items.number(2)};
+}
+
+Threads threads_of(py::handle threads) {
+    const Items items(threads, 2, "threads: (limit, team)");
+    const auto limit = static_cast<int>(items.integer(0));
+    return {limit > 0 ? limit : num_threads(), reinterpret_cast<Team>(static_cast<uintptr_t>(items.word(1)))};
+}
+
+BitLayout::BitLayout(py::handle layout) {
+    const Items items(layout, 4, "a layout: (first, lengths, strides, bit_strides, ...)");
+    const Items lengths(items[1], 0, "a tuple of lengths"), strides(items[2], 0, "a tuple of strides");
+    const Items of_array(items[3], 0, "a tuple of bit strides");
+    if (lengths.size() != strides.size() || lengths.size() > kMaxNdim || of_array.size() > kMaxNdim)
+        throw py::value_error("one stride for each axis");
+    box.first = items.word(0);
+    box.add_axis(1, 1);  // for a box without axes
+    for (py::ssize_t axis = 0; axis < lengths.size(); ++axis)
+        box.add_axis(lengths.integer(axis), static_cast<int64_t>(strides.word(axis)));
+    ndim = static_cast<int>(of_array.size());
+    for (int axis = 0; axis < ndim; ++axis) {
+        bit_strides[axis] = of_array.integer(axis);
+        if (bit_strides[axis] < 0) throw py::value_error("bit strides must not be negative");
+    }
+}
+
+}  // namespace bitdrop

@@ -1,0 +1,36 @@
+"""The door to the engine: the only file that takes drop, apply and fill from `bitdrop._core`.
+
+Every front-end passes memory and the four values through here. Arguments have been validated.
+
+`drop` generates bits and applies them, `apply` applies stored bits, `fill` generates bits into memory. Kept elements
+become ``scale * x + shift``, others ``dropped``. See ``_core.pyi`` for the signatures.
+"""
+
+from typing import NamedTuple
+
+from bitdrop._core import apply, drop, fill
+from bitdrop._typing import Memory
+
+__all__ = ["DTYPES", "Operands", "Threads", "apply", "drop", "fill"]
+
+DTYPES = {"float16": 0, "bfloat16": 1, "float32": 2, "float64": 3}
+"""Codes of the supported dtypes in the engine, by name."""
+
+Operands = tuple[int, tuple[Memory, ...]]
+"""Memory of a call: the code of the dtype, and arrays of one shape, the output first, then the inputs."""
+
+
+class Threads(NamedTuple):
+    """Threads of a call.
+
+    Attributes
+    ----------
+    limit : int
+        The maximum number. 0: the setting of the process.
+    team : int
+        Address of a function such as GOMP_parallel, which runs the work on threads of its own. 0: bitdrop's
+        own workers.
+    """
+
+    limit: int = 0
+    team: int = 0

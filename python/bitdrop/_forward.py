@@ -1,0 +1,81 @@
+"""Forward passes over NumPy arrays, shared by the function and the layers."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from bitdrop import _engine
+from bitdrop._affine import IDENTITY, Affine
+from bitdrop._arrays import as_array, as_output
+from bitdrop._bit_layout import Shard
+from bitdrop._buffers import empty_bits
+from bitdrop._plan import KEEP_ALL, new_plan
+from bitdrop._typing import Array, Key
+from bitdrop._units import ELEMENTS, Units
+from bitdrop.mask import Mask
+
+
+class Rule(NamedTuple):
+    """A front-end's validated arguments: what is dropped, and what becomes of an element.
+
+    Attributes
+    ----------
+    p : float
+        Probability that a unit is dropped.
+    affine : Affine
+        What becomes of an element in training.
+    at_inference : Affine
+        What becomes of every element at inference.
+    units : Units
+        The axes that own a draw.
+    """
+
+    p: float
+    affine: Affine
+    at_inference: Affine = IDENTITY
+    units: Units = ELEMENTS
+
+
+def drop(
+    x: ArrayLike,
+    out: Array | None,
+    rule: Rule,
+    draw: Callable[[], tuple[Key, int]],
+    shard: Shard | None = None,
+    store_bits: bool = True,
+) -> tuple[Array, Mask]:
+    """Drop units of x in training.
+
+    `draw` returns key and stream number. It is called once nothing can fail any more, so that an error uses
+    up neither a draw of the user's generator nor a stream number.
+    """
+    values, dtype = as_array(x)
+    p, affine, _, units = rule
+    layout = None if units is ELEMENTS and shard is None else units.layout(values.shape, shard)
+    y = as_output(out, values)
+    bits = None
+    if store_bits or layout is not None:
+        bits = empty_bits(values.size if layout is None else layout.size)
+    plan = new_plan((*draw(), p))
+    _engine.drop((dtype, (y, values)), affine, plan, layout, bits)
+    return y, Mask._of(values.shape, plan, layout, affine, bits if store_bits else None)
+
+
+def infer(x: ArrayLike, out: Array | None, rule: Rule) -> tuple[Array, Mask]:
+    """Keep all elements of x, scaled if the rule scales at inference."""
+    values, dtype = as_array(x)
+    _, _, affine, units = rule
+    if units is not ELEMENTS:
+        units.check(values.shape)
+    mask = Mask._of(values.shape, KEEP_ALL, None, affine, None)
+    if affine is not IDENTITY and affine != IDENTITY:
+        y = as_output(out, values)
+        _engine.drop((dtype, (y, values)), affine, KEEP_ALL)
+    elif out is None:
+        y = values
+    else:
+        y = as_output(out, values)
+        np.copyto(y, values)
+    return y, mask

@@ -1,0 +1,55 @@
+"""Keys from the argument ``rng``, by Scientific Python's SPEC 7."""
+
+import os
+import threading
+
+import numpy as np
+
+from bitdrop._typing import Key, RNGLike
+
+_lock = threading.Lock()
+_process_generator: np.random.Generator | None = None
+
+
+def _after_fork_in_child() -> None:
+    global _lock, _process_generator  # noqa: PLW0603 - a fork must reset them
+    _lock = threading.Lock()  # another thread of the parent may have held it
+    _process_generator = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def _generator(rng: RNGLike | None) -> np.random.Generator:
+    if rng is None:
+        global _process_generator  # noqa: PLW0603
+        with _lock:
+            if _process_generator is None:
+                _process_generator = np.random.default_rng()
+            return _process_generator
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError) as error:
+        message = (
+            "rng must be None, a non-negative int, a sequence of them, a SeedSequence, a BitGenerator or a "
+            f"Generator, but got {rng!r}."
+        )
+        raise type(error)(message) from error
+
+
+def draw_key(rng: RNGLike | None) -> Key:
+    """Draw the 128-bit key of a mask or a layer.
+
+    Parameters
+    ----------
+    rng
+        As in `bitdrop.dropout`. A Generator or BitGenerator is advanced.
+
+    Returns
+    -------
+    tuple of two ints
+        ``(k0, k1)``, each in [0, 2**64).
+    """
+    k0, k1 = _generator(rng).integers(0, 2**64, size=2, dtype=np.uint64).tolist()
+    return k0, k1

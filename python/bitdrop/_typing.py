@@ -1,0 +1,19 @@
+"""Types that the other files share."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Shape = tuple[int, ...]
+NoiseShape = Sequence[int | None]
+Number = float | np.floating[Any] | np.integer[Any]
+Scaling = Literal["inverted", "vanilla"]
+Key = tuple[int, int]
+RNGLike = (
+    int | np.integer | Sequence[int] | np.random.SeedSequence | np.random.BitGenerator | np.random.Generator
+)
+Memory = Array | tuple[int, Sequence[int], Sequence[int]]
+"""An array, or (address, shape, strides in elements) of memory that is not NumPy's."""

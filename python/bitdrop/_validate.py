@@ -1,0 +1,158 @@
+"""Argument validation and error messages: `as_...` return a value, `check_...` raise."""
+
+import operator
+from collections.abc import Sequence
+from math import prod
+from numbers import Real
+from typing import Any, NoReturn
+
+import numpy as np
+
+from bitdrop import _core
+from bitdrop._typing import Key, Shape
+
+_MAX_NDIM = 64  # as in NumPy
+_MAX_SIZE = 2**63 - 1
+_MAX_FLOAT = np.finfo(np.float64).max.item()
+
+
+class NdimError(ValueError, RuntimeError):
+    """An array has a number of axes that a layer does not accept.
+
+    It is a ValueError, and a RuntimeError for code that expects PyTorch's.
+    """
+
+
+def as_probability(p: Any, name: str = "p") -> float:
+    """Return `p` as a float in [0, 1]."""
+    if type(p) is not float and not _is_number(p):
+        raise TypeError(f"{name} must be a number in [0, 1], but got {p!r} of type {type_name(p)}.")
+    if 0.0 <= p <= 1.0:
+        return float(p)
+    raise ValueError(f"{name} must be in [0, 1], but got {p!r}.")
+
+
+def as_flag(value: Any, name: str) -> bool:
+    """Return `value` as a bool, if it is one."""
+    if type(value) is bool or isinstance(value, np.bool_):
+        return bool(value)
+    raise TypeError(f"{name} must be True or False, but got {value!r}.")
+
+
+def check_choice(value: Any, name: str, choices: tuple[str, ...]) -> None:
+    """Check that `value` is one of `choices`."""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}, but got {value!r}.")
+
+
+def as_count(value: Any, name: str, largest: int) -> int:
+    """Return `value` as an int from 1 to `largest`."""
+    number = as_word(value, name)
+    if 1 <= number <= largest:
+        return number
+    raise ValueError(f"{name} must be from 1 to {largest}, but got {number}.")
+
+
+def as_finite(value: Any, name: str) -> float:
+    """Return `value` as a finite float."""
+    if not _is_number(value):
+        raise TypeError(f"{name} must be a number, but got {value!r}.")
+    if abs(value) <= _MAX_FLOAT:
+        return float(value)
+    raise ValueError(f"{name} must be finite, but got {value!r}.")
+
+
+def as_word(value: Any, name: str) -> int:
+    """Return `value` as an int in [0, 2**64)."""
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be an int, but got {value!r}.")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an int, but got {value!r}.") from None
+    if 0 <= number < 2**64:
+        return number
+    raise ValueError(f"{name} must be in [0, 2**64), but got {number}.")
+
+
+def as_key(value: Any) -> Key:
+    """Return `value` as two ints in [0, 2**64)."""
+    words = value.tolist() if isinstance(value, np.ndarray) else value
+    if not isinstance(words, Sequence) or isinstance(words, (str, bytes)) or len(words) != 2:
+        raise TypeError(f"key must be two ints in [0, 2**64), but got {value!r}.")
+    return as_word(words[0], "key[0]"), as_word(words[1], "key[1]")
+
+
+def as_shape(value: Any, name: str = "shape") -> Shape:
+    """Return `value` as a tuple of lengths."""
+    lengths = value if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else (value,)
+    try:
+        axes = tuple(operator.index(length) for length in lengths)
+    except TypeError:
+        raise TypeError(f"{name} must be a tuple of ints, but got {value!r}.") from None
+    if any(length < 0 for length in axes):
+        raise ValueError(f"{name} must not have negative entries, but got {axes}.")
+    if len(axes) > _MAX_NDIM or prod(axes) > _MAX_SIZE:
+        raise ValueError(f"{name} must be one that an array can have, but got {axes}.")
+    return axes
+
+
+def as_noise_entries(value: Any) -> tuple[int | None, ...]:
+    """Return a noise shape as a tuple of lengths and None, before the shape of x is known."""
+    if not isinstance(value, Sequence) or isinstance(value, (str, bytes)):
+        raise TypeError(f"noise_shape must be None or a tuple of ints and None, but got {value!r}.")
+    lengths = iter(as_shape(tuple(entry for entry in value if entry is not None), "noise_shape"))
+    return tuple(None if entry is None else next(lengths) for entry in value)
+
+
+def as_noise_shape(entries: tuple[int | None, ...], whole: Shape) -> Shape:
+    """Return the shape of the draws for an array of shape `whole`: along each axis its length, or 1."""
+    if len(entries) != len(whole):
+        raise ValueError(f"noise_shape must have an entry for each axis of {whole}, but got {entries}.")
+    noise = tuple(length if entry is None else entry for entry, length in zip(entries, whole, strict=True))
+    if any(drawn not in (1, length) for drawn, length in zip(noise, whole, strict=True)):
+        raise ValueError(
+            f"noise_shape must be 1, None or x's length along each axis of {whole}, but got {entries}."
+        )
+    return noise
+
+
+def check_same_shape(shape: Shape, expected: Shape, name: str) -> None:
+    """Check that an array has the shape of the mask that is applied to it."""
+    if shape != expected:
+        raise ValueError(f"{name} must have the shape of the mask, {expected}, but its shape is {shape}.")
+
+
+def check_mask_format(number: Any, name: str) -> None:
+    """Check that `name` was made by the mask format of this version."""
+    if type(number) is not int or number != _core.MASK_FORMAT:
+        here = _core.MASK_FORMAT
+        raise ValueError(
+            f"{name} is of mask format {number!r}, but this version of bitdrop makes format {here}."
+        )
+
+
+def as_state(value: Any) -> tuple[Key, int]:
+    """Return the key and the next stream number of a layer's state."""
+    names = {"format", "key", "position"}
+    if not isinstance(value, dict) or set(value) != names:
+        raise TypeError(f"state must be a dict of {sorted(names)}, but got {value!r}.")
+    check_mask_format(value["format"], "The state")
+    position = value["position"]
+    exhausted = type(position) is int and position == 2**64
+    return as_key(value["key"]), position if exhausted else as_word(position, "position")
+
+
+def raise_no_forward() -> NoReturn:
+    """Raise the error of a backward pass before any forward pass."""
+    raise RuntimeError("backward needs the mask of a forward pass: call the layer on an input first.")
+
+
+def type_name(value: object) -> str:
+    """Return the name of a value's type, with its module."""
+    kind = type(value)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, (bool, np.bool_))

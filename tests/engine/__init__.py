@@ -1,0 +1,1 @@
+"""Tests of the engine and the process: kernels, mask format, statistics, memory, threads, settings."""

@@ -1,0 +1,157 @@
+"""Buffer pool: memory of large results is reused after its last view has died, never before."""
+
+import gc
+import os
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import bitdrop
+import numpy as np
+import pytest
+from bitdrop import _core
+
+from tests.helpers.support import Array, assert_identical, normal, run_python
+
+LIMIT = 64 * 2**20
+X = normal(np.dtype(np.float32), (1024, 1024))
+
+
+@pytest.fixture(autouse=True)
+def no_buffers(settings_restored: None) -> Iterator[None]:
+    gc.collect()
+    bitdrop.clear_buffers()
+    bitdrop.set_buffer_limit(LIMIT)
+    yield
+    bitdrop.clear_buffers()
+
+
+def address(x: Array) -> int:
+    return int(x.ctypes.data)
+
+
+def test_memory_of_dead_result_is_reused() -> None:
+    y, _ = bitdrop.dropout(X, rng=0)
+    first = address(y)
+    del y
+    assert _core.held_buffer_bytes() >= X.nbytes
+    y, _ = bitdrop.dropout(X, rng=1)
+    assert address(y) == first
+
+
+def test_memory_of_result_with_living_view_is_not_reused() -> None:
+    mask = bitdrop.Mask(X.shape, 0.5, key=(1, 2))
+    y = mask.apply(X)
+    part, expected = y[5:9, ::3], y[5:9, ::3].copy()
+    del y
+    others = [bitdrop.dropout(X, rng=n)[0] for n in range(4)]
+    assert not any(np.shares_memory(part, other) for other in others)
+    assert_identical(part, expected)
+
+
+def test_living_results_do_not_share_memory() -> None:
+    ys = [bitdrop.dropout(X, rng=n)[0] for n in range(5)]
+    assert len({address(y) for y in ys}) == 5
+    for n, y in enumerate(ys):
+        assert_identical(y, bitdrop.dropout(X, rng=n, out=np.empty_like(X))[0])
+
+
+def test_results_in_reused_memory_are_right_in_every_layout(dtype: np.dtype[Any]) -> None:
+    for n, shape in enumerate([(700, 800), (90, 80, 100), (2**20 + 3,)]):
+        x = normal(dtype, shape)
+        for view in (x, x.T, np.asfortranarray(x)):
+            expected = bitdrop.dropout(view, 0.3, rng=n, out=np.empty(view.shape, dtype))[0]
+            y = bitdrop.dropout(view, 0.3, rng=n)[0]
+            assert y.strides == np.empty_like(view).strides
+            assert y.flags.writeable
+            assert_identical(y, expected)
+
+
+def test_held_memory_stays_within_limit() -> None:
+    ys = [bitdrop.dropout(X, rng=n)[0] for n in range(24)]
+    ys.clear()
+    assert 0 < _core.held_buffer_bytes() <= LIMIT
+    bitdrop.set_buffer_limit(10 * 2**20)
+    assert 0 < _core.held_buffer_bytes() <= 10 * 2**20
+
+
+def test_limit_of_0_disables_reuse() -> None:
+    bitdrop.set_buffer_limit(0)
+    bitdrop.dropout(X, rng=0)
+    assert _core.held_buffer_bytes() == 0
+
+
+def test_clear_buffers_frees_held_memory() -> None:
+    bitdrop.dropout(X, rng=0)
+    assert _core.held_buffer_bytes() > 0
+    bitdrop.clear_buffers()
+    assert _core.held_buffer_bytes() == 0
+
+
+def test_small_result_owns_its_memory() -> None:
+    assert bitdrop.dropout(X[:3], rng=0)[0].flags.owndata
+
+
+def test_large_result_does_not_own_its_memory() -> None:
+    large = bitdrop.dropout(X, rng=0)[0]
+    assert not large.flags.owndata
+    with pytest.raises(ValueError, match="does not own its data"):
+        large.resize((2, 3))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_forked_child_reuses_held_memory_without_changing_parent() -> None:
+    process = run_python("-W", "ignore", "-c", FORK)
+    assert process.stdout == "{0} True True\n", process.stderr
+
+
+FORK = """
+import os, signal, threading
+import numpy as np, bitdrop
+from bitdrop import _core
+
+x = np.ones((1024, 1024), np.float32)
+mask = bitdrop.Mask(x.shape, 0.5, key=(1, 2))
+expected = mask.apply(x, out=np.empty_like(x))
+living = mask.apply(x)
+mask.apply(x)  # dies, and its memory is held
+stop = threading.Event()
+
+def take_and_return():
+    while not stop.is_set():
+        _core.pooled(x)
+
+takers = [threading.Thread(target=take_and_return) for _ in range(2)]
+for taker in takers:
+    taker.start()
+statuses = set()
+for _ in range(30):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(30)  # ends a child that hangs
+        right = np.array_equal(mask.apply(x), expected) and np.array_equal(living, expected)
+        living.fill(7)
+        bitdrop.clear_buffers()
+        os._exit(0 if right and _core.held_buffer_bytes() == 0 else 1)
+    statuses.add(os.waitpid(child, 0)[1])
+stop.set()
+for taker in takers:
+    taker.join()
+print(statuses, np.array_equal(living, expected), _core.held_buffer_bytes() > 0)
+"""
+
+
+def test_results_of_concurrent_threads_do_not_share_memory() -> None:
+    wrong: list[int] = []
+
+    def work(seed: int) -> None:
+        mask = bitdrop.Mask(X.shape, 0.5, key=(seed, 0))
+        expected = mask.apply(X, out=np.empty_like(X))
+        wrong.extend(seed for _ in range(10) if not np.array_equal(mask.apply(X), expected))
+
+    workers = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not wrong

@@ -1,0 +1,243 @@
+"""Threads, forks, interrupts, failing calls and interpreter exit: right results, usable layers."""
+
+import hashlib
+import json
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import bitdrop
+import numpy as np
+import pytest
+
+from tests.helpers.paths import HELPERS
+from tests.helpers.support import Array, assert_identical, normal, run_python
+
+THREADS = 8
+SMALL = normal(np.dtype(np.float32), (300,))  # processed with the interpreter lock held
+MIDDLE = normal(np.dtype(np.float32), (150, 200))
+LARGE = normal(np.dtype(np.float32), (800, 1000))  # processed by several threads
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+POOL = HELPERS / "pool_of_workers.py"
+
+
+def at_once(work: Callable[[int], None]) -> None:
+    """Call `work` in eight threads with the number of the thread, and raise the first error."""
+    start = threading.Barrier(THREADS)
+    errors: list[BaseException] = []
+
+    def run(number: int) -> None:
+        start.wait()
+        try:
+            work(number)
+        except BaseException as error:
+            errors.append(error)
+
+    workers = [threading.Thread(target=run, args=(number,)) for number in range(THREADS)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    if errors:
+        raise errors[0]
+
+
+def digest(y: Array) -> str:
+    return hashlib.sha256(y.tobytes()).hexdigest()
+
+
+@pytest.mark.parametrize("x", [SMALL, MIDDLE, LARGE], ids=["small", "middle", "large"])
+@pytest.mark.parametrize("recompute", [False, True])
+def test_threads_on_one_layer_get_masks_of_different_streams(
+    x: Array, recompute: bool, settings_restored: None
+) -> None:
+    bitdrop.set_num_threads(3)
+    layer = bitdrop.Dropout(0.3, recompute=recompute, rng=0)
+    key, calls = layer.state["key"], 12
+    found: list[str] = []
+    at_once(lambda number: found.extend(digest(layer(x)) for _ in range(calls)))
+    assert layer.state["position"] == THREADS * calls
+    streams = range(THREADS * calls)
+    expected = [digest(bitdrop.Mask(x.shape, 0.3, key=key, stream=stream).apply(x)) for stream in streams]
+    assert Counter(found) == Counter(expected)
+
+
+def test_threads_on_own_layers_get_results_of_one_thread(settings_restored: None) -> None:
+    bitdrop.set_num_threads(3)
+
+    def work(number: int) -> None:
+        layer = bitdrop.Dropout(0.1 * (number + 1), rng=number)
+        for _ in range(6):
+            for x in (LARGE, MIDDLE, SMALL):
+                y, mask = layer(x), layer.mask
+                assert mask is not None
+                dx = layer.backward(x)
+                # A mask without the stored bits of forward.
+                fresh = bitdrop.Mask(mask.shape, mask.p, key=mask.key, stream=mask.stream)
+                assert_identical(y, np.where(np.asarray(fresh), x * np.float32(fresh.scale), np.float32(0)))
+                assert_identical(dx, y)
+        assert layer.state["position"] == 3 * 6
+
+    at_once(work)
+
+
+@pytest.mark.parametrize("method", [pytest.param("fork", marks=needs_fork), "spawn"])
+def test_workers_of_pool_drop_different_units_unless_seeded(method: str) -> None:
+    process = run_python("-W", "ignore", str(POOL), method)
+    assert process.returncode == 0, process.stderr
+    outcome: dict[str, Any] = json.loads(process.stdout)
+    everyone = [*outcome["workers"], outcome["parent"]]
+    for kind in ("function", "unseeded layer"):
+        assert len({one[kind] for one in everyone}) == len(everyone), kind
+    assert len({one["sent layer"] for one in everyone}) == 1
+    # A forked seeded layer continues from the state of the parent; a spawned worker creates its own.
+    assert len({one["seeded layer"] for one in outcome["workers"]}) == 1
+    continues = outcome["workers"][0]["seeded layer"] == outcome["parent"]["seeded layer"]
+    assert continues == (method == "fork")
+
+
+FORK_DURING_A_CALL = """
+import os, signal, sys, threading
+import numpy as np, bitdrop
+
+bitdrop.set_num_threads(3)
+bitdrop._core.testing.set_waking_factor(1)
+x = np.ones((1500, 1000), np.float32)
+mask = bitdrop.Mask(x.shape, 0.3, key=(1, 2))
+expected = mask.apply(x)
+layer = bitdrop.Dropout(rng=0)
+working, done = threading.Event(), threading.Event()
+
+def work():
+    while not done.is_set():
+        mask.apply(x)
+        working.set()
+
+workers = [threading.Thread(target=work) for _ in range(2)]
+for worker in workers:
+    worker.start()
+working.wait()
+statuses = []
+for _ in range(40):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(30)  # ends a child that hangs
+        right = all(np.array_equal(mask.apply(x), expected) for _ in range(2))
+        layer(x)
+        os._exit(0 if right and layer.state["position"] == 1 else 1)
+    statuses.append(os.waitpid(child, 0)[1])
+done.set()
+for worker in workers:
+    worker.join()
+print(set(statuses), layer.state["position"], np.array_equal(mask.apply(x), expected))
+"""
+
+
+@needs_fork
+def test_child_forked_during_calls_of_other_threads_works() -> None:
+    process = run_python("-W", "ignore", "-c", FORK_DURING_A_CALL)
+    assert process.stdout == "{0} 0 True\n", process.stderr
+
+
+EXIT_DURING_A_CALL = """
+import sys, threading
+import numpy as np, bitdrop
+
+bitdrop.set_num_threads(2)
+bitdrop._core.testing.set_waking_factor(1)
+x = np.ones(int(sys.argv[1]), np.float32)
+layer = bitdrop.Dropout(rng=0)
+working = threading.Event()
+
+def work():
+    while True:
+        layer.backward(layer(x))
+        working.set()
+
+for _ in range(2):
+    threading.Thread(target=work, daemon=True).start()
+working.wait()
+"""
+
+
+@pytest.mark.parametrize("size", [10_000, 300_000, 5_000_000])
+def test_interpreter_exits_cleanly_during_calls_in_daemon_threads(size: int) -> None:
+    for _ in range(4):
+        process = run_python("-c", EXIT_DURING_A_CALL, str(size))
+        assert (process.returncode, process.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no interval timers")
+@pytest.mark.parametrize("x", [SMALL, LARGE], ids=["small", "large"])
+def test_interrupted_layer_continues_with_unused_stream(x: Array) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    layer = bitdrop.Dropout(0.3, rng=0)
+    key = layer.state["key"]
+    before = signal.signal(signal.SIGALRM, interrupt)
+    interrupted = 0
+    try:
+        for turn in range(100):
+            position = layer.state["position"]
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 1e-5 * (1 + turn))
+                while True:
+                    position = layer.state["position"]
+                    layer(x)
+            except KeyboardInterrupt:
+                interrupted += 1
+            # The interrupted call took a stream number or none; no number is returned.
+            assert layer.state["position"] in (position, position + 1)
+            position = layer.state["position"]
+            y = layer(x)
+            assert_identical(y, bitdrop.Mask(x.shape, 0.3, key=key, stream=position).apply(x))
+            assert_identical(layer.backward(x), y)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert interrupted == 100
+
+
+class Unwilling:
+    """Array-like whose conversion fails."""
+
+    def __init__(self, error: type[BaseException]) -> None:
+        self.error = error
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [ValueError, MemoryError, KeyboardInterrupt])
+def test_failed_call_takes_no_stream_and_keeps_last_mask(error: type[BaseException]) -> None:
+    layer, rng = bitdrop.Dropout(rng=0), np.random.default_rng(0)
+    layer(SMALL)
+    mask, state, generator = layer.mask, layer.state, rng.bit_generator.state
+    for call in (layer, layer.backward, lambda x: bitdrop.dropout(x, rng=rng)):
+        with pytest.raises((error, TypeError)):
+            call(Unwilling(error))
+    assert layer.mask is mask
+    assert layer.state == state
+    assert rng.bit_generator.state == generator
+
+
+def test_read_only_memory_map_is_read_and_never_written(tmp_path: Path) -> None:
+    path = tmp_path / "x.npy"
+    np.save(path, LARGE)
+    content = path.read_bytes()
+    x = np.load(path, mmap_mode="r")
+    layer = bitdrop.Dropout(0.3, rng=0)
+    assert_identical(np.asarray(layer(x)), bitdrop.Dropout(0.3, rng=0)(LARGE))
+    with pytest.raises(ValueError, match="read-only"):
+        layer(x, out=x)
+    with pytest.raises(ValueError, match="read-only"):
+        bitdrop.Dropout(inplace=True, rng=0)(x)
+    assert layer.state["position"] == 1
+    del x
+    assert path.read_bytes() == content

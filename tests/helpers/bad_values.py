@@ -1,0 +1,171 @@
+"""Tables of invalid arguments: a value or its maker, the exception type, a pattern of its message."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+SHAPE = (6, 8)
+GOOD = np.arange(1, 49, dtype=np.float32).reshape(SHAPE)
+HUGE = 10**400
+BIG_HALF = np.dtype(np.float16).newbyteorder()
+MEMORY = np.arange(200, dtype=np.float32)  # shared by overlapping views
+
+
+class Lazy:
+    """Object that looks like a dask array."""
+
+    __dask_graph__ = None
+
+    def compute(self) -> Any:
+        raise AssertionError("computed in silence")
+
+
+class Labelled:
+    """Object that looks like a pandas data frame."""
+
+    def to_numpy(self) -> Any:
+        raise AssertionError("stripped in silence")
+
+
+class Broken:
+    """Object whose conversion to an array fails."""
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        raise RuntimeError("broken")
+
+
+def read_only(x: Any) -> Any:
+    """Make the array read-only and return it."""
+    x.flags.writeable = False
+    return x
+
+
+def overlapping(strides: tuple[int, int]) -> Any:
+    """Return a writable array with elements that share memory."""
+    return as_strided(np.zeros(48, np.float32), SHAPE, strides)
+
+
+BAD_ARRAYS: dict[str, tuple[Callable[[], Any], str]] = {
+    "int64": (lambda: np.ones(SHAPE, np.int64), "int64"),
+    "uint8": (lambda: np.ones(SHAPE, np.uint8), "uint8"),
+    "bool": (lambda: np.ones(SHAPE, np.bool_), "bool"),
+    "complex": (lambda: np.ones(SHAPE, np.complex64), "complex64"),
+    "object": (lambda: np.ones(SHAPE, object), "object"),
+    "string": (lambda: np.full(SHAPE, "1"), "<U1"),
+    "datetime": (lambda: np.zeros(SHAPE, "M8[s]"), "datetime64"),
+    "structured": (lambda: np.zeros(SHAPE, [("a", "f4")]), "a"),
+    "void of two bytes": (lambda: np.zeros(SHAPE, "V2"), "V2"),
+    "other byte order": (lambda: GOOD.astype(GOOD.dtype.newbyteorder()), r"astype\('float32'\)"),
+    "half of other byte order": (lambda: np.ones(SHAPE, BIG_HALF), r"astype\('float16'\)"),
+    "masked": (lambda: np.ma.masked_array(GOOD, GOOD > 3), r"masked array.*filled\("),
+    "list of ints": (lambda: [1, 2], "int64"),
+    "list of strings": (lambda: ["a"], "U1"),
+    "ragged list": (lambda: [[1.0], [1.0, 2.0]], "list does not convert"),
+    "int": (lambda: 3, "int64"),
+    "None": (lambda: None, "object"),
+    "string alone": (lambda: "text", "U4"),
+    "dict": (lambda: {"a": 1.0}, "object"),
+    "generator": (lambda: (x for x in [1.0]), "object"),
+    "lazy": (Lazy, r"lazy.*Lazy.*compute\(\)"),
+    "labelled": (Labelled, r"labels.*Labelled.*to_numpy\(\)"),
+    "broken": (Broken, "Broken.*broken"),
+}
+
+if np.dtype(np.longdouble).itemsize > 8:  # on other systems it is float64
+    BAD_ARRAYS["long double"] = (lambda: np.ones(SHAPE, np.longdouble), str(np.dtype(np.longdouble)))
+
+BAD_OUTS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
+    "list": (lambda: [[0.0] * 8] * 6, TypeError, "list"),
+    "number": (lambda: 0.0, TypeError, "float"),
+    "masked": (lambda: np.ma.zeros(SHAPE, np.float32), TypeError, "masked|MaskedArray"),
+    "bytes": (lambda: bytearray(192), TypeError, "bytearray"),
+    "other dtype": (lambda: np.zeros(SHAPE), TypeError, "float32.*float64"),
+    "same size, other kind": (lambda: np.zeros(SHAPE, np.int32), TypeError, "float32.*int32"),
+    "other byte order": (lambda: np.zeros(SHAPE, GOOD.dtype.newbyteorder()), TypeError, "dtype"),
+    "other shape": (lambda: np.zeros((8, 6), np.float32), ValueError, r"\(6, 8\).*\(8, 6\)"),
+    "broadcastable shape": (lambda: np.zeros((1, 6, 8), np.float32), ValueError, r"\(1, 6, 8\)"),
+    "too small": (lambda: np.zeros((6, 1), np.float32), ValueError, r"\(6, 1\)"),
+    "empty": (lambda: np.zeros(0, np.float32), ValueError, r"\(0,\)"),
+    "read-only": (lambda: read_only(np.zeros(SHAPE, np.float32)), ValueError, "read-only"),
+    "broadcast": (lambda: overlapping((0, 4)), ValueError, "share memory"),
+    "overlapping rows": (lambda: overlapping((16, 4)), ValueError, "share memory"),
+}
+
+BAD_PROBABILITIES: dict[str, tuple[Any, type[Exception]]] = {
+    "None": (None, TypeError),
+    "bool": (True, TypeError),
+    "NumPy bool": (np.bool_(False), TypeError),
+    "string": ("0.5", TypeError),
+    "list": ([0.5], TypeError),
+    "array": (np.array([0.5]), TypeError),
+    "0-d array": (np.array(0.5), TypeError),
+    "complex": (0.5 + 0j, TypeError),
+    "NaN": (float("nan"), ValueError),
+    "NumPy NaN": (np.float32("nan"), ValueError),
+    "infinity": (float("inf"), ValueError),
+    "negative": (-0.1, ValueError),
+    "least negative": (-5e-324, ValueError),
+    "above 1": (np.nextafter(1.0, 2.0), ValueError),
+    "2": (2, ValueError),
+    "huge": (HUGE, ValueError),
+    "huge fraction": (Fraction(HUGE), ValueError),
+}
+
+BAD_RNGS: dict[str, tuple[Any, type[Exception]]] = {
+    "negative": (-1, ValueError),
+    "float": (0.5, TypeError),
+    "string": ("seed", TypeError),
+    "object": (object(), TypeError),
+    "negative in a sequence": ([1, -2], ValueError),
+    "legacy generator's class": (np.random.Generator, TypeError),
+}
+
+BAD_FLAGS = [0, 1, "yes", 1.0, [], np.array(True)]
+BAD_SCALINGS = ["Inverted", "", None, 1, ["inverted"]]
+
+BAD_WORDS: dict[str, tuple[Any, type[Exception]]] = {
+    "float": (1.0, TypeError),
+    "string": ("1", TypeError),
+    "bool": (True, TypeError),
+    "None": (None, TypeError),
+    "list": ([1], TypeError),
+    "negative": (-1, ValueError),
+    "too large": (2**64, ValueError),
+    "huge": (HUGE, ValueError),
+}
+
+
+BAD_KEYS = [None, 1, "ab", b"ab", (1,), (1, 2, 3), {1, 2}, np.array(1), np.ones(2), [[1], [2]]]
+
+BAD_SHAPES: list[tuple[Any, type[Exception]]] = [
+    *((shape, TypeError) for shape in (None, 1.5, "3", b"3", (2, 1.0), (2, None), ((2,),), {2: 3})),
+    *((shape, ValueError) for shape in (-1, (3, -1), (2**63,), (2**32, 2**32), (2**64,), HUGE, (1,) * 65)),
+]
+
+BAD_SCALES: list[tuple[Any, type[Exception]]] = [
+    *((scale, TypeError) for scale in ("1", [1.0], True, 1j, np.array(1.0))),
+    *((scale, ValueError) for scale in (float("nan"), float("inf"), -np.inf, HUGE)),
+]
+
+BAD_STATES: list[tuple[Any, type[Exception], str]] = [
+    (None, TypeError, "state must be"),
+    ([1, [1, 2], 0], TypeError, "state must be"),
+    ({}, TypeError, "state must be"),
+    ({"format": 1, "key": [1, 2]}, TypeError, "state must be"),
+    ({"format": 1, "key": [1, 2], "position": 0, "p": 0.5}, TypeError, "state must be"),
+    ({"format": 2, "key": [1, 2], "position": 0}, ValueError, "format 2"),
+    ({"format": "1", "key": [1, 2], "position": 0}, ValueError, "format '1'"),
+    ({"format": None, "key": [1, 2], "position": 0}, ValueError, "format None"),
+]
+
+OVERLAPS: dict[str, tuple[Any, Any]] = {
+    "shifted by one": (MEMORY[:48].reshape(SHAPE), MEMORY[1:49].reshape(SHAPE)),
+    "transposed": (MEMORY[:36].reshape(6, 6), MEMORY[:36].reshape(6, 6).T),
+    "reversed": (MEMORY[:48].reshape(SHAPE), MEMORY[:48].reshape(SHAPE)[::-1]),
+    "other strides": (MEMORY[:96:2].reshape(SHAPE), MEMORY[:48].reshape(SHAPE)),
+    "one element": (MEMORY[:48].reshape(SHAPE), MEMORY[47:95].reshape(SHAPE)),
+    "by bytes": (MEMORY[:48], MEMORY.view(np.uint8)[2:194].view(np.float32)),
+}

@@ -1,0 +1,1 @@
+"""Tests of the NumPy front-end: functions, masks, layers, seeds."""

@@ -1,0 +1,264 @@
+"""Layers that drop channels or samples, or keep moments: values, options, errors."""
+
+import copy
+import json
+import pickle
+from typing import Any
+
+import bitdrop
+import numpy as np
+import pytest
+from bitdrop import _core
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.helpers import oracle
+from tests.helpers.cuts import NoiseShape, kept
+from tests.helpers.layer_kinds import (
+    FLOAT64,
+    KINDS,
+    coefficients,
+    for_all_cases,
+    for_all_kinds,
+    input_for,
+    mask_of,
+)
+from tests.helpers.strategies import PROBABILITIES, SEEDS, views
+from tests.helpers.support import DTYPES, Array, assert_identical, normal
+
+
+def affine(x: Array, keep: Array, a: float, b: float, dropped: float) -> Array:
+    """Return a * x + b for kept elements and `dropped` for the others, in float64."""
+    return np.where(keep, a * x.astype(np.float64) + b, dropped)
+
+
+@for_all_cases
+def test_layer_drops_units_of_its_kind(
+    kind: Any, shape: tuple[int, ...], noise_shape: NoiseShape, dtype: np.dtype[Any]
+) -> None:
+    layer = kind(0.4, rng=0)
+    x, dy = normal(dtype, shape), normal(dtype, shape, seed=1)
+    y = layer(x)
+    keep = kept(bitdrop.Mask(shape, 0.4, key=tuple(layer.state["key"])), noise_shape)
+    a, b, dropped = coefficients(kind, 0.4)
+    epsilon = 2.0**-8 if dtype.name == "bfloat16" else float(np.finfo(dtype).eps)
+    np.testing.assert_allclose(
+        y.astype(FLOAT64), affine(x, keep, a, b, dropped), rtol=epsilon, atol=4 * epsilon
+    )
+    assert np.unique(y[~keep]).size == 1
+    assert_identical(layer.backward(dy), oracle.applied(dy, keep, mask_of(layer).scale))
+    assert mask_of(layer).scale == pytest.approx(a, rel=1e-15)
+    assert 0 < keep.sum() < keep.size
+
+
+@pytest.mark.usefixtures("settings_restored")
+@for_all_cases
+def test_every_isa_gives_same_result(
+    kind: Any, shape: tuple[int, ...], noise_shape: NoiseShape, isa: str, dtype: np.dtype[Any]
+) -> None:
+    large = (*shape[:-1], 211)
+    x = normal(dtype, large)
+    for p in (0.0, 0.3, 1.0):
+        _core.set_isa("scalar")
+        expected = kind(p, rng=0)(x)
+        _core.set_isa(isa)
+        assert_identical(kind(p, rng=0)(x), expected)
+        assert_identical(kind(p, rng=0)(x.copy(), out=np.empty_like(x)), expected)
+
+
+@settings(max_examples=150)
+@given(st.data(), st.sampled_from([*KINDS]), st.sampled_from(DTYPES), PROBABILITIES, SEEDS)
+def test_layout_of_x_and_out_does_not_change_result(
+    data: st.DataObject, kind: Any, dtype: np.dtype[Any], p: float, seed: int
+) -> None:
+    shape = tuple(data.draw(st.integers(0, 2 * length)) for length in KINDS[kind][0])
+    x, out = data.draw(views(shape, dtype)), data.draw(views(shape, dtype, writable=True))
+    plain = np.ascontiguousarray(x)
+    with np.errstate(all="ignore"):
+        expected = kind(p, rng=seed)(plain)
+        layer = kind(p, rng=seed)
+        assert_identical(layer(x, out=out), expected)
+        assert_identical(layer.backward(x), mask_of(layer).backward(plain))
+
+
+@for_all_kinds
+def test_inference_returns_x_itself(kind: Any) -> None:
+    layer, x = kind(0.5, rng=0).eval(), input_for(kind)
+    assert layer(x) is x
+    assert_identical(layer.backward(x), x)
+    assert layer.state["position"] == 0
+    assert layer.train()(x) is not x
+
+
+@for_all_kinds
+def test_p_0_keeps_every_bit_of_x(kind: Any, dtype: np.dtype[Any]) -> None:
+    x = input_for(kind, dtype)
+    x[0] = -0.0
+    x[1] = np.inf
+    layer = kind(0.0, rng=0)
+    y = layer(x)
+    assert y is not x
+    assert_identical(y, x)
+    assert_identical(layer.backward(x), x)
+    assert layer.state["position"] == 1
+
+
+@for_all_kinds
+def test_p_1_gives_positive_zeros(kind: Any, dtype: np.dtype[Any]) -> None:
+    x = input_for(kind, dtype)
+    x[0] = np.nan
+    layer = kind(1.0, rng=0)
+    assert_identical(layer(x), np.zeros_like(x))  # +0.0
+    assert_identical(layer.backward(x), np.zeros_like(x))
+
+
+@for_all_kinds
+def test_out_inplace_and_recompute_do_not_change_values(kind: Any, dtype: np.dtype[Any]) -> None:
+    x = input_for(kind, dtype)
+    plain = kind(0.4, rng=0)
+    expected = plain(x)
+    gradient = plain.backward(x)
+    out, written = np.empty_like(x), x.copy()
+    with_out, inplace, recompute = (
+        kind(0.4, rng=0),
+        kind(0.4, inplace=True, rng=0),
+        kind(0.4, recompute=True, rng=0),
+    )
+    assert with_out(x, out=out) is out
+    assert inplace(written) is written
+    for result in (out, written, recompute(x)):
+        assert_identical(result, expected)
+    for layer in (with_out, inplace, recompute):
+        assert_identical(layer.backward(x), gradient)
+    assert mask_of(recompute).nbytes == 0 < mask_of(plain).nbytes
+    with pytest.raises(TypeError, match="out must not be given"):
+        inplace(x, out=out)
+
+
+@for_all_kinds
+@pytest.mark.parametrize("duplicate", [lambda layer: pickle.loads(pickle.dumps(layer)), copy.deepcopy])
+def test_copied_layer_continues_identically(kind: Any, duplicate: Any) -> None:
+    layer, x = kind(0.3, recompute=True, rng=None), input_for(kind)
+    layer(x)
+    other = duplicate(layer)
+    assert repr(other) == repr(layer)
+    assert_identical(other.backward(x), layer.backward(x))
+    for _ in range(2):
+        assert_identical(other(x), layer(x))
+    restored = kind(0.3)
+    restored.state = json.loads(json.dumps(layer.state))
+    assert_identical(restored(x), layer(x))
+
+
+@for_all_kinds
+def test_each_training_forward_draws_new_mask(kind: Any) -> None:
+    layer, x = kind(0.5, rng=0), input_for(kind)
+    first, second = layer(x), layer(x)
+    assert (first != second).any()
+    assert mask_of(layer).stream == 1
+    assert_identical(kind(0.5, rng=0)(x), first)
+
+
+@for_all_kinds
+def test_changed_p_applies_to_next_forward(kind: Any) -> None:
+    layer, changed, x = kind(0.3, rng=0), kind(0.8, rng=0), input_for(kind)
+    changed.p = 0.3
+    assert_identical(changed(x), layer(x))
+    with pytest.raises(ValueError, match=r"p must be in \[0, 1\]"):
+        layer.p = 1.5
+    with pytest.raises(TypeError, match="p must be a number"):
+        kind("0.5")
+
+
+@for_all_kinds
+def test_evaluated_repr_gives_equal_layer(kind: Any) -> None:
+    layer = kind(0.25, inplace=True, recompute=True, rng=0)
+    again = eval(repr(layer), vars(bitdrop))
+    assert type(again) is kind
+    assert repr(again) == repr(layer)
+    assert again.p == 0.25
+
+
+def test_p_defaults_to_one_half_and_to_0_for_drop_path() -> None:
+    assert {kind.__name__: kind().p for kind in KINDS} == {
+        kind.__name__: 0.0 if kind is bitdrop.DropPath else 0.5 for kind in KINDS
+    }
+
+
+WRONG_AXES: list[tuple[Any, tuple[int, ...], str]] = [
+    (bitdrop.Dropout1d, (), r"\(N, C, L\) or \(C, L\), but got \(\)"),
+    (bitdrop.Dropout1d, (4,), r"\(N, C, L\) or \(C, L\), but got \(4,\)"),
+    (bitdrop.Dropout1d, (2, 3, 4, 5), r"\(N, C, L\) or \(C, L\), but got \(2, 3, 4, 5\)"),
+    (bitdrop.Dropout2d, (2, 3), r"\(N, C, H, W\) or \(C, H, W\), but got \(2, 3\)"),
+    (bitdrop.Dropout2d, (2, 3, 4, 5, 6), r"\(N, C, H, W\) or \(C, H, W\)"),
+    (bitdrop.Dropout3d, (2, 3, 4), r"\(N, C, D, H, W\) or \(C, D, H, W\)"),
+    (bitdrop.Dropout3d, (1, 2, 3, 4, 5, 6), r"\(N, C, D, H, W\) or \(C, D, H, W\)"),
+    (bitdrop.DropPath, (), r"\(N, \.\.\.\), but got \(\)"),
+    (bitdrop.FeatureAlphaDropout, (), r"\(N, C, \.\.\.\), but got \(\)"),
+    (bitdrop.FeatureAlphaDropout, (4,), r"\(N, C, \.\.\.\), but got \(4,\)"),
+]
+
+
+@pytest.mark.parametrize(("kind", "shape", "message"), WRONG_AXES)
+@pytest.mark.parametrize("training", [True, False])
+def test_wrong_number_of_axes_is_an_error_and_takes_no_stream_number(
+    kind: Any, shape: tuple[int, ...], message: str, training: bool
+) -> None:
+    layer = kind(0.5, rng=0)
+    with pytest.raises(bitdrop.NdimError, match=rf"{kind.__name__} needs x of shape {message}") as caught:
+        layer(np.ones(shape), training)
+    assert isinstance(caught.value, ValueError)
+    assert isinstance(caught.value, RuntimeError)
+    assert layer.state["position"] == 0
+    assert layer.mask is None
+
+
+@for_all_kinds
+@pytest.mark.parametrize("bad", [np.ones((2, 3, 4, 5), int), [["a"]], None, [[1.0], [1.0, 2.0]]], ids=str)
+def test_input_other_than_float_array_is_a_type_error(kind: Any, bad: Any) -> None:
+    layer = kind(0.5, rng=0)
+    with pytest.raises(TypeError, match="x must be"):
+        layer(bad)
+    assert layer.state["position"] == 0
+
+
+def test_list_gives_same_result_as_array() -> None:
+    x = [[1.0, 2.0], [3.0, 4.0]]
+    assert_identical(bitdrop.Dropout1d(0.5, rng=0)(x), bitdrop.Dropout1d(0.5, rng=0)(np.array(x)))
+
+
+def test_drop_path_without_scaling_keeps_samples_unscaled() -> None:
+    layer, x = bitdrop.DropPath(0.4, scale_by_keep=False, rng=0), input_for(bitdrop.DropPath)
+    y = layer(x)
+    keep = np.asarray(layer.mask)
+    assert_identical(y, oracle.applied(x, keep, 1.0))
+    assert_identical(layer.backward(x), y)
+    assert layer.eval()(x) is x
+    assert "scale_by_keep=False" in repr(layer)
+    layer.p = 0.9
+    layer.train()(x)
+    assert mask_of(layer).scale == 1.0
+    with pytest.raises(TypeError, match="scale_by_keep must be True or False"):
+        bitdrop.DropPath(scale_by_keep=1)  # type: ignore[arg-type]
+
+
+@settings(max_examples=60)
+@given(st.sampled_from([*KINDS]), st.floats(0, 0.99), SEEDS)
+def test_backward_is_derivative_of_forward(kind: Any, p: float, seed: int) -> None:
+    layer = kind(p, rng=seed)
+    x, weights, direction = (input_for(kind, FLOAT64, seed + n) for n in range(3))
+    start = layer.state
+
+    def loss(at: Array) -> float:
+        layer.state = start  # to draw the same mask
+        return float(np.sum(weights * layer(at)))
+
+    step = 2.0**-10
+    slope = (loss(x + step * direction) - loss(x - step * direction)) / (2 * step)
+    assert slope == pytest.approx(float(np.sum(layer.backward(weights) * direction)), rel=1e-6, abs=1e-6)
+
+
+@for_all_kinds
+def test_layers_share_only_one_base_class(kind: Any) -> None:
+    bases = set(bitdrop.Dropout.__mro__) & set(kind.__mro__) - {object}
+    assert {base.__name__ for base in bases} == {"Layer"}

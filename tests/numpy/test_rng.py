@@ -1,0 +1,154 @@
+"""Keys drawn from `rng`, and repetition of masks."""
+
+from collections.abc import Callable
+from typing import Any
+
+import bitdrop
+import numpy as np
+import pytest
+
+from tests.helpers.support import run_python
+
+SEEDS: dict[str, Callable[[], Any]] = {
+    "int": lambda: 42,
+    "large int": lambda: 2**200 + 1,
+    "NumPy int": lambda: np.int64(42),
+    "sequence": lambda: [1, 2, 3],
+    "SeedSequence": lambda: np.random.SeedSequence(42),
+    "BitGenerator": lambda: np.random.SFC64(42),
+    "Generator": lambda: np.random.default_rng(42),
+    "Generator of MT19937": lambda: np.random.Generator(np.random.MT19937(7)),
+}
+
+
+@pytest.mark.parametrize("name", SEEDS)
+def test_key_is_two_uint64_integers_of_default_rng(name: str) -> None:
+    drawn = np.random.default_rng(SEEDS[name]()).integers(0, 2**64, size=2, dtype=np.uint64)
+    _, mask = bitdrop.dropout(np.ones(4), rng=SEEDS[name]())
+    assert mask.key == (int(drawn[0]), int(drawn[1]))
+    assert mask.stream == 0
+    layer = bitdrop.Dropout(rng=SEEDS[name]())
+    assert layer.state["key"] == [int(drawn[0]), int(drawn[1])]
+
+
+def test_key_of_seed_0_is_pinned() -> None:
+    _, mask = bitdrop.dropout(np.ones(4), rng=0)
+    assert mask.key == (11749869230777074271, 4976686463289251617)
+
+
+@pytest.mark.parametrize("p", [0.0, 0.3, 1.0])
+def test_generator_is_advanced_in_training_for_every_p(p: float) -> None:
+    used, other = np.random.default_rng(3), np.random.default_rng(3)
+    bitdrop.dropout(np.ones(4), p, rng=used)
+    other.integers(0, 2**64, size=2, dtype=np.uint64)
+    assert used.bit_generator.state == other.bit_generator.state
+
+
+def test_generator_is_advanced_for_empty_input() -> None:
+    used = np.random.default_rng(3)
+    before = used.bit_generator.state
+    bitdrop.dropout(np.ones(0), rng=used)
+    assert used.bit_generator.state != before
+
+
+@pytest.mark.parametrize("scaling", ["inverted", "vanilla"])
+def test_generator_is_not_advanced_at_inference(scaling: Any) -> None:
+    rng = np.random.default_rng(3)
+    before = rng.bit_generator.state
+    bitdrop.dropout(np.ones(4), rng=rng, training=False, scaling=scaling)
+    assert rng.bit_generator.state == before
+
+
+def test_generator_gives_new_key_each_time() -> None:
+    rng = np.random.default_rng(0)
+    x = np.ones(256)
+    masks = [bitdrop.dropout(x, rng=rng)[1] for _ in range(20)]
+    assert len({mask.key for mask in masks}) == 20
+
+
+def test_same_seed_gives_same_mask() -> None:
+    x = np.ones(256)
+    assert bitdrop.dropout(x, rng=7)[1] == bitdrop.dropout(x, rng=7)[1]
+
+
+def test_masks_without_rng_never_repeat() -> None:
+    keys = {bitdrop.dropout(np.ones(4))[1].key for _ in range(100)}
+    assert len(keys) == 100
+
+
+def test_processes_without_rng_draw_different_keys() -> None:
+    code = "import bitdrop, numpy as np; print(bitdrop.dropout(np.ones(4))[1].key)"
+    assert run_python("-c", code).stdout != run_python("-c", code).stdout != ""
+
+
+KEYS_AROUND_A_FORK = """
+import os
+import numpy as np, bitdrop
+
+unseeded, seeded, kept = bitdrop.Dropout(), bitdrop.Dropout(rng=1), bitdrop.Dropout()
+kept.state = kept.state  # from here on the key belongs to the user
+x = np.ones(4)
+
+def keys():
+    bitdrop.dropout(x)
+    found = [bitdrop.dropout(x)[1].key]
+    for layer in (unseeded, seeded, kept):
+        layer(x)
+        found.append(layer.mask.key)
+    return repr(found)
+
+keys()
+readers = []
+for child in range(2):
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        os.write(writer, keys().encode())
+        os._exit(0)
+    os.close(writer)
+    readers.append(reader)
+print([eval(os.read(reader, 10000)) for reader in readers] + [eval(keys())])
+"""
+
+
+def test_forked_children_draw_new_keys_unless_seeded() -> None:
+    process = run_python("-W", "ignore", "-c", KEYS_AROUND_A_FORK)
+    assert process.returncode == 0, process.stderr
+    functional, unseeded, seeded, restored = (set(keys) for keys in zip(*eval(process.stdout), strict=True))
+    assert len(functional) == 3
+    assert len(unseeded) == 3
+    assert len(seeded) == 1
+    assert len(restored) == 1
+
+
+FORK_WHILE_LOCK_IS_HELD = """
+import os, signal, threading
+import numpy as np, bitdrop
+from bitdrop import _random
+
+layer = bitdrop.Dropout()
+layer(np.ones(4))
+held, done = threading.Event(), threading.Event()
+
+def hold():
+    with _random._lock:
+        held.set()
+        done.wait()
+
+holder = threading.Thread(target=hold)
+holder.start()
+held.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(20)
+    layer(np.ones(4))
+    bitdrop.dropout(np.ones(4))
+    os._exit(0)
+print(os.waitpid(child, 0)[1])
+done.set()
+holder.join()
+"""
+
+
+def test_forked_child_does_not_wait_for_locks_of_parent_threads() -> None:
+    process = run_python("-W", "ignore", "-c", FORK_WHILE_LOCK_IS_HELD)
+    assert process.stdout == "0\n", process.stderr

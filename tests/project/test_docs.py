@@ -1,0 +1,79 @@
+"""Documents: examples, links, golden values."""
+
+import doctest
+import hashlib
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bitdrop import _core
+
+from tests.helpers.paths import ROOT
+
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+WITH_EXAMPLES = [path for path in DOCUMENTS if ">>> " in path.read_text(encoding="utf-8")]
+
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+FENCE = re.compile(r"^```.*$", re.MULTILINE)
+HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
+TABLE_ROW = re.compile(r"^\| (\(.*\)) \| (.*) \| `([0-9a-f]{16})` \|$", re.MULTILINE)
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def anchors(path: Path) -> set[str]:
+    """Return the anchors of the headings of a document, by the rules of GitHub."""
+    headings = HEADING.findall(path.read_text(encoding="utf-8"))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def number(text: str) -> float:
+    """Return the number in a cell such as 2^40+17, 1/3 or 0.5."""
+    return float(text) if "." in text else eval(text.replace("^", "**"))
+
+
+@pytest.mark.parametrize("path", WITH_EXAMPLES, ids=name_of)
+def test_examples_print_output_in_document(path: Path) -> None:
+    text = FENCE.sub("", path.read_text(encoding="utf-8"))  # doctest would read fences as output
+    examples = doctest.DocTestParser().get_doctest(text, {}, name_of(path), str(path), 0)
+    assert doctest.DocTestRunner().run(examples).failed == 0, "see the output above"
+
+
+def test_documents_with_examples_include_main_ones() -> None:
+    assert {"README.md", "docs/dropout.md", "docs/mask-format.md"} <= set(map(name_of, WITH_EXAMPLES))
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_links_lead_to_existing_files_and_headings(path: Path) -> None:
+    broken = []
+    for link in LINK.findall(path.read_text(encoding="utf-8")):
+        if link.startswith("https://"):
+            continue
+        file, _, anchor = link.partition("#")
+        target = path.parent / file if file else path
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+    assert not broken
+
+
+def test_golden_values_in_specification_equal_engine(isa: str) -> None:
+    rows = TABLE_ROW.findall((ROOT / "docs/mask-format.md").read_text(encoding="utf-8"))
+    assert len(rows) == 11
+    for key, cells, expected in rows:
+        k0, k1 = (int(number(word)) for word in key.strip("()").split(", "))
+        stream, p, *span = cells.split(" | ")
+        if len(span) == 1:  # the first bytes themselves
+            assert span == ["0 … 63"]
+            found = (
+                _core.testing.bits(((k0, k1), int(number(stream)), number(p)), 0, 64, isa=isa).tobytes().hex()
+            )
+        else:
+            start, stop = (int(number(cell)) for cell in span)
+            bits: np.ndarray = _core.testing.bits(
+                ((k0, k1), int(number(stream)), number(p)), start, stop, isa=isa
+            )
+            found = hashlib.sha256(bits.tobytes()).hexdigest()[:16]
+        assert found == expected, (key, cells)

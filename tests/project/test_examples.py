@@ -1,0 +1,135 @@
+"""Examples: the network with NumPy alone, the scripts if their dependencies are installed."""
+
+import re
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import bitdrop
+import numpy as np
+import pytest
+
+from tests.helpers.paths import EXAMPLES
+from tests.helpers.support import run_python, without_asan
+
+sys.path.append(str(EXAMPLES))
+
+from network import Affine, Momentum, Network, ReLU, SoftmaxLoss
+
+EXTRAS = ("matplotlib", "rich", "sklearn", "threadpoolctl")
+needs_extras = pytest.mark.skipif(
+    any(find_spec(name) is None for name in EXTRAS), reason="needs pip install '.[examples]'"
+)
+
+
+def small_network(dropout: bitdrop.Dropout) -> Network:
+    rng = np.random.default_rng(1)
+    return Network([Affine(6, 8, rng), ReLU(), dropout, Affine(8, 3, rng)])
+
+
+def test_gradients_of_network_equal_finite_differences() -> None:
+    dropout = bitdrop.Dropout(p=0.5, rng=2)
+    network, loss, rng = small_network(dropout), SoftmaxLoss(), np.random.default_rng(3)
+    x, labels = rng.standard_normal((5, 6)), np.array([0, 1, 2, 0, 1])
+    affine = [layer for layer in network.layers if isinstance(layer, Affine)]
+    for layer in affine:
+        layer.parameters = [p.astype(np.float64) for p in layer.parameters]
+    start = dropout.state
+
+    def loss_of_the_same_mask() -> float:
+        dropout.state = start
+        return loss.forward(network.forward(x, training=True), labels)
+
+    loss_of_the_same_mask()
+    network.backward(loss.backward())
+    assert any(
+        np.count_nonzero(gradient) < gradient.size for gradient in affine[1].gradients
+    )  # some are dropped
+    for layer in affine:
+        for parameter, gradient in zip(layer.parameters, layer.gradients, strict=True):
+            for index in np.ndindex(parameter.shape):
+                value, step = parameter[index], 1e-6
+                parameter[index] = value + step
+                above = loss_of_the_same_mask()
+                parameter[index] = value - step
+                below = loss_of_the_same_mask()
+                parameter[index] = value
+                assert gradient[index] == pytest.approx((above - below) / (2 * step), abs=1e-7)
+
+
+def test_trained_network_fits_its_training_set() -> None:
+    rng = np.random.default_rng(4)
+    x, labels = rng.standard_normal((60, 6)).astype(np.float32), np.arange(60) % 3
+    x[np.arange(60), labels] += 4
+    network, loss = small_network(bitdrop.Dropout(p=0.2, rng=5)), SoftmaxLoss()
+    before = network.accuracy(x, labels)
+    optimiser = Momentum(network, learning_rate=0.05)
+    for _ in range(100):
+        loss.forward(network.forward(x, training=True), labels)
+        network.backward(loss.backward())
+        optimiser.step()
+    assert before < 0.8
+    assert network.accuracy(x, labels) > 0.95
+
+
+@needs_extras
+def test_overfitting_prints_both_gaps_and_writes_its_plot(tmp_path: Path) -> None:
+    plot = tmp_path / "plot.png"
+    arguments = ("--epochs", "6", "--seeds", "2", "--output", str(plot))
+    process = run_python(str(EXAMPLES / "overfit_digits.py"), *arguments)
+    assert process.returncode == 0, process.stderr
+    printed = " ".join(process.stdout.split())
+    assert "points without dropout" in printed
+    assert "of 2 seeds" in printed
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+@needs_extras
+def test_averaging_is_exact_for_linear_network_only(tmp_path: Path) -> None:
+    plot = tmp_path / "plot.png"
+    process = run_python(str(EXAMPLES / "averaging.py"), "--samples", "2000", "--output", str(plot))
+    assert process.returncode == 0, process.stderr
+    rows = [line.replace("│", " ").split() for line in process.stdout.splitlines() if "│" in line]
+    distances = {name: (float(sampled.rstrip("%")) / 100, float(exact)) for name, sampled, exact in rows}
+    assert distances["linear"][0] < 0.1
+    assert distances["linear"][1] < 1e-12
+    assert distances["ReLU"] == pytest.approx((0.28, 0.28), abs=0.03)  # the figure in docs/dropout.md
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+@needs_extras
+def test_overfitting_refuses_zero_epochs(tmp_path: Path) -> None:
+    process = run_python(
+        str(EXAMPLES / "overfit_digits.py"), "--epochs", "0", "--output", str(tmp_path / "plot.png")
+    )
+    assert process.returncode == 2
+    assert "must be 1 or more" in process.stderr
+
+
+@pytest.mark.skipif(find_spec("matplotlib") is None, reason="needs pip install '.[examples]'")
+def test_monte_carlo_is_less_certain_away_from_training_set(tmp_path: Path) -> None:
+    plot = tmp_path / "plot.png"
+    process = run_python(
+        str(EXAMPLES / "monte_carlo.py"), "--samples", "100", "--output", str(plot), OPENBLAS_NUM_THREADS="1"
+    )
+    assert process.returncode == 0, process.stderr
+    spread = dict(re.findall(r"deviation ([\w ]+): ([\d.]+)", process.stdout))
+    assert float(spread["outside"]) > 1.5 * float(spread["on the training set"]) > 0
+    assert float(spread["in its gap"]) > 1.1 * float(spread["on the training set"])
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+@without_asan
+@pytest.mark.skipif(find_spec("rich") is None, reason="needs pip install '.[examples]'")
+def test_larger_than_memory_stays_within_limit_of_workers() -> None:
+    pytest.importorskip("dask.array", reason="needs pip install '.[dask]'")
+    pytest.importorskip("distributed", reason="needs pip install '.[dask]'")
+    process = run_python(str(EXAMPLES / "larger_than_memory.py"), "--size", "1.25", "--memory-limit", "512")
+    assert process.returncode == 0, process.stderr
+    lines = [line.strip("│").split("│") for line in process.stdout.splitlines() if "│" in line]
+    rows = {name.strip(): value.strip() for name, value in lines}
+    assert rows["array"] == "20,480 x 16,384 float32: 1,280 MiB"
+    assert rows["memory limit of all workers"] == "1,024 MiB"
+    assert all(int(peak.split()[0]) < 512 for peak in rows["most that each worker held"].split(", "))
+    assert rows["rows as on one machine"] == "yes"
+    assert float(rows["share of gradients dropped"]) == pytest.approx(0.25, abs=1e-3)

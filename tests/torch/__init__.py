@@ -1,0 +1,1 @@
+"""Tests of `bitdrop.torch`, skipped without PyTorch."""

@@ -1,0 +1,85 @@
+"""Arguments of functions: accepted, refused or left to torch as in the installed torch."""
+
+import inspect
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="needs PyTorch: pip install '.[torch]'")
+
+import bitdrop.torch
+import torch
+
+from tests.helpers.pytorch_support import assert_same_outcome, for_all_functions, pair, shape_for
+
+Functional = bitdrop.torch.functional
+
+
+@for_all_functions
+def test_signature_is_torchs_plus_keyword_only_arguments(name: str) -> None:
+    ours, theirs = (inspect.signature(function).parameters for function in pair(name))
+    own = [p for p in ours.values() if p.kind is not inspect.Parameter.KEYWORD_ONLY]
+    assert [(p.name, p.default) for p in own] == [(p.name, p.default) for p in theirs.values()]
+    assert set(ours) - set(theirs) == {"recompute", "generator"}
+
+
+@for_all_functions
+@pytest.mark.parametrize("axes", range(7))
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("p", [0.5, 0.0, 1.0])
+def test_number_of_axes_warns_or_fails_as_in_torch(name: str, axes: int, training: bool, p: float) -> None:
+    without_samples = (name, axes) == ("dropout1d", 2) or (name == "dropout3d" and axes != 5)
+    if without_samples and (not training or p == 0):
+        pytest.skip("torch gives a view of the whole input back, bitdrop the input itself")
+    assert_same_outcome(name, lambda: torch.ones((2, 3, 2, 2, 2, 2)[:axes]), p, training)
+
+
+@for_all_functions
+@pytest.mark.parametrize(
+    "p",
+    [-0.1, 1.5, math.nan, "0.5", None, 1, 0, True, np.float32(0.25), np.float64(0.25), 1j, [0.5]],
+    ids=repr,
+)
+def test_p_is_accepted_or_refused_as_in_torch(name: str, p: Any) -> None:
+    assert_same_outcome(name, lambda: torch.ones(shape_for(name)), p, True)
+
+
+@for_all_functions
+def test_tensor_as_p_is_accepted_as_in_torch(name: str) -> None:
+    assert_same_outcome(name, lambda: torch.ones(shape_for(name)), torch.tensor(0.5), True)
+
+
+@for_all_functions
+@pytest.mark.parametrize("training", [1, 0, None, "yes", np.True_], ids=repr)
+def test_training_is_accepted_or_refused_as_in_torch(name: str, training: Any) -> None:
+    assert_same_outcome(name, lambda: torch.ones(shape_for(name)), 0.5, training)
+
+
+@pytest.mark.parametrize("x", [[1.0], 1.0, None, np.ones(3)], ids=["list", "float", "None", "array"])
+def test_input_other_than_tensor_is_refused_as_in_torch(x: Any) -> None:
+    assert_same_outcome("dropout", lambda: x)
+
+
+@for_all_functions
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64, torch.float8_e4m3fn], ids=str)
+def test_other_dtypes_go_to_torch(name: str, dtype: torch.dtype) -> None:
+    assert_same_outcome(name, lambda: torch.ones(shape_for(name)).to(dtype), 0.5, True)
+
+
+def test_other_devices_and_layouts_go_to_torch() -> None:
+    assert_same_outcome("dropout", lambda: torch.ones(3, device="meta"), 0.5)
+    assert_same_outcome("dropout", lambda: torch.ones(2, 3).to_sparse(), 0.5)
+
+
+def test_generator_is_refused_for_tensors_that_go_to_torch() -> None:
+    with pytest.raises(ValueError, match="generator must be None"):
+        Functional.dropout(torch.ones(3, device="meta"), 0.5, generator=torch.Generator())
+
+
+@pytest.mark.parametrize("shape", [(0,), (2, 0, 3), (0, 3, 2, 2)])
+def test_empty_tensor_is_returned_as_in_torch(shape: tuple[int, ...]) -> None:
+    for training in (True, False):
+        assert_same_outcome("dropout", lambda: torch.ones(shape), 0.5, training)
+    assert_same_outcome("feature_alpha_dropout", lambda: torch.ones(shape), 0.5, True)

@@ -1,0 +1,184 @@
+"""torch.compile: one graph, the values of eager mode, a mask for each dropout."""
+
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch", reason="needs PyTorch: pip install '.[torch]'")
+
+import bitdrop.torch
+import torch
+from bitdrop.torch import functional
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from tests.helpers.pytorch_support import NAMES, compiled_fresh, pair, shape_for
+
+needs_compiler = pytest.mark.skipif(
+    not any(map(shutil.which, ("g++", "c++", "clang++"))), reason="the inductor backend needs a C++ compiler"
+)
+BACKENDS = ["eager", "aot_eager", pytest.param("inductor", marks=needs_compiler)]
+# The compiler of PyTorch itself warns.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+def run(function: Callable[[Tensor], Any], x: Tensor, requires_grad: bool) -> list[Tensor]:
+    """Return results and gradient under one seed."""
+    leaf = x.detach().requires_grad_(requires_grad)
+    torch.manual_seed(3)
+    results = function(leaf)
+    results = list(results) if isinstance(results, tuple) else [results]
+    if requires_grad:
+        sum(((number + 1) * y).sum() for number, y in enumerate(results)).backward()
+        assert leaf.grad is not None
+        return [*(y.detach() for y in results), leaf.grad]
+    return results
+
+
+def twice(x: Tensor) -> tuple[Tensor, Tensor]:
+    return functional.dropout(x, 0.5), functional.dropout(x, 0.5)
+
+
+def network(x: Tensor) -> Tensor:
+    a, b = functional.dropout(x, 0.5), functional.dropout(x, 0.5, recompute=True)
+    c = functional.feature_alpha_dropout(x.relu(), 0.3, True)
+    return (a * 2 + b * c).sin()
+
+
+def in_place(x: Tensor) -> Tensor:
+    y = x * 2
+    functional.dropout(y, 0.4, True, True)
+    functional.alpha_dropout(y[0], 0.4, True, True)
+    return y + 1
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("requires_grad", [False, True])
+def test_compiled_dropouts_differ_from_each_other_and_equal_eager(backend: str, requires_grad: bool) -> None:
+    x = torch.rand(20, 30) + 1
+    compiled = compiled_fresh(twice, backend)
+    for _ in range(2):  # compiling, then running the compiled code
+        results = run(compiled, x, requires_grad)
+        assert not torch.equal(results[0], results[1])
+        for result, expected in zip(results, run(twice, x, requires_grad), strict=True):
+            assert torch.equal(result, expected)
+    assert not torch.equal(compiled(x)[0], compiled(x)[0])
+
+
+LAYOUTS = {
+    "contiguous": torch.ones(2, 3, 4, 5),
+    "channels_last": torch.ones(2, 3, 4, 5).to(memory_format=torch.channels_last),
+    "strided": torch.ones(5, 2, 8, 3).transpose(0, 3)[:, :, ::2],
+}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dynamic", [None, True])
+@pytest.mark.parametrize("function", [network, in_place])
+def test_compiled_layouts_and_dynamic_shapes_equal_eager(
+    backend: str, layout: str, dynamic: bool | None, function: Callable[[Tensor], Tensor]
+) -> None:
+    x = torch.rand(LAYOUTS[layout].shape) * LAYOUTS[layout]
+    compiled = compiled_fresh(function, backend, dynamic=dynamic)
+    for requires_grad in (False, True):
+        found, expected = run(compiled, x, requires_grad), run(function, x, requires_grad)
+        for result, reference in zip(found, expected, strict=True):
+            torch.testing.assert_close(result, reference)
+            assert result.stride() == reference.stride()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_compiled_function_equals_eager(name: str) -> None:
+    x = torch.rand(shape_for(name))
+
+    def call(x: Tensor) -> Tensor:
+        return pair(name)[0](x, 0.3, True)
+
+    for result, expected in zip(
+        run(compiled_fresh(call, "aot_eager"), x, True), run(call, x, True), strict=True
+    ):
+        assert torch.equal(result, expected)
+
+
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=needs_compiler)])
+@pytest.mark.parametrize("dynamic", [None, True])
+def test_compiled_model_trains_like_eager(backend: str, dynamic: bool | None) -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(8, 16), bitdrop.torch.Dropout(0.5), torch.nn.Linear(16, 2))
+    compiled = compiled_fresh(model, backend, dynamic=dynamic)
+    x = torch.randn(5, 8)
+    for mode in (True, False):
+        model.train(mode)
+        found, expected = run(compiled, x, True), run(model, x, True)
+        for result, reference in zip(found, expected, strict=True):
+            torch.testing.assert_close(result, reference)
+
+
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=needs_compiler)])
+def test_checkpoint_inside_compiled_function_repeats_masks(backend: str) -> None:
+    def block(x: Tensor) -> Tensor:
+        return functional.dropout(x.sin(), 0.4).sin() * functional.dropout(x, 0.2)
+
+    def function(x: Tensor) -> Tensor:
+        result: Tensor = checkpoint(block, x, use_reentrant=False)
+        return result
+
+    x = torch.randn(100)
+    found, expected = run(compiled_fresh(function, backend), x, True), run(block, x, True)
+    for result, reference in zip(found, expected, strict=True):
+        torch.testing.assert_close(result, reference)
+
+
+def test_drawing_a_key_advances_its_counter() -> None:
+    key, advanced = torch.ops.bitdrop.draw_key(torch.tensor(41))
+    assert advanced.item() == 42
+    assert key.shape == (2,)
+
+
+def test_operators_pass_opcheck() -> None:
+    checks = ("test_schema", "test_faketensor", "test_autograd_registration", "test_aot_dispatch_static")
+    key = torch.tensor([1, -2])
+    for order, shape in (([], (4, 5)), ([1, 0], (4, 5))):
+        x = torch.rand(shape, requires_grad=True)
+        torch.library.opcheck(
+            torch.ops.bitdrop.apply.default, (x, key, 0.5, False, order, 0), test_utils=checks
+        )
+    torch.library.opcheck(
+        torch.ops.bitdrop.draw_key.default, (torch.zeros((), dtype=torch.int64),), test_utils=checks[:2]
+    )
+
+
+def test_generator_and_transforms_run_eagerly_or_fail_in_full_graph() -> None:
+    x = torch.ones(3, 50)
+    generator = torch.Generator()
+    torch._dynamo.reset()
+
+    def drawn(x: Tensor) -> Tensor:
+        return functional.dropout(x, 0.5, generator=generator)
+
+    def mapped(x: Tensor) -> Tensor:
+        result: Tensor = torch.func.vmap(lambda row: functional.dropout(row, 0.5), randomness="different")(x)
+        return result
+
+    compiled = torch.compile(drawn, backend="aot_eager")
+    generator.manual_seed(1)
+    y = compiled(x)
+    generator.manual_seed(1)
+    assert torch.equal(drawn(x), y)
+    assert len(torch.compile(mapped, backend="aot_eager")(x).unique(dim=0)) == 3
+    for function in (drawn, mapped):
+        with pytest.raises(torch._dynamo.exc.Unsupported, match=r"bitdrop\.torch cannot be compiled"):
+            compiled_fresh(function, "aot_eager")(x)
+
+
+def test_exported_program_drops_in_training() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(4, 200), bitdrop.torch.Dropout(0.5))
+    x = torch.ones(2, 4)
+    program = torch.export.export(model, (x,)).module()
+    torch.manual_seed(1)
+    y = program(x)
+    torch.manual_seed(1)
+    torch.testing.assert_close(y, model(x))
+    assert not torch.equal(program(x), y)

@@ -1,0 +1,157 @@
+"""Replacement of torch's dropout in existing models, and patching."""
+
+from typing import Any
+
+import pytest
+
+from tests.helpers.support import run_python
+
+pytest.importorskip("torch", reason="needs PyTorch: pip install '.[torch]'")
+
+import bitdrop.torch
+import torch
+from bitdrop.torch import functional, patch, replace_dropout
+from torch import nn
+
+from tests.helpers.pytorch_support import MODULES, NAMES, TORCHS_OWN, shape_for
+
+
+@pytest.mark.parametrize(("kind", "name"), [*zip(MODULES, NAMES, strict=True)])
+def test_replaced_module_keeps_attributes_and_hooks(kind: str, name: str) -> None:
+    old = getattr(nn, kind)(0.3, inplace=True)
+    model = nn.Sequential(nn.Identity(), old, nn.Sequential(getattr(nn, kind)(0.1).eval()))
+    calls = []
+    old.register_forward_hook(lambda *_: calls.append("hook"))
+    before, keys = repr(model), list(model.state_dict())
+    assert replace_dropout(model) == 2
+    assert type(model[1]) is getattr(bitdrop.torch, kind)
+    assert repr(model) == before
+    assert list(model.state_dict()) == keys
+    assert (model[1].p, model[1].inplace, model[1].training) == (0.3, True, True)
+    assert not model[2][0].training
+    x = torch.ones(shape_for(name))
+    assert model(x) is x
+    assert calls == ["hook"]
+    assert replace_dropout(model) == 0
+
+
+def test_shared_module_stays_shared_and_counts_once() -> None:
+    shared = nn.Dropout(0.5)
+    model = nn.ModuleDict({"a": shared, "b": nn.Sequential(shared)})
+    model.elsewhere = [shared]  # type: ignore[assignment]
+    assert replace_dropout(model) == 1
+    assert model["a"] is model["b"][0] is model.elsewhere[0] is shared  # type: ignore[index]
+    assert type(shared) is bitdrop.torch.Dropout
+
+
+def test_dropout_module_itself_is_replaced() -> None:
+    module = nn.Dropout2d(0.5)
+    assert replace_dropout(module) == 1
+    assert type(module) is bitdrop.torch.Dropout2d
+
+
+def test_model_without_dropout_has_nothing_replaced() -> None:
+    assert replace_dropout(nn.Linear(2, 2)) == 0
+
+
+def test_subclass_is_not_replaced() -> None:
+    class Other(nn.Dropout):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            return input + 1
+
+    model = nn.Sequential(Other())
+    assert replace_dropout(model) == 0
+    assert type(model[0]) is Other
+
+
+def test_replaced_module_draws_mask_of_bitdrop() -> None:
+    x = torch.ones(1000)
+    module = nn.Dropout(0.5)
+    replace_dropout(module)
+    torch.manual_seed(1)
+    y = module(x)
+    torch.manual_seed(1)
+    assert torch.equal(y, functional.dropout(x, 0.5))
+
+
+def test_transformer_with_replaced_dropout_trains() -> None:
+    layer = nn.TransformerEncoderLayer(16, 4, 32, dropout=0.1, batch_first=True)
+    assert replace_dropout(layer) == 3
+    y = layer(torch.randn(2, 5, 16))
+    y.sum().backward()
+    assert all(parameter.grad is not None for parameter in layer.parameters())
+
+
+def test_patch_replaces_functions_until_block_exits() -> None:
+    with patch():
+        for name in NAMES:
+            assert getattr(nn.functional, name) is getattr(functional, name)
+    for name in NAMES:
+        assert getattr(nn.functional, name) is TORCHS_OWN[name]
+
+
+@pytest.mark.parametrize(("kind", "name"), [*zip(MODULES, NAMES, strict=True)])
+def test_modules_of_torch_use_patched_functions(kind: str, name: str) -> None:
+    x, module = torch.ones(shape_for(name)), getattr(nn, kind)(0.5)
+    with patch():
+        torch.manual_seed(1)
+        y = module(x)
+    torch.manual_seed(1)
+    assert torch.equal(y, getattr(functional, name)(x, 0.5, True))
+
+
+def test_patch_ends_after_exception() -> None:
+    with pytest.raises(ZeroDivisionError), patch():
+        raise ZeroDivisionError
+    assert nn.functional.dropout is TORCHS_OWN["dropout"]
+
+
+def test_nested_patches_end_with_outer_block() -> None:
+    with patch():
+        with patch():
+            pass
+        assert nn.functional.dropout is functional.dropout
+    assert nn.functional.dropout is TORCHS_OWN["dropout"]
+
+
+def test_patch_restores_function_set_by_another_patch(monkeypatch: pytest.MonkeyPatch) -> None:
+    def other(*_: Any) -> None: ...
+
+    monkeypatch.setattr(nn.functional, "dropout", other)
+    with patch():
+        assert nn.functional.dropout is functional.dropout
+    assert nn.functional.dropout is other
+
+
+def test_tensors_left_to_torch_reach_it_while_patched() -> None:
+    with patch():
+        assert nn.functional.dropout(torch.ones(3, device="meta"), 0.5).shape == (3,)
+        with pytest.raises(ValueError, match="dropout probability has to be between 0 and 1, but got 2"):
+            nn.functional.dropout(torch.ones(3), 2)
+
+
+def test_patch_reaches_attention_with_weights_only() -> None:
+    """Attention with `need_weights=True` is reached, fused attention is not."""
+    attention = nn.MultiheadAttention(8, 2, dropout=0.5, batch_first=True)
+    x = torch.randn(2, 6, 8)
+    seen = []
+    original = functional.dropout
+    try:
+        functional.dropout = lambda *args, **kwargs: seen.append(1) or original(*args, **kwargs)  # type: ignore
+        with patch():
+            attention(x, x, x, need_weights=False)
+            assert not seen
+            attention(x, x, x, need_weights=True)
+            assert seen
+    finally:
+        functional.dropout = original
+
+
+def test_import_without_torch_says_how_to_install_it() -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "try:\n    import bitdrop.torch\nexcept ImportError as error:\n    print(error)"
+    )
+    assert (
+        run_python("-c", code).stdout.strip() == "bitdrop.torch needs PyTorch: pip install 'bitdrop[torch]'."
+    )
