@@ -2,6 +2,7 @@
 // set includes its simd_*.h and then this file. Everything here has internal linkage: rule 2 in docs/design.md.
 #include "apply.inl"
 #include "generate.inl"
+#include "generate_noise.inl"
 
 namespace bitdrop {
 namespace {
@@ -23,6 +24,16 @@ void apply(const uint8_t* bits, uint64_t first_bit, const Affine& affine, const 
     apply_rows<T, Operation>(&source, first_bit, affine, span);
 }
 
+template <class T> void noise(const NoisePlan& plan, uint64_t first_element, const Span& span) {
+    GeneratedNoise source(plan, first_element, span.count);
+    apply_rows<T, Noise>(&source, first_element, plan.sigma, span);
+}
+
+template <class T> void apply_normals(const float* z, double sigma, const Span& span) {
+    StoredNormals source(z, span.count);
+    apply_rows<T, Noise>(&source, 0, sigma, span);
+}
+
 constexpr Kernels table(const char* name, uint32_t required) {
     return {
         name,
@@ -34,6 +45,9 @@ constexpr Kernels table(const char* name, uint32_t required) {
          {apply<Float16, ScaleShift>, apply<BFloat16, ScaleShift>, apply<float, ScaleShift>,
           apply<double, ScaleShift>}},
         {fill<Float16>, fill<BFloat16>, fill<float>, fill<double>},
+        generate_noise,
+        {noise<Float16>, noise<BFloat16>, noise<float>, noise<double>},
+        {apply_normals<Float16>, apply_normals<BFloat16>, apply_normals<float>, apply_normals<double>},
         Vec::fence,
         slice,
     };

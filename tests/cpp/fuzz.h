@@ -31,3 +31,8 @@ void try_copy_bits(Random* random);
 
 // fuzz_layouts.cpp
 void try_arrays(Random* random);
+
+// fuzz_noise.cpp
+void try_generate_noise(Random* random);
+void try_noise(Random* random);
+void try_noise_arrays(Random* random);

@@ -28,13 +28,14 @@ constexpr float kNoiseQ[] = {0x1.20fb04p-13f, 0x1.0f71a2p-6f, 0x1.255884p-2f, 0x
 constexpr float kNoiseA[] = {0x1.2eb3c6p-6f, 0x1.314f14p+0f, 0x1.a67e76p+2f, -0x1.8f745cp+3f, 0x1.a3523p+2f};
 constexpr float kNoiseB[] = {0x1.fc4368p-11f, 0x1.5c2c2p-4f, 0x1.91288p-1f, -0x1.26c83cp-3f, -0x1.6e3322p-1f, 1.0f};
 
-// All that a kernel must know of a noise: its subkeys N0 and N1.
+// All that a kernel must know of a noise: its subkeys N0 and N1, and its standard deviation.
 struct NoisePlan {
     uint64_t key0, key1;
+    double sigma;
 };
 
-// Two more rounds on the mask's subkeys.
-static inline NoisePlan make_noise_plan(uint64_t k0, uint64_t k1, uint64_t stream) {
+// Two more rounds on the mask's subkeys. p in [0, 1).
+static inline NoisePlan make_noise_plan(uint64_t k0, uint64_t k1, uint64_t stream, double p) {
     Plan mask = {};
     derive_subkeys(&mask, k0, k1, stream);
     uint64_t x = mask.key0, y = mask.key1 + kNoiseDomain;
@@ -42,7 +43,7 @@ static inline NoisePlan make_noise_plan(uint64_t k0, uint64_t k1, uint64_t strea
         x += mix(y + kGamma * (2 * round + 1));
         y += mix(x + kGamma * (2 * round + 2));
     }
-    return {x, y};
+    return {x, y, sqrt(p / (1.0 - p))};
 }
 
 template <size_t n> static inline float polynomial(const float (&coefficients)[n], float x) {
