@@ -80,9 +80,7 @@ def remez(f: Function, weight: Function, interval: tuple[mpf, mpf], degrees: tup
     nodes = [(len(grid) * (2 * k + 1)) // (2 * unknowns) for k in range(unknowns)]
     p, q = interpolated([grid[k] for k in nodes], [values[k] for k in nodes], degrees)
     for _ in range(40):
-        errors = [
-            (rational(p, q, x) - value) / w for x, value, w in zip(grid, values, weights, strict=True)
-        ]
+        errors = [(rational(p, q, x) - value) / w for x, value, w in zip(grid, values, weights, strict=True)]
         extrema = alternation(errors, unknowns + 1)
         largest = max(abs(e) for e in errors)
         if min(abs(errors[k]) for k in extrema) > largest * mpf("0.9999"):
@@ -143,7 +141,9 @@ def levelled(
         for i, (x, value, weight) in enumerate(points):
             target, below = value + level * weight, polyval(q[::-1], x)
             residual[i] = target * below - polyval(p[::-1], x)
-            row = [x**j for j in range(len(p))] + [-target * x**j for j in range(1, len(q))] + [-weight * below]
+            row = (
+                [x**j for j in range(len(p))] + [-target * x**j for j in range(1, len(q))] + [-weight * below]
+            )
             for j, entry in enumerate(row):
                 jacobian[i, j] = entry
         change = list(lu_solve(jacobian, residual))

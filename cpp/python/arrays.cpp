@@ -116,7 +116,7 @@ int long_axes(const ArrayView* views, int operands, const BitLayout* layout, Axi
     return count;
 }
 
-Layout layout_of(const ArrayView* views, int operands, const BitLayout* bit_layout) {
+Layout layout_of(const ArrayView* views, int operands, const BitLayout* bit_layout, AxisOrder order) {
     Axis axes[kMaxNdim];
     const int count = long_axes(views, operands, bit_layout, axes);
     const auto reach = [&](const Axis& axis) {
@@ -125,7 +125,7 @@ Layout layout_of(const ArrayView* views, int operands, const BitLayout* bit_layo
         return sum;
     };
     const auto outer = [&](const Axis& a, const Axis& b) { return reach(a) > reach(b); };
-    const bool in_order = std::is_sorted(axes, axes + count, outer);
+    const bool in_order = order == AxisOrder::c || std::is_sorted(axes, axes + count, outer);
     if (!in_order) std::stable_sort(axes, axes + count, outer);
     Layout layout(operands, !bit_layout && in_order);
     for (const Axis* axis = axes; axis < axes + count; ++axis) layout.add_axis(*axis);
@@ -139,7 +139,7 @@ Layout layout_of(const ArrayView* views, int operands, const BitLayout* bit_layo
 
 }  // namespace
 
-Operands operands_of(py::handle described, const BitLayout* layout) {
+Operands operands_of(py::handle described, const BitLayout* layout, AxisOrder order) {
     const Items items(described, 2, "operands: (dtype, (output, input))"), arrays(items[1], kMaxOperands, "two arrays");
     const int64_t code = items.integer(0);
     if (code < 0 || code >= kDTypes) throw py::value_error("no such dtype");
@@ -149,7 +149,7 @@ Operands operands_of(py::handle described, const BitLayout* layout) {
     for (const ArrayView& view : views)
         if (!view.same_shape(views[0]) || view.ndim > kMaxNdim) throw py::value_error("operands have different shapes");
     if (layout && layout->ndim != views[0].ndim) throw py::value_error("one bit stride for each axis");
-    Operands operands = {dtype, {}, layout_of(views, kMaxOperands, layout)};
+    Operands operands = {dtype, {}, layout_of(views, kMaxOperands, layout, order)};
     for (int i = 0; i < kMaxOperands; ++i) operands.data[i] = views[i].data;
     return operands;
 }

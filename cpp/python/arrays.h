@@ -44,9 +44,12 @@ private:
 // The first of at least (count + 7) / 8 adjacent bytes.
 uint8_t* bytes_of(pybind11::handle bits, uint64_t count, bool writable);
 
-// Operands of one shape, as the engine takes them: (dtype, (output, input)). The axes are in the order of memory,
-// whatever their order in the arrays: bits find their elements by strides. Without a layout, element i in C order has
+// The order of the operands' axes: that of memory, in which bits find their elements by strides, or C order, for draws
+// that are generated as they are needed.
+enum class AxisOrder { memory, c };
+
+// Operands of one shape, as the engine takes them: (dtype, (output, input)). Without a layout, element i in C order has
 // bit i.
-Operands operands_of(pybind11::handle described, const BitLayout* layout);
+Operands operands_of(pybind11::handle described, const BitLayout* layout, AxisOrder order = AxisOrder::memory);
 
 }  // namespace bitdrop

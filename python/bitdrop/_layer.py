@@ -1,12 +1,13 @@
 """Base class of the layers: mode, stream number, last mask."""
 
 import os
-from typing import Any, Self
+from collections.abc import Callable
+from typing import Any, ClassVar, Self
 from weakref import WeakSet
 
 from numpy.typing import ArrayLike
 
-from bitdrop import _core, _random, _validate
+from bitdrop import _random, _validate
 from bitdrop._arrays import as_inplace_target
 from bitdrop._bit_layout import Shard
 from bitdrop._core import StreamCounter
@@ -39,6 +40,11 @@ class Layer:
     training: bool
     _rule: Rule
 
+    # The passes in training and at inference, and the format of what they record.
+    _drop: ClassVar[Callable[..., tuple[Array, Any]]] = staticmethod(drop)
+    _infer: ClassVar[Callable[..., tuple[Array, Any]]] = staticmethod(infer)
+    _format: ClassVar[str] = "mask"
+
     def __init__(
         self,
         p: Number = 0.5,
@@ -51,7 +57,7 @@ class Layer:
         self._inplace = _validate.as_flag(inplace, "inplace")
         self._recompute = _validate.as_flag(recompute, "recompute")
         self.training = True
-        self._mask: Mask | None = None
+        self._record: Any = None  # of the last forward pass: a Mask, or what the subclass makes
         self._counter = StreamCounter(_random.draw_key(rng), 0)
         self._unseeded = rng is None  # a forked child draws another key
         _layers.add(self)
@@ -92,7 +98,8 @@ class Layer:
     @property
     def mask(self) -> Mask | None:
         """Mask of the last forward pass, or None before the first."""
-        return self._mask
+        record: Mask | None = self._record
+        return record
 
     def __call__(self, x: ArrayLike, training: bool | None = None, **options: Any) -> Array:
         """Do a forward pass, as `forward`."""
@@ -134,9 +141,9 @@ class Layer:
         if self._inplace:
             out = as_inplace_target(x, out)
         if training:
-            y, self._mask = drop(x, out, self._rule, self._counter.take, shard, not self._recompute)
+            y, self._record = self._drop(x, out, self._rule, self._counter.take, shard, not self._recompute)
         else:
-            y, self._mask = infer(x, out, self._rule)
+            y, self._record = self._infer(x, out, self._rule)
         return y
 
     def backward(self, dy: ArrayLike, *, out: Array | None = None) -> Array:
@@ -161,10 +168,11 @@ class Layer:
         TypeError, ValueError
             As `Mask.backward`.
         """
-        mask = self._mask
-        if mask is None:
-            _validate.raise_no_forward()
-        return mask.backward(dy, out=out)
+        record = self._record
+        if record is None:
+            _validate.raise_no_forward(self._format)
+        y: Array = record.backward(dy, out=out)
+        return y
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode, and return the layer."""
@@ -182,21 +190,23 @@ class Layer:
         A layer whose state is set continues bit for bit as the layer of the state.
         """
         counter = self._counter
-        return {"format": _core.MASK_FORMAT, "key": list(counter.key), "position": counter.position}
+        number = _validate.FORMATS[self._format]
+        return {"format": number, "key": list(counter.key), "position": counter.position}
 
     @state.setter
     def state(self, state: dict[str, Any]) -> None:
-        self._counter, self._unseeded = StreamCounter(*_validate.as_state(state)), False
+        self._counter, self._unseeded = StreamCounter(*_validate.as_state(state, self._format)), False
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for pickle and copy."""
         counter = self._counter
-        taken = {"_format": _core.MASK_FORMAT, "_counter": (counter.key, counter.position)}
+        number = _validate.FORMATS[self._format]
+        taken = {"_format": number, "_counter": (counter.key, counter.position)}
         return vars(self) | {"_unseeded": False} | taken
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore the layer from the state of `__getstate__`."""
-        _validate.check_mask_format(state.pop("_format"), "The pickled layer")
+        _validate.check_format(state.pop("_format"), self._format, "The pickled layer")
         vars(self).update(state, _counter=StreamCounter(*state["_counter"]))
         _layers.add(self)
 
