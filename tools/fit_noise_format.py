@@ -1,17 +1,17 @@
-"""Coefficients of noise format 1: the fit of two rational functions to the quantile function of the normal distribution.
+"""Coefficients of noise format 1: two rational functions, fitted to the normal quantile function.
 
     python tools/fit_noise_format.py
 
-prints them as docs/noise-format.md and cpp's noise_format.h have them, with the error of each fit. It needs mpmath.
-Each fit is a minimax approximation by the Remez exchange algorithm, in 60 decimal digits; the coefficients are then
-rounded to float32. `tests/test_noise_format.py` compares them with the ones in use.
+prints the coefficients of docs/noise-format.md and cpp/format/noise_format.h, with the error of each fit. It
+needs mpmath. Each fit is a minimax approximation by the Remez exchange algorithm, in 60 decimal digits. The
+coefficients are then rounded to float32. tests/engine/test_noise_format.py compares them with those in use.
 """
 
 import struct
 from collections.abc import Callable
 from typing import NamedTuple
 
-from mpmath import exp, erfinv, linspace, log, lu_solve, matrix, mp, mpf, polyval, root, sqrt
+from mpmath import erfinv, exp, linspace, log, lu_solve, matrix, mp, mpf, polyval, root, sqrt
 
 mp.dps = 60
 
@@ -31,7 +31,7 @@ CENTRE = mpf(float32(sqrt(2 * mp.pi)))  # z/q at q = 0
 
 
 class Fit(NamedTuple):
-    """A rational function: coefficients in rising order, the denominator's last one 1, and the largest error."""
+    """A rational function: coefficients in rising order, the denominator's last one 1; the largest error."""
 
     numerator: list[mpf]
     denominator: list[mpf]
@@ -73,7 +73,7 @@ def tails() -> Fit:
 
 
 def remez(f: Function, weight: Function, interval: tuple[mpf, mpf], degrees: tuple[int, int]) -> Fit:
-    """Return the rational function P/Q of these degrees that minimises the maximum of ``|P/Q - f| / weight``."""
+    """Return the function P/Q of these degrees that minimises the maximum of ``|P/Q - f| / weight``."""
     grid = chebyshev(interval, 1200)
     values, weights = [f(x) for x in grid], [weight(x) for x in grid]
     unknowns = sum(degrees) + 1
@@ -92,7 +92,7 @@ def remez(f: Function, weight: Function, interval: tuple[mpf, mpf], degrees: tup
 
 
 def chebyshev(interval: tuple[mpf, mpf], count: int) -> list[mpf]:
-    """Return points of an interval, dense at its ends, on a logarithmic scale: the functions are singular at 0."""
+    """Return points of an interval, dense at its ends, on a logarithmic scale for the singularity at 0."""
     low, high = (log(end) for end in interval)
     return [exp((low + high - (high - low) * mp.cos(angle)) / 2) for angle in linspace(0, mp.pi, count)]
 
@@ -134,7 +134,7 @@ def alternation(errors: list[mpf], count: int) -> list[int]:
 def levelled(
     points: list[tuple[mpf, mpf, mpf]], p: list[mpf], q: list[mpf], level: mpf
 ) -> tuple[list[mpf], list[mpf]]:
-    """Solve ``P(x)/Q(x) = value + level * weight`` at all points for P, Q and the level, by Newton's method."""
+    """Solve ``P(x)/Q(x) = value + level * weight`` at all points for P, Q and level, by Newton's method."""
     p, q, size = list(p), list(q), len(points)
     for _ in range(20):
         jacobian, residual = matrix(size, size), matrix(size, 1)
@@ -162,6 +162,7 @@ def shown(coefficient: mpf) -> str:
 
 
 def main() -> None:
+    """Print the coefficients."""
     print("C ", shown(CENTRE))
     for names, fit in (("PQ", central()), ("AB", tails())):
         for name, coefficients in zip(names, (fit.numerator, fit.denominator), strict=True):

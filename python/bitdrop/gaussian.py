@@ -25,9 +25,9 @@ def gaussian_dropout(
 ) -> tuple[Array, Noise]:
     """Multiply each element by Gaussian noise of mean 1 and variance p / (1 - p).
 
-    That is the mean and the variance of the factor that dropout gives an element: 0 with probability p, else
-    1 / (1 - p). Section 10 of the paper on dropout [1]_ found it to work as well or better. Nothing becomes 0,
-    and nothing needs to be scaled at inference.
+    Dropout multiplies an element by 0 with probability p, else by 1 / (1 - p): a factor of the same mean and
+    variance. Section 10 of the paper on dropout [1]_ found Gaussian factors to work as well or better. No
+    element is dropped, and nothing is scaled at inference.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def gaussian_dropout(
 
 
 class GaussianDropout(Layer):
-    """Gaussian dropout layer: multiplies by noise of mean 1 while training, as `keras.layers.GaussianDropout`.
+    """Gaussian dropout layer: multiplies by noise of mean 1 in training, as Keras's layer of this name.
 
     Parameters
     ----------

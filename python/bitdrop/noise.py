@@ -33,8 +33,8 @@ class Noise:
     stream : int, default 0
         Number of the call under that key, in [0, 2**64).
     noise_shape : sequence of ints and None, optional
-        Shape of the draws: along each axis 1, if all elements share a factor, or shape's length (or None, which
-        means the same).
+        Shape of the draws: along each axis 1, if all elements share a factor, or shape's length (or None,
+        which means the same).
     shard : Shard, optional
         The place of the arrays in a larger one. noise_shape then refers to the larger one.
 

@@ -34,7 +34,9 @@ KEYS = [((0, 0), 0), ((2**64 - 1, 1), 2**64 - 1), ((0x0123456789ABCDEF, 2**63), 
 FORMAT = (ROOT / "docs" / "noise-format.md").read_text(encoding="utf-8")
 
 
-def engine(key: oracle.Key, stream: int, start: int, stop: int, isa: str | None = None) -> NDArray[np.float32]:
+def engine(
+    key: oracle.Key, stream: int, start: int, stop: int, isa: str | None = None
+) -> NDArray[np.float32]:
     return _core.testing.normals((key, stream, P), start, stop, isa)
 
 
@@ -188,7 +190,7 @@ def test_lowest_bit_is_not_used() -> None:
 def test_largest_and_smallest_numbers_are_those_of_document() -> None:
     z = _core.testing.normal_of(odd_bits(np.array([2**31 - 1, 1])))
     assert f"{z[0]:.6f}" in FORMAT
-    assert f"{z[1]:.3g}".replace("e-", " * 10^-").replace("-10", "-10") in FORMAT
+    assert f"{z[1]:.3g}" in FORMAT
     assert math.isclose(z[0], -ndtri(2.0**-32), rel_tol=5e-7)
 
 
@@ -200,9 +202,11 @@ def table_cells(pattern: str) -> list[tuple[str, ...]]:
 
 
 def test_document_has_golden_values() -> None:
-    assert [number for line in table_cells(r"^\| \d … \d \| (.*) \|$") for number in re.findall(r"-?0x[^`]+", line[0])] == (
-        FIRST_NUMBERS
-    )
+    assert [
+        number
+        for line in table_cells(r"^\| \d … \d \| (.*) \|$")
+        for number in re.findall(r"-?0x[^`]+", line[0])
+    ] == (FIRST_NUMBERS)
     assert re.findall(r"`([0-9a-f]{16})`", FORMAT) == [digest for *_, digest in DIGESTS]
 
 

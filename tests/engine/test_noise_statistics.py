@@ -1,8 +1,9 @@
 """Statistics of noise, and rejection of noise with planted faults.
 
-All seeds are fixed, so each result is reproducible. When the seeds were chosen, the probability that sound noise fails
-anywhere in this file was below FAMILY_WISE_ERROR. By Bonferroni's inequality this holds for any dependence between the
-sums: each measure gets an equal part of the error, and each of its p-values an equal part of that.
+All seeds are fixed, so each result is reproducible. When the seeds were chosen, the probability that sound
+noise fails anywhere in this file was below FAMILY_WISE_ERROR. By Bonferroni's inequality this holds for any
+dependence between the sums: each measure gets an equal part of the error, and each of its p-values an equal
+part of that.
 """
 
 from functools import cache

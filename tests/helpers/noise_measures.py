@@ -1,7 +1,8 @@
-"""Measures of noise. A measure returns the p-values of its sums and counts, which may depend on each other.
+"""Measures of noise: each returns the p-values of its sums and counts, which may depend on each other.
 
-Counts over disjoint elements are exactly binomial, and sums of squares exactly chi-squared, if the numbers are independent
-and normal. Sums of other functions are normal up to a correction that is far below the thresholds of the tests.
+If the numbers are independent and normal, counts over disjoint elements are exactly binomial, and sums of
+squares exactly chi-squared. Sums of other functions are normal up to a correction that is far below the
+thresholds of the tests.
 """
 
 from collections.abc import Callable, Iterator
@@ -105,7 +106,7 @@ def products(a: Floats, b: Floats, axis: int | tuple[int, ...] | None = None) ->
 
 
 def correlations(source: Source) -> PValues:
-    """Multiply elements at a distance, in disjoint pairs, with two ways to pair them, and compare their signs."""
+    """Multiply elements at a distance, in disjoint pairs, paired in two ways, and compare their signs."""
     z = source(KEY, 5, 0, 2**21)
     found = []
     for lag in (lag for lag in LAGS if lag <= 2**18):
@@ -145,7 +146,7 @@ def avalanche(source: Source) -> PValues:
 
 
 def mask_of_same_key(source: Source) -> PValues:
-    """Compare signs with mask bits at p = 0.5: of the same element, and of all pairs of places of the same block.
+    """Compare signs with mask bits at p = 0.5: of the same element, and of all pairs of places of a block.
 
     Blocks of equal number have equal seeds if their subkeys are equal, and a mask's block has 4096 elements.
     """

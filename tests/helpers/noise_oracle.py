@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
 from tests.helpers.oracle import G0, G1, GAMMA, Key, mix, subkeys
 
 Words = NDArray[np.uint64]

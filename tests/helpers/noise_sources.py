@@ -40,7 +40,11 @@ _CHOICE = "np.where(t < np.float32(2**-9), tail, centre)"
 FAULTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "numbers are larger by a thousandth": (_CHOICE, f"{_CHOICE} + np.float32(1e-3)", ("moments",)),
     "numbers are scaled by 1.001": (_CHOICE, f"{_CHOICE} * np.float32(1.001)", ("moments",)),
-    "numbers are skewed": (_CHOICE, f"{_CHOICE} * (1 + (t < 0.1) * (q > 0) * np.float32(0.005))", ("moments",)),
+    "numbers are skewed": (
+        _CHOICE,
+        f"{_CHOICE} * (1 + (t < 0.1) * (q > 0) * np.float32(0.005))",
+        ("moments",),
+    ),
     "a coefficient is six per cent too large": ('"0x1.1664', '"0x1.2664', ("cells", "moments")),
     "the central function is used in the tails": (_CHOICE, "centre", ("tails",)),
     "tails end at four deviations": (_CHOICE, f"np.clip({_CHOICE}, -4, 4)", ("tails",)),
@@ -76,7 +80,11 @@ FAULTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
         f"({_COUNTERS} & ~np.uint64(16))",
         ("neighbours", "correlations"),
     ),
-    "eight lanes instead of sixteen": (_COUNTERS, f"({_COUNTERS} | np.uint64(8))", ("neighbours", "correlations")),
+    "eight lanes instead of sixteen": (
+        _COUNTERS,
+        f"({_COUNTERS} | np.uint64(8))",
+        ("neighbours", "correlations"),
+    ),
     "the stream is added to the key": (
         _SUBKEYS,
         "x, y, _ = subkeys((key[0], (key[1] + stream) % 2**64), 0)",
