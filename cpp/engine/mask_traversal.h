@@ -15,7 +15,7 @@ public:
 private:
     void choose_path();
     void do_elements(uint64_t first, uint64_t last) const override { (this->*path_)(first, last); }
-    void apply_draws(const void* bits, uint64_t first, const Span& span) const override;
+    void apply_draws(void* bits, uint64_t first, const Span& span) const override;
 
     // Paths: elements first ... last - 1.
     void drop_contiguous(uint64_t first, uint64_t last) const;
@@ -23,7 +23,7 @@ private:
     void apply_shared_bits(uint64_t first, uint64_t last) const;
     void apply_blocks(uint64_t first, uint64_t last) const;
 
-    const uint8_t* bits_of_block(const Cursor& cursor, uint64_t first, int64_t count, uint8_t* scratch) const;
+    uint8_t* bits_of_block(const Cursor& cursor, uint64_t first, int64_t count, uint8_t* scratch) const;
     void apply_equal_bits(char* const* places, bool kept, int64_t count) const;
 
     using Path = void (MaskTraversal::*)(uint64_t first, uint64_t last) const;
@@ -31,7 +31,8 @@ private:
     const Affine& affine_;
     const Plan* const plan_;
     uint8_t* const bits_;
-    const int operation_;  // of the kernel table
+    const Kernels::Drop drop_;
+    const Kernels::Apply apply_;
     Path path_;
 };
 

@@ -30,14 +30,17 @@ struct NoiseBlock {
 }  // namespace
 
 NoiseTraversal::NoiseTraversal(const Resources& with, const Operands& operands, const NoisePlan& plan, uint64_t first)
-    : Traversal(with, operands, kMinElementsPerThread), plan_(plan), first_(first) {
+    : Traversal(with, operands, {kMinElementsPerThread}),
+      plan_(plan),
+      first_(first),
+      dtype_(static_cast<int>(operands.dtype)) {
     const bool follow = layout_.bits_follow || layout_.inner().bit_stride == 1;
     path_ = direct_ && follow && layout_.ndim == 1 ? &NoiseTraversal::multiply_contiguous
                                                    : &NoiseTraversal::multiply_blocks;
 }
 
-void NoiseTraversal::apply_draws(const void* normals, uint64_t first, const Span& span) const {
-    with_.kernels->apply_normals[dtype_](static_cast<const float*>(normals) + first, plan_.sigma, span);
+void NoiseTraversal::apply_draws(void* normals, uint64_t first, const Span& span) const {
+    with_.kernels->apply_normals[dtype_](static_cast<float*>(normals) + first, plan_.sigma, span);
 }
 
 void NoiseTraversal::multiply_contiguous(uint64_t first, uint64_t last) const {

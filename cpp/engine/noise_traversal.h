@@ -11,7 +11,7 @@ public:
 
 private:
     void do_elements(uint64_t first, uint64_t last) const override { (this->*path_)(first, last); }
-    void apply_draws(const void* normals, uint64_t first, const Span& span) const override;
+    void apply_draws(void* normals, uint64_t first, const Span& span) const override;
 
     // Paths: elements first ... last - 1.
     void multiply_contiguous(uint64_t first, uint64_t last) const;
@@ -21,6 +21,7 @@ private:
 
     const NoisePlan& plan_;
     const uint64_t first_;  // index of the first element's number
+    const int dtype_;  // of the kernel table
     Path path_;
 };
 

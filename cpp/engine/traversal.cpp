@@ -13,9 +13,15 @@ constexpr uint64_t kChunksPerThread = 8;
 constexpr uint64_t kMinChunk = 4 * kBlockElements, kMaxChunk = 32 * kBlockElements;
 // Shorter spans of adjacent elements are gathered first.
 constexpr int64_t kMinDirectSpan = 64;
+// Of each input, on the stack.
+constexpr int64_t kGatheredBytes = kBlockElements * sizeof(float);
 
 // Elements of a known size, between adjacent places and places a stride apart.
 template <int64_t size> void gather(char* to, const char* from, int64_t from_stride, int64_t count) {
+    if (from_stride == size) {
+        std::memcpy(to, from, static_cast<size_t>(count * size));
+        return;
+    }
     for (int64_t i = 0; i < count; ++i) std::memcpy(to + i * size, from + i * from_stride, size);
 }
 template <int64_t size> void scatter(char* to, int64_t to_stride, const char* from, int64_t count) {
@@ -24,24 +30,27 @@ template <int64_t size> void scatter(char* to, int64_t to_stride, const char* fr
 
 }  // namespace
 
-Traversal::Traversal(const Resources& with, const Operands& operands, uint64_t min_elements_per_thread)
+Traversal::Traversal(const Resources& with, const Operands& operands, const Needs& needs)
     : with_(with),
       operands_(operands),
       layout_(operands.layout),
       size_(item_size(operands.dtype)),
       count_(layout_.size()),
-      dtype_(static_cast<int>(operands.dtype)),
-      min_elements_per_thread_(min_elements_per_thread) {
+      min_elements_per_thread_(needs.min_elements_per_thread) {
     const Axis& inner = layout_.inner();
     bool in_place = false;
-    direct_ = inner.length >= kMinDirectSpan;
-    for (int i = 0; i < layout_.operands; ++i) direct_ = direct_ && inner.stride[i] == size_;
-    for (int i = 1; i < layout_.operands; ++i) in_place = in_place || operands_.data[i] == operands_.data[0];
+    direct_ = inner.length >= kMinDirectSpan && (layout_.ndim == 1 || !needs.one_span);
+    for (int i = 0; i < layout_.operands; ++i) {
+        constant_[i] = i > 1 && inner.stride[i] == 0;  // of a span
+        dense_[i] = layout_.is_dense(i, size_);
+        direct_ = direct_ && (inner.stride[i] == size_ || constant_[i]);
+        in_place = in_place || (i > 0 && operands_.data[i] == operands_.data[0]);
+    }
+    if (!direct_)
+        for (int i = 2; i < layout_.operands; ++i) constant_[i] = layout_.repeats(i);
     const uint64_t bytes = count_ * static_cast<uint64_t>(size_);
-    non_temporal_ = direct_ && !in_place && bytes >= non_temporal_threshold();
-    block_path_ = direct_                   ? &Traversal::block_of_spans
-                  : layout_.is_dense(size_) ? &Traversal::block_of_dense_memory
-                                            : &Traversal::block_of_scattered_elements;
+    non_temporal_ = (direct_ || dense_[0]) && !in_place && bytes >= non_temporal_threshold();
+    block_path_ = direct_ ? &Traversal::block_of_spans : &Traversal::block_of_elements;
     gather_ = size_ == 2 ? gather<2> : size_ == 4 ? gather<4> : gather<8>;
     scatter_ = size_ == 2 ? scatter<2> : size_ == 4 ? scatter<4> : scatter<8>;
 }
@@ -66,38 +75,46 @@ void Traversal::do_chunk(void* traversal, uint64_t chunk) {
     if (self.non_temporal_) self.with_.kernels->fence();
 }
 
-void Traversal::block_of_spans(Cursor* cursor, const void* draws, int64_t count) const {
+void Traversal::block_of_spans(Cursor* cursor, void* draws, int64_t count) const {
     for_each_span(cursor, count, [&](int64_t done, int64_t length) {
         apply_draws(draws, static_cast<uint64_t>(done), span_at(cursor->place, length));
     });
 }
 
-void Traversal::block_of_dense_memory(Cursor* cursor, const void* draws, int64_t count) const {
-    apply_draws(draws, 0, span_at(cursor->place, count));
-    for_each_span(cursor, count, [](int64_t, int64_t) {});
+// Operands whose elements are adjacent are used in place. Other inputs are gathered, and another output is scattered.
+void Traversal::block_of_elements(Cursor* cursor, void* draws, int64_t count) const {
+    char gathered[kMaxInputs][kGatheredBytes];
+    const int64_t most = std::min<int64_t>(kGatheredBytes / size_, kBlockElements);
+    for (int64_t start = 0; start < count; start += most) {
+        const int64_t part = std::min(most, count - start);
+        char* places[kMaxOperands] = {dense_[0] ? cursor->place[0] : gathered[0]};
+        for (int i = 1; i < layout_.operands; ++i) {
+            const bool in_place = dense_[i] || constant_[i];
+            places[i] = in_place ? cursor->place[i] : gathered[i - 1];
+            if (!in_place) gather_input(i, *cursor, places[i], part);
+        }
+        apply_draws(draws, static_cast<uint64_t>(start), span_at(places, part));
+        for_each_span(cursor, part, [&](int64_t done, int64_t length) {
+            if (!dense_[0]) scatter_(cursor->place[0], layout_.inner().stride[0], places[0] + done * size_, length);
+        });
+    }
 }
 
-// Gathers the inputs, applies in place, and scatters the output.
-void Traversal::block_of_scattered_elements(Cursor* cursor, const void* draws, int64_t count) const {
-    const Axis& inner = layout_.inner();
-    char gathered[kMaxInputs][kBlockElements * sizeof(double)];
-    char* places[kMaxOperands] = {gathered[0]};
-    for (int i = 1; i < layout_.operands; ++i) places[i] = gathered[i - 1];
-    Cursor output = *cursor;
-    for_each_span(cursor, count, [&](int64_t done, int64_t length) {
-        for (int i = 1; i < layout_.operands; ++i)
-            gather_(places[i] + done * size_, cursor->place[i], inner.stride[i], length);
-    });
-    apply_draws(draws, 0, span_at(places, count));
-    for_each_span(&output, count, [&](int64_t done, int64_t length) {
-        scatter_(output.place[0], inner.stride[0], places[0] + done * size_, length);
+void Traversal::gather_input(int operand, const Cursor& cursor, char* to, int64_t count) const {
+    Cursor reader = cursor;
+    const int64_t stride = layout_.inner().stride[operand];
+    for_each_span(&reader, count, [&](int64_t done, int64_t length) {
+        gather_(to + done * size_, reader.place[operand], stride, length);
     });
 }
 
 // Non-temporal stores are not used on gathered elements, nor on a call in place.
 Span Traversal::span_at(char* const* places, int64_t count) const {
     Span span = {places[0], {}, static_cast<uint64_t>(count)};
-    for (int i = 1; i < layout_.operands; ++i) span.inputs[i - 1] = places[i];
+    for (int i = 1; i < layout_.operands; ++i) {
+        span.inputs[i - 1] = places[i];
+        span.constant[i - 1] = constant_[i];
+    }
     span.non_temporal = non_temporal_;
     return span;
 }

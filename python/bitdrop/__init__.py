@@ -18,6 +18,8 @@ from bitdrop._core import MASK_FORMAT, NOISE_FORMAT
 from bitdrop._validate import NdimError
 from bitdrop._version import __version__
 from bitdrop.alpha import AlphaDropout, FeatureAlphaDropout
+from bitdrop.block_mask import BlockMask
+from bitdrop.drop_block import DropBlock2d, DropBlock3d
 from bitdrop.functional import dropout
 from bitdrop.gaussian import GaussianDropout, gaussian_dropout
 from bitdrop.layers import Dropout, Dropout1d, Dropout2d, Dropout3d, DropPath
@@ -28,6 +30,9 @@ __all__ = [
     "MASK_FORMAT",
     "NOISE_FORMAT",
     "AlphaDropout",
+    "BlockMask",
+    "DropBlock2d",
+    "DropBlock3d",
     "DropPath",
     "Dropout",
     "Dropout1d",

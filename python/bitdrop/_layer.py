@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Self
 from weakref import WeakSet
 
@@ -11,7 +12,7 @@ from bitdrop import _random, _validate
 from bitdrop._arrays import as_inplace_target
 from bitdrop._bit_layout import Shard
 from bitdrop._core import StreamCounter
-from bitdrop._forward import Rule, drop, infer
+from bitdrop._forward import Rule, drop, keep_all
 from bitdrop._typing import Array, NoiseShape, Number, RNGLike, Scaling
 from bitdrop.mask import Mask
 
@@ -21,7 +22,7 @@ _layers: "WeakSet[Layer]" = WeakSet()
 def _after_fork_in_child() -> None:
     for layer in list(_layers):
         if layer._unseeded:
-            layer._counter = StreamCounter(_random.draw_key(None), layer._counter.position)
+            layer._counter = layer._counter.renewed(_random.draw_key(None), layer._counter.position)
 
 
 if hasattr(os, "register_at_fork"):
@@ -42,7 +43,7 @@ class Layer:
 
     # The passes in training and at inference, and the format of what they record.
     _drop: ClassVar[Callable[..., tuple[Array, Any]]] = staticmethod(drop)
-    _infer: ClassVar[Callable[..., tuple[Array, Any]]] = staticmethod(infer)
+    _keep_all: ClassVar[Callable[..., tuple[Array, Any]]] = staticmethod(keep_all)
     _format: ClassVar[str] = "mask"
 
     def __init__(
@@ -57,7 +58,7 @@ class Layer:
         self._inplace = _validate.as_flag(inplace, "inplace")
         self._recompute = _validate.as_flag(recompute, "recompute")
         self.training = True
-        self._record: Any = None  # of the last forward pass: a Mask, or what the subclass makes
+        self._mask: Any = None  # of the last forward pass, or what a subclass has in its place
         self._counter = StreamCounter(_random.draw_key(rng), 0)
         self._unseeded = rng is None  # a forked child draws another key
         _layers.add(self)
@@ -82,12 +83,12 @@ class Layer:
 
     @property
     def inplace(self) -> bool:
-        """Whether forward writes its result into x."""
+        """True if forward writes its result into x."""
         return self._inplace
 
     @property
     def recompute(self) -> bool:
-        """Whether no bits are held between forward and backward."""
+        """True if no bits are held between forward and backward."""
         return self._recompute
 
     @property
@@ -98,8 +99,8 @@ class Layer:
     @property
     def mask(self) -> Mask | None:
         """Mask of the last forward pass, or None before the first."""
-        record: Mask | None = self._record
-        return record
+        mask: Mask | None = self._mask
+        return mask
 
     def __call__(self, x: ArrayLike, training: bool | None = None, **options: Any) -> Array:
         """Do a forward pass, as `forward`."""
@@ -141,9 +142,9 @@ class Layer:
         if self._inplace:
             out = as_inplace_target(x, out)
         if training:
-            y, self._record = self._drop(x, out, self._rule, self._counter.take, shard, not self._recompute)
+            y, self._mask = self._drop(x, out, self._rule, self._counter.take, shard, not self._recompute)
         else:
-            y, self._record = self._infer(x, out, self._rule)
+            y, self._mask = self._keep_all(x, out, self._rule)
         return y
 
     def backward(self, dy: ArrayLike, *, out: Array | None = None) -> Array:
@@ -159,7 +160,7 @@ class Layer:
         Returns
         -------
         ndarray
-            ``out``, or a new array: ``scale * dy`` where the unit was kept, +0.0 where it was dropped.
+            ``out``, or a new array: ``scale * dy`` for kept units, +0.0 for dropped ones.
 
         Raises
         ------
@@ -168,11 +169,11 @@ class Layer:
         TypeError, ValueError
             As `Mask.backward`.
         """
-        record = self._record
-        if record is None:
+        mask = self._mask
+        if mask is None:
             _validate.raise_no_forward(self._format)
-        y: Array = record.backward(dy, out=out)
-        return y
+        dx: Array = mask.backward(dy, out=out)
+        return dx
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode, and return the layer."""
@@ -182,6 +183,28 @@ class Layer:
     def eval(self) -> Self:
         """Set the mode to inference, and return the layer."""
         return self.train(False)
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Return a context manager: inside, every training forward uses one stream number, so the same mask.
+
+        The first forward pass inside takes the number, the others repeat it. Shapes may differ: a smaller
+        array then has the first bits of the same stream. The lock holds for the thread that entered it; other
+        threads take numbers as always. Locks may be nested: the innermost continues the outermost.
+
+        Examples
+        --------
+        One mask for all steps of a sequence:
+
+        >>> import numpy as np, bitdrop
+        >>> layer = bitdrop.Dropout(p=0.5, rng=0)
+        >>> with layer.locked():
+        ...     steps = [layer(np.ones(6)) for _ in range(3)]
+        >>> steps[0]
+        array([0., 2., 2., 0., 0., 0.])
+        >>> bool((steps[0] == steps[2]).all())
+        True
+        """
+        return self._counter.lock()
 
     @property
     def state(self) -> dict[str, Any]:
@@ -195,7 +218,7 @@ class Layer:
 
     @state.setter
     def state(self, state: dict[str, Any]) -> None:
-        self._counter, self._unseeded = StreamCounter(*_validate.as_state(state, self._format)), False
+        self._counter, self._unseeded = self._counter.renewed(*_validate.as_state(state, self._format)), False
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for pickle and copy."""

@@ -81,7 +81,7 @@ def gaussian_dropout(
     """
     rule = Rule(_validate.as_noise_rate(p), IDENTITY, units=units_of(noise_shape))
     if not _validate.as_flag(training, "training"):
-        return _forward.infer_noise(x, out, rule)
+        return _forward.without_noise(x, out, rule)
     return _forward.multiply_noise(x, out, rule, lambda: (draw_key(rng), 0), shard)
 
 
@@ -129,7 +129,7 @@ class GaussianDropout(Layer):
     """
 
     _drop = staticmethod(_forward.multiply_noise)
-    _infer = staticmethod(_forward.infer_noise)
+    _keep_all = staticmethod(_forward.without_noise)
     _format = "noise"
 
     def __init__(
@@ -154,7 +154,8 @@ class GaussianDropout(Layer):
     @property
     def noise(self) -> Noise | None:
         """Noise of the last forward pass, or None before the first."""
-        return self._record
+        noise: Noise | None = self._mask
+        return noise
 
     def _arguments(self) -> str:
         shape = "" if self.noise_shape is None else f", noise_shape={self.noise_shape}"
