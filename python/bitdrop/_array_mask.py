@@ -68,7 +68,7 @@ class ArrayMask(Mask):
 
 
 def _unpickled(mask_format: int, shape: Shape, data: bytes, scale: float) -> Mask:
-    _validate.check_mask_format(mask_format, "The pickled mask")
+    _validate.check_format(mask_format, "mask", "The pickled mask")
     size = np.prod(shape, dtype=np.int64)
     kept = np.unpackbits(np.frombuffer(data, np.uint8), count=size, bitorder="little").view(np.bool_)
     return Mask.from_array(kept.reshape(shape), scale=scale)

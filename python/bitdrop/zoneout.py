@@ -184,7 +184,7 @@ class ZoneoutMask(Mask):
 
 
 def _unpickled(mask_format: int, shape: Shape, plan: Plan, blend: float | None, shard: Any) -> ZoneoutMask:
-    _validate.check_mask_format(mask_format, "The pickled mask")
+    _validate.check_format(mask_format, "mask", "The pickled mask")
     if shard is None:
         return ZoneoutMask._of_plan(shape, plan, blend)
     return ZoneoutMask._of_plan(shard.shape, plan, blend)._part(shard.start, shape)
