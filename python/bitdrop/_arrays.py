@@ -8,20 +8,22 @@ from numpy.typing import ArrayLike, NDArray
 
 from bitdrop import _core
 from bitdrop._buffers import empty_like
-from bitdrop._engine import DTYPES
+from bitdrop._engine import COMPLEX_DTYPES, DTYPES
 from bitdrop._typing import Array
 from bitdrop._validate import type_name
 
 # bfloat16 is added when its first array comes, because ml_dtypes need not be installed.
 _CODES = {np.dtype(name): code for name, code in DTYPES.items() if name != "bfloat16"}
-_SUPPORTED = "float16, bfloat16 (ml_dtypes), float32 or float64"
+_COMPLEX_CODES = {np.dtype(name): code for name, code in COMPLEX_DTYPES.items()}
+_REAL = "float16, bfloat16 (ml_dtypes), float32 or float64"
+_REAL_OR_COMPLEX = "float16, bfloat16 (ml_dtypes), float32, float64, complex64 or complex128"
 
 
-def as_array(x: ArrayLike, name: str = "x") -> tuple[Array, int]:
+def as_array(x: ArrayLike, name: str = "x", accept_complex: bool = False) -> tuple[Array, int]:
     """Return `x` as an array of a supported dtype, and the dtype's code in the engine."""
     array = x if type(x) is np.ndarray else _converted(x, name)
     code = _CODES.get(array.dtype)
-    return array, _rare_code(array.dtype, x, name) if code is None else code
+    return array, _rare_code(array.dtype, x, name, accept_complex) if code is None else code
 
 
 def _converted(x: Any, name: str) -> Array:
@@ -34,7 +36,7 @@ def _converted(x: Any, name: str) -> Array:
             return np.from_dlpack(x)
         return np.asarray(x)
     except Exception as error:
-        message = f"{name} must be an array of {_SUPPORTED}, but {type_name(x)} does not convert to one."
+        message = f"{name} must be an array of {_REAL}, but {type_name(x)} does not convert to one."
         raise TypeError(message) from error
 
 
@@ -60,26 +62,32 @@ def _check_no_relative(x: Any, name: str) -> None:
         raise TypeError(f"{name} is a sparse array ({kind}): {hint}.")
 
 
-def _rare_code(dtype: np.dtype[Any], x: Any, name: str) -> int:
+def _rare_code(dtype: np.dtype[Any], x: Any, name: str, accept_complex: bool) -> int:
     if dtype.name == "bfloat16" and dtype.itemsize == 2 and dtype.isnative:
         return _CODES.setdefault(dtype, DTYPES["bfloat16"])
+    if accept_complex and dtype in _COMPLEX_CODES:
+        return _COMPLEX_CODES[dtype]
+    supported = _REAL_OR_COMPLEX if accept_complex else _REAL
+    hint = _dtype_hint(dtype, name, accept_complex)
     if isinstance(x, np.ndarray):
-        message = f"{name} must be of {_SUPPORTED}, but its dtype is {dtype!s}: {_dtype_hint(dtype, name)}."
+        message = f"{name} must be of {supported}, but its dtype is {dtype!s}: {hint}."
     elif dtype.kind in "biu":
         hint = f"pass np.asarray({name}, dtype='float32'), say"
-        message = f"{name} must be of {_SUPPORTED}, but {type_name(x)} converts to {dtype!s}: {hint}."
+        message = f"{name} must be of {supported}, but {type_name(x)} converts to {dtype!s}: {hint}."
     else:
         message = (
-            f"{name} must be an array of {_SUPPORTED}, but got {type_name(x)}, which converts to {dtype!s}."
+            f"{name} must be an array of {supported}, but got {type_name(x)}, which converts to {dtype!s}."
         )
     raise TypeError(message)
 
 
-def _dtype_hint(dtype: np.dtype[Any], name: str) -> str:
-    if not dtype.isnative and dtype.newbyteorder("=") in _CODES:
-        target = dtype.newbyteorder("=").name
-        return f"pass {name}.astype('{target}'), which is in this machine's byte order"
+def _dtype_hint(dtype: np.dtype[Any], name: str, accept_complex: bool) -> str:
+    native = dtype.newbyteorder("=")
+    if not dtype.isnative and (native in _CODES or (accept_complex and native in _COMPLEX_CODES)):
+        return f"pass {name}.astype('{native.name}'), which is in this machine's byte order"
     match dtype.kind:
+        case "c" if accept_complex:
+            return f"pass {name}.astype('complex128'), which keeps fewer digits"
         case "c":
             return f"drop {name}.real and {name}.imag with the same mask"
         case "f" if dtype.itemsize > 8:
@@ -109,7 +117,7 @@ def as_bool_array(value: Any, name: str) -> NDArray[np.bool_]:
 
 def as_second_array(x: ArrayLike, name: str, first: Array, first_name: str) -> Array:
     """Return `x` as an array of the shape and dtype of another input."""
-    array, _ = as_array(x, name)
+    array, _ = as_array(x, name, True)
     if array.dtype != first.dtype:
         raise TypeError(
             f"{name} must be of {first_name}'s dtype, {first.dtype}, but its dtype is {array.dtype}."

@@ -136,7 +136,7 @@ class Layer:
         Parameters
         ----------
         x : array_like
-            Of any shape, and of dtype float16, bfloat16, float32 or float64.
+            Of any shape, and of a dtype that `bitdrop.dropout` supports.
         training : bool, optional
             The mode for this call. None means the layer's own.
         out : ndarray, optional

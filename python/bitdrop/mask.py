@@ -251,7 +251,7 @@ class Mask:
         Parameters
         ----------
         x : array_like
-            Of the mask's shape, and of dtype float16, bfloat16, float32 or float64.
+            Of the mask's shape, and of a dtype that `bitdrop.dropout` supports.
         out : ndarray, optional
             Where to write the result: an array of x's shape and dtype, or x itself.
 
@@ -285,8 +285,7 @@ class Mask:
         Parameters
         ----------
         dy : array_like
-            Gradient with respect to the output, of the mask's shape, and of dtype float16, bfloat16, float32
-            or float64.
+            Gradient with respect to the output, of the mask's shape, and of a supported dtype.
         out : ndarray, optional
             Where to write the result: an array of dy's shape and dtype, or dy itself.
 
@@ -360,7 +359,7 @@ class Mask:
         return ArrayMask.of_bits(np.asarray(self)[index], self._affine)
 
     def _applied(self, x: ArrayLike, out: Array | None, affine: Affine, name: str) -> Array:
-        values, dtype = as_array(x, name)
+        values, dtype = as_array(x, name, affine.shift == affine.dropped == 0.0)
         _validate.check_same_shape(values.shape, self._shape, name)
         y = as_output(out, values, name)
         operands = (dtype, (y, values))

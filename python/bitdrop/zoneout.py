@@ -95,7 +95,7 @@ class ZoneoutMask(Mask):
         Parameters
         ----------
         new, previous : array_like
-            Of the mask's shape, and of one dtype: float16, bfloat16, float32 or float64.
+            Of the mask's shape, and of one dtype.
         out : ndarray, optional
             Where to write the result: an array of that shape and dtype, or one of the two.
 
@@ -151,7 +151,7 @@ class ZoneoutMask(Mask):
         >>> dnew + dprevious
         array([1., 1., 1., 1., 1., 1.])
         """
-        values, dtype = as_array(dh, "dh")
+        values, dtype = as_array(dh, "dh", True)
         _validate.check_same_shape(values.shape, self._shape, "dh")
         dnew, dprevious = as_output(None, values), as_output(None, values)
         if self._blend is not None:
@@ -192,7 +192,7 @@ def _unpickled(mask_format: int, shape: Shape, plan: Plan, blend: float | None, 
 
 def _operands(new: ArrayLike, previous: ArrayLike, out: Array | None) -> tuple[int, tuple[Array, ...]]:
     """Return the output and two inputs that belong together, and their dtype's code."""
-    values, dtype = as_array(new, "new")
+    values, dtype = as_array(new, "new", True)
     old = as_second_array(previous, "previous", values, "new")
     h = as_output(out, values, "new")
     if out is not None:
@@ -233,8 +233,8 @@ def zoneout(
     Parameters
     ----------
     new, previous : array_like
-        The state after a step and before it: of one shape, any strides, and one dtype: float16, bfloat16
-        (``ml_dtypes``), float32 or float64.
+        The state after a step and before it: of one shape, any strides, and one dtype that
+        `bitdrop.dropout` supports.
     p : float, default 0.1
         Probability that an element keeps its previous value, in [0, 1].
     training : bool, default True

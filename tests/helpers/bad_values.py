@@ -66,7 +66,10 @@ BAD_ARRAYS: dict[str, tuple[Callable[[], Any], str]] = {
     "uint8": (lambda: np.ones(SHAPE, np.uint8), r"uint8: pass \w+\.astype\('float32'\)"),
     "bool": (lambda: np.ones(SHAPE, np.bool_), r"bool: pass \w+\.astype\('float32'\)"),
     "float8": (lambda: np.ones(SHAPE, ml_dtypes.float8_e5m2), r"float8_e5m2: pass \w+\.astype\('float32'\)"),
-    "complex": (lambda: np.ones(SHAPE, np.complex64), "complex64: drop .*real and .*imag with the same mask"),
+    "complex of other byte order": (
+        lambda: np.ones(SHAPE, np.dtype(np.complex64).newbyteorder()),
+        r"astype\('complex64'\).*byte order",
+    ),
     "object": (lambda: np.ones(SHAPE, object), r"object: pass \w+\.astype\('float32'\)"),
     "string": (lambda: np.full(SHAPE, "1"), "<U1: convert its elements to numbers"),
     "datetime": (lambda: np.zeros(SHAPE, "M8[s]"), "datetime64.*: convert its elements to numbers"),
@@ -94,6 +97,10 @@ if np.dtype(np.longdouble).itemsize > 8:  # on other systems it is float64
     BAD_ARRAYS["long double"] = (
         lambda: np.ones(SHAPE, np.longdouble),
         rf"{np.dtype(np.longdouble)}: pass \w+\.astype\('float64'\), which keeps fewer digits",
+    )
+    BAD_ARRAYS["long complex"] = (
+        lambda: np.ones(SHAPE, np.clongdouble),
+        rf"{np.dtype(np.clongdouble)}: pass \w+\.astype\('complex128'\), which keeps fewer digits",
     )
 
 BAD_OUTS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
