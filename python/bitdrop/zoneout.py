@@ -262,7 +262,8 @@ def zoneout(
 
     References
     ----------
-    .. [1] D. Krueger et al., "Zoneout: regularizing RNNs by randomly preserving hidden activations", ICLR 2017.
+    .. [1] D. Krueger et al., "Zoneout: regularizing RNNs by randomly preserving hidden activations",
+       ICLR 2017.
 
     Examples
     --------

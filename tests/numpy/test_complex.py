@@ -152,7 +152,7 @@ def test_dask_takes_complex_numbers(dtype: Any) -> None:
     whole, _ = bitdrop.dropout(x, 0.5, rng=0)
     assert_same(y.compute(), whole)
     assert_same(mask.backward(da.from_array(x, chunks=11)).compute(), whole)
-    with pytest.raises(TypeError, match="^x must be of .*complex"):
+    with pytest.raises(TypeError, match=r"^x must be of .*complex"):
         dask.alpha_dropout(da.from_array(x), 0.5)
 
 
@@ -181,7 +181,7 @@ def test_same_mask_for_both_parts_is_what_the_error_advises() -> None:
 
 def test_out_of_another_kind_is_an_error() -> None:
     x = GOOD.astype(np.complex64)
-    with pytest.raises(TypeError, match="^out must be of x's dtype, complex64, but its dtype is float32"):
+    with pytest.raises(TypeError, match=r"^out must be of x's dtype, complex64, but its dtype is float32"):
         bitdrop.dropout(x, out=np.empty_like(GOOD))
-    with pytest.raises(TypeError, match="^out must be of x's dtype, float32, but its dtype is complex64"):
+    with pytest.raises(TypeError, match=r"^out must be of x's dtype, float32, but its dtype is complex64"):
         bitdrop.dropout(GOOD, out=np.empty_like(x))

@@ -1,10 +1,14 @@
 """Dropout modules: subclasses of torch's, of the same names, arguments and state."""
 
+import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
 
 from torch import Generator, Tensor, nn
 
 from bitdrop.torch import functional
+from bitdrop.torch._locks import Lock, locked
 
 __all__ = ["AlphaDropout", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "FeatureAlphaDropout"]
 
@@ -14,6 +18,7 @@ class _Module(nn.modules.dropout._DropoutNd):
 
     recompute: bool = False
     generator: Generator | None = None
+    _locks: dict[int, Lock] | None = None  # of threads, once there was one
     _function: Callable[..., Tensor]
 
     def __init__(
@@ -32,9 +37,38 @@ class _Module(nn.modules.dropout._DropoutNd):
 
     def forward(self, input: Tensor) -> Tensor:
         """Drop in training, and return input itself otherwise."""
+        generator = self.generator
+        if self._locks and self.training:
+            lock = self._locks.get(threading.get_ident())
+            generator = generator if lock is None else lock.generator(generator)
         return type(self)._function(
-            input, self.p, self.training, self.inplace, recompute=self.recompute, generator=self.generator
+            input, self.p, self.training, self.inplace, recompute=self.recompute, generator=generator
         )
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Return a context manager: inside, every forward pass in training draws the same mask.
+
+        The first pass inside draws from the generator, the others repeat it. Shapes may differ. The lock
+        holds for the thread that entered it, and may be nested. Only tensors that bitdrop drops repeat a mask.
+        Compiled functions run a locked module in eager mode. A checkpointed function must enter the lock
+        itself, because it draws again in the backward pass.
+
+        Examples
+        --------
+        One mask for all steps of a sequence:
+
+        >>> import torch, bitdrop.torch
+        >>> module = bitdrop.torch.Dropout(p=0.5)
+        >>> with module.locked():
+        ...     steps = [module(torch.ones(100)) for _ in range(3)]
+        >>> bool((steps[0] == steps[2]).all())
+        True
+        """
+        return locked(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state for pickle and copy, without locks."""
+        return {name: value for name, value in vars(self).items() if name != "_locks"}
 
     def extra_repr(self) -> str:
         """Return torch's text, and `recompute` if it is set."""
