@@ -83,10 +83,10 @@ def test_any_layout_gives_the_values_of_the_parts(
     bitdrop.dropout(x, p, out=out, **options)
     bitdrop.set_num_threads(1)
     for part in ("real", "imag"):
-        expected, same_mask = bitdrop.dropout(np.ascontiguousarray(getattr(x, part)), p, **options)
-        assert_identical(getattr(y, part), expected.reshape(shape))
-        assert_identical(getattr(out, part), expected.reshape(shape))
-        assert_identical(getattr(mask.apply(x), part), expected.reshape(shape))
+        expected, same_mask = bitdrop.dropout(getattr(x, part).copy(), p, **options)
+        assert_identical(getattr(y, part), expected)
+        assert_identical(getattr(out, part), expected)
+        assert_identical(getattr(mask.apply(x), part), expected)
         assert mask == same_mask
 
 
