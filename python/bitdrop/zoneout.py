@@ -271,10 +271,10 @@ def zoneout(
     >>> previous, new = np.zeros(6), np.arange(1.0, 7.0)
     >>> h, mask = bitdrop.zoneout(new, previous, p=0.5, rng=0)
     >>> h
-    array([0., 2., 3., 0., 0., 0.])
+    array([0., 2., 3., 4., 0., 6.])
     >>> dnew, dprevious = mask.backward(np.ones(6))
     >>> dprevious
-    array([1., 0., 0., 1., 1., 1.])
+    array([1., 0., 0., 0., 1., 0.])
     """
     probability = _validate.as_probability(p)
     random = _validate.as_flag(training, "training")
@@ -306,7 +306,7 @@ class Zoneout(Layer):
     >>> layer = bitdrop.Zoneout(p=0.5, rng=0)
     >>> previous, new = np.zeros(6), np.ones(6)
     >>> layer(new, previous)
-    array([0., 1., 1., 0., 0., 0.])
+    array([0., 1., 1., 1., 0., 1.])
     >>> dnew, dprevious = layer.backward(np.ones(6))
     >>> layer.eval()(new, previous)
     array([0.5, 0.5, 0.5, 0.5, 0.5, 0.5])
