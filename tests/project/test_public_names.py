@@ -5,8 +5,10 @@ import importlib
 import bitdrop
 import pytest
 
+NAMES = ["bitdrop", "bitdrop.dask", "bitdrop.torch", "bitdrop.torch.functional", "bitdrop.torch.modules"]
 
-@pytest.mark.parametrize("name", ["bitdrop", "bitdrop.dask", "bitdrop.torch", "bitdrop.torch.functional"])
+
+@pytest.mark.parametrize("name", NAMES)
 def test_tab_completion_shows_public_names_only(name: str) -> None:
     pytest.importorskip({"bitdrop.dask": "dask.array"}.get(name, "torch" if "torch" in name else "bitdrop"))
     module = importlib.import_module(name)

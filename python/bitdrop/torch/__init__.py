@@ -44,3 +44,8 @@ __all__ = [
     "patch",
     "replace_dropout",
 ]
+
+
+def __dir__() -> list[str]:
+    """Return the public names, for tab completion."""
+    return sorted(__all__)

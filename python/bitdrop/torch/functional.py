@@ -20,8 +20,6 @@ __all__ = [
     "scaled_dot_product_attention",
 ]
 
-check_drop_path = _drop_path.check
-
 
 def dropout(
     input: Tensor,
@@ -250,3 +248,8 @@ def drop_path(
     _drop_path.check(p, mode)
     kind = _drop_path.KINDS[mode, bool(scale_by_keep)]
     return _calls.drop(kind, input, p, training, False, Options(recompute, generator))
+
+
+def __dir__() -> list[str]:
+    """Return the public names, for tab completion."""
+    return sorted(__all__)

@@ -6,7 +6,7 @@ from typing import NoReturn
 from torch import Generator, Tensor, nn
 
 from bitdrop._validate import as_noise_entries
-from bitdrop.torch import functional
+from bitdrop.torch import _drop_path, functional
 
 __all__ = [
     "AlphaDropout",
@@ -220,7 +220,7 @@ class DropPath(Served, nn.Module):
     ) -> None:
         super().__init__()
         make_leaf(self)
-        functional.check_drop_path(p, mode)
+        _drop_path.check(p, mode)
         self.p, self.scale_by_keep, self.mode = p, scale_by_keep, mode
         if recompute:
             self.recompute = True
@@ -242,3 +242,8 @@ class DropPath(Served, nn.Module):
     def extra_repr(self) -> str:
         """Return the parameters."""
         return f"p={self.p}, scale_by_keep={self.scale_by_keep}, mode={self.mode!r}"
+
+
+def __dir__() -> list[str]:
+    """Return the public names, for tab completion."""
+    return sorted(__all__)
