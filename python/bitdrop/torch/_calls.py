@@ -162,7 +162,7 @@ def product_with_noise(
 ) -> Tensor:
     """Multiply by random numbers of torch, shared along axes: dropout for tensors that are not bitdrop's."""
     shape = [1 if axis in shared else length for axis, length in enumerate(input.shape)]
-    noise = input.new_empty(shape).bernoulli_(1.0 - p)
+    noise = input.new_empty(shape, dtype=input.dtype.to_real()).bernoulli_(1.0 - p)
     noise = noise * (Affine.inverted(p).scale if scale is None else scale)
     return input.mul_(noise) if inplace else input * noise
 
