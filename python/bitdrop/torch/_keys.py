@@ -94,6 +94,7 @@ def _random_words(generator: Generator | None) -> Tensor:
 
 
 @torch.library.impl(library, "draw_key", "CompositeExplicitAutograd")
+@torch._disable_dynamo
 def _draw_key(position: int = 0, *, device: torch.device | None = None) -> Tensor:
     return _random_words(None)
 

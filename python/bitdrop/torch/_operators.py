@@ -31,6 +31,7 @@ def apply(x: Tensor, words: Tensor, values: Pass) -> Tensor:
 
 
 @torch.library.impl(library, "apply", "CPU")
+@torch._disable_dynamo  # after a graph break the compiler would follow even what the dispatcher calls
 def _apply(x: Tensor, key: Tensor, p: float, affine: Sequence[float], order: Axes, shared: Axes) -> Tensor:
     out = _tensors.new(x, order)
     plan = Plan(_keys.key_of(key), 0, p)
@@ -86,6 +87,7 @@ class _Caller(NamedTuple):
 _apply_recorded = super(Function, Recorded).apply
 
 
+@torch._disable_dynamo
 def _differentiable(dispatch_keys: Any, x: Tensor, *rest: Any) -> Tensor:
     """Apply and record for autograd: `torch.library.register_autograd` knows no forward mode."""
     caller = _Caller(dispatch_keys, torch.is_grad_enabled(), torch._C._is_fwd_grad_enabled())
@@ -109,6 +111,7 @@ def _below_autograd(dispatch_keys: Any, *arguments: Any) -> Tensor:
 
 
 @torch.library.register_vmap("bitdrop::apply", lib=library)
+@torch._disable_dynamo
 def _batched(info: Any, in_dims: tuple[int | None, ...], x: Tensor, key: Tensor, *rest: Any) -> Any:
     """Apply to each sample of a batch. A sample has its own mask only if it has its own key."""
     batches = [
