@@ -103,7 +103,10 @@ def test_large_states_use_several_threads_and_give_the_same(dtype: np.dtype[Any]
     try:
         same(bitdrop.zoneout(new, previous, 0.3, rng=0)[0], expected)
         same(mask.apply(new, previous), expected)
-        same(bitdrop.zoneout(new.T, previous.T, 0.3, rng=0)[0], bitdrop.zoneout(new.T, previous.T, 0.3, rng=0)[0])
+        same(
+            bitdrop.zoneout(new.T, previous.T, 0.3, rng=0)[0],
+            bitdrop.zoneout(new.T, previous.T, 0.3, rng=0)[0],
+        )
     finally:
         bitdrop.set_num_threads(1)
         _core.set_non_temporal_threshold(before)
@@ -164,7 +167,12 @@ def test_mask_is_a_value(training: bool) -> None:
     x = np.ones((5, 40))
     _, mask = bitdrop.zoneout(x, x, 0.3, training=training, rng=0)
     same_mask = bitdrop.ZoneoutMask((5, 40), 0.3, key=mask.key, training=training)
-    for other in (same_mask, pickle.loads(pickle.dumps(mask)), copy.deepcopy(mask), eval(repr(mask), vars(bitdrop))):
+    for other in (
+        same_mask,
+        pickle.loads(pickle.dumps(mask)),
+        copy.deepcopy(mask),
+        eval(repr(mask), vars(bitdrop)),
+    ):
         assert other == mask
         assert hash(other) == hash(mask)
         assert other.p == 0.3
@@ -242,9 +250,19 @@ def test_layer_has_the_defaults_and_repr_of_a_layer() -> None:
 
 ONES = np.ones((6, 8), np.float32)
 BAD_STATES: dict[str, tuple[Any, Any, type[Exception], str]] = {
-    "shapes": (ONES, ONES[:3], ValueError, r"^previous must have new's shape, \(6, 8\), but its shape is \(3, 8\)"),
+    "shapes": (
+        ONES,
+        ONES[:3],
+        ValueError,
+        r"^previous must have new's shape, \(6, 8\), but its shape is \(3, 8\)",
+    ),
     "broadcastable": (ONES, ONES[:1], ValueError, "^previous must have new's shape"),
-    "dtypes": (ONES, ONES.astype("f8"), TypeError, "^previous must be of new's dtype, float32, .* is float64"),
+    "dtypes": (
+        ONES,
+        ONES.astype("f8"),
+        TypeError,
+        "^previous must be of new's dtype, float32, .* is float64",
+    ),
     "real and complex": (ONES, ONES.astype("c8"), TypeError, "^previous must be of new's dtype"),
     "new of ints": (ONES.astype(int), ONES, TypeError, "^new must be of .*int64"),
     "previous of ints": (ONES, ONES.astype(int), TypeError, "^previous must be of .*int64"),
@@ -290,7 +308,11 @@ def test_other_bad_arguments_are_errors() -> None:
         (lambda: bitdrop.zoneout(ONES, ONES, training=1), TypeError, "^training must be"),  # type: ignore[arg-type]
         (lambda: bitdrop.zoneout(ONES, ONES, rng="a"), TypeError, "^rng must be"),  # type: ignore[arg-type]
         (lambda: bitdrop.zoneout(ONES, ONES, out=ONES[:3].copy()), ValueError, "^out must have new's shape"),
-        (lambda: bitdrop.ZoneoutMask((6, 8), 0.5, key=KEY).apply(ONES[:3], ONES[:3]), ValueError, "^new must have"),
+        (
+            lambda: bitdrop.ZoneoutMask((6, 8), 0.5, key=KEY).apply(ONES[:3], ONES[:3]),
+            ValueError,
+            "^new must have",
+        ),
         (lambda: bitdrop.ZoneoutMask((6, 8), 0.5, key=KEY).backward(ONES[:3]), ValueError, "^dh must have"),
         (lambda: bitdrop.ZoneoutMask((6, 8), 0.5, key=KEY, training=1), TypeError, "^training must be"),  # type: ignore[arg-type]
         (lambda: bitdrop.ZoneoutMask((6, 8), 0.5, key=3), TypeError, "^key must be"),  # type: ignore[arg-type]
