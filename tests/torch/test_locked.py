@@ -22,6 +22,7 @@ MODULES = [
     (bitdrop.torch.Dropout3d, (8, 9, 4, 3, 2)),
     (bitdrop.torch.AlphaDropout, (40, 5)),
     (bitdrop.torch.FeatureAlphaDropout, (8, 9, 4)),
+    (bitdrop.torch.DropPath, (40, 2)),
 ]
 X = torch.ones(200)
 
@@ -192,3 +193,22 @@ def test_checkpointed_function_that_locks_repeats_its_mask() -> None:
     torch.manual_seed(0)
     y = torch.utils.checkpoint.checkpoint(step, x, use_reentrant=False)
     assert torch.equal(torch.autograd.grad(y.sum(), x)[0], expected)
+
+
+def test_tensor_that_torch_drops_cannot_repeat_a_mask() -> None:
+    module = bitdrop.torch.Dropout(0.5)
+    with (
+        module.locked(),
+        pytest.raises(
+            ValueError, match=r"^A locked module repeats masks of bitdrop: pass a tensor that is strided"
+        ),
+    ):
+        module(torch.ones(3, dtype=torch.complex64))
+    module(torch.ones(3, dtype=torch.complex64))
+
+
+def test_noise_shape_and_lock_work_together() -> None:
+    module = bitdrop.torch.Dropout(0.5, noise_shape=(1, None))
+    with module.locked():
+        y = module(torch.ones(4, 50))
+        assert torch.equal(module(torch.ones(9, 50)), y[:1].expand(9, 50))

@@ -8,6 +8,9 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from bitdrop.torch import _calls
+from bitdrop.torch._autograd import is_plain
+
 
 class Lock:
     """A thread's lock of a module: it has a generator that begins anew for each pass."""
@@ -33,6 +36,14 @@ def _drawn_state(source: Generator | None) -> Tensor:
     )  # of the Mersenne Twister, 32 bits in eight bytes each, in a state of 5056
     state[words].view(torch.int64).random_(0, 2**32, generator=source)
     return state
+
+
+def check_supported(input: Tensor) -> None:
+    """Check that bitdrop drops a tensor, not torch's own function, which draws anew."""
+    if not (is_plain(input) or _calls.is_supported(input)):
+        raise ValueError(
+            f"A locked module repeats masks of bitdrop: pass a tensor that is {_calls.SUPPORTED}."
+        )
 
 
 @contextmanager
