@@ -52,7 +52,7 @@ class Served:
         """Return a context manager: inside, every forward pass in training draws the same mask.
 
         The first pass inside draws from the generator, the others repeat it. Shapes may differ. The lock
-        holds for the thread that entered it, and may be nested. Only tensors that bitdrop drops repeat a mask.
+        holds for the thread that entered it, and may be nested. Tensors must be those that bitdrop drops.
         Compiled functions run a locked module in eager mode. A checkpointed function must enter the lock
         itself, because it draws again in the backward pass.
 
