@@ -163,6 +163,12 @@ class ZoneoutMask(Mask):
             _engine.apply((dtype, (dprevious, values)), IDENTITY, np.invert(bits), self._layout)
         return dnew, dprevious
 
+    def part(self, start: int | Shape, shape: int | Shape) -> "ZoneoutMask":
+        """Return the mask of a part of the elements, as `Mask.part`."""
+        part = super().part(start, shape)
+        assert isinstance(part, ZoneoutMask)
+        return part
+
     def _part(self, start: Shape, shape: Shape) -> "ZoneoutMask":
         part = object.__new__(ZoneoutMask)
         part._set(shape, self._plan, self._blend, self._layout_of_part(start, shape))
@@ -326,6 +332,11 @@ class Zoneout(Layer):
 
     def _rule_of(self, p: float) -> Rule:
         return Rule(p, IDENTITY)
+
+    @property
+    def mask(self) -> ZoneoutMask | None:
+        """Mask of the last forward pass, or None before the first."""
+        return self._mask
 
     def __call__(  # type: ignore[override]
         self, new: ArrayLike, previous: ArrayLike, training: bool | None = None, **options: Any

@@ -35,7 +35,8 @@ def parts(x: Array) -> Array:
 def any_complex(dtype: Any, shape: tuple[int, ...], seed: int = 0) -> Array:
     """Return complex numbers of arbitrary bit patterns."""
     size = int(np.prod(shape, dtype=int))
-    return any_bits(COMPLEX[dtype], 2 * size, seed).view(dtype).reshape(shape)
+    numbers: Array = any_bits(COMPLEX[dtype], 2 * size, seed).view(dtype)
+    return numbers.reshape(shape)
 
 
 def assert_same(actual: Array, expected: Array) -> None:
@@ -48,12 +49,12 @@ def assert_same(actual: Array, expected: Array) -> None:
 def test_layers_treat_both_parts_as_the_real_array(kind: Any, shape: tuple[int, ...], dtype: Any) -> None:
     x = any_complex(dtype, shape)
     layer, real = kind(p=0.4, rng=0), kind(p=0.4, rng=0)
-    y, dx = layer(x), None
+    y = layer(x)
+    dx = layer.backward(y)
     start = real.state
     for part in ("real", "imag"):
         real.state = start
         assert_identical(getattr(y, part), real(np.ascontiguousarray(getattr(x, part))))
-        dx = layer.backward(y)
         assert_identical(getattr(dx, part), real.backward(np.ascontiguousarray(getattr(y, part))))
     assert layer.mask == real.mask
     assert np.array_equal(layer.mask.bits, real.mask.bits)

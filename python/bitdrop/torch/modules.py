@@ -37,6 +37,7 @@ class Served:
     Attributes that torch's modules lack have defaults in the classes, for `replace_dropout`.
     """
 
+    training: bool
     recompute: bool = False
     generator: Generator | None = None
     _locks: dict[int, Lock] | None = None  # of threads, since the first one
