@@ -51,16 +51,15 @@ void Traversal::choose_path() {
     const Axis& inner = layout_.inner();
     bool direct = inner.length >= kMinDirectSpan, in_place = false;
     for (int i = 0; i < layout_.operands; ++i) {
-        constant_[i] = i > 1 && inner.stride[i] == 0;  // of a span
         dense_[i] = layout_.is_dense(i, size_);
-        direct = direct && (inner.stride[i] == size_ || constant_[i]);
+        direct = direct && (inner.stride[i] == size_ || (i > 1 && inner.stride[i] == 0));
         in_place = in_place || (i > 0 && operands_.data[i] == operands_.data[0]);
     }
     if (has_activation(affine_.operation)) direct = direct && layout_.ndim == 1;  // bits of a span begin with bit 0
-    if (!direct)
-        for (int i = 2; i < layout_.operands; ++i) constant_[i] = layout_.repeats(i);
+    for (int i = 2; i < layout_.operands; ++i)
+        span_.constant[i - 1] = direct ? inner.stride[i] == 0 : layout_.repeats(i);
     const uint64_t bytes = count_ * static_cast<uint64_t>(size_);
-    non_temporal_ = (direct || dense_[0]) && !in_place && bytes >= non_temporal_threshold();
+    span_.non_temporal = (direct || dense_[0]) && !in_place && bytes >= non_temporal_threshold();
 
     const bool follow = layout_.bits_follow;
     path_ = &Traversal::apply_blocks;
@@ -93,7 +92,7 @@ void Traversal::do_chunk(void* traversal, uint64_t chunk) {
     const Traversal& self = *static_cast<const Traversal*>(traversal);
     const uint64_t first = chunk * self.chunk_size_;
     (self.*self.path_)(first, std::min(first + self.chunk_size_, self.count_));
-    if (self.non_temporal_) self.with_.kernels->fence();
+    if (self.span_.non_temporal) self.with_.kernels->fence();
 }
 
 void Traversal::drop_contiguous(uint64_t first, uint64_t last) const {
@@ -190,7 +189,7 @@ void Traversal::block_of_elements(Cursor* cursor, uint8_t* bits, int64_t count) 
         const int64_t part = std::min(most, count - start);
         char* places[kMaxOperands] = {dense_[0] ? cursor->place[0] : gathered[0]};
         for (int i = 1; i < layout_.operands; ++i) {
-            const bool in_place = dense_[i] || constant_[i];
+            const bool in_place = dense_[i] || span_.constant[i - 1];
             places[i] = in_place ? cursor->place[i] : gathered[i - 1];
             if (!in_place) gather_input(i, *cursor, places[i], part);
         }
@@ -211,12 +210,11 @@ void Traversal::gather_input(int operand, const Cursor& cursor, char* to, int64_
 
 // Non-temporal stores are not used on gathered elements, nor on a call in place.
 Span Traversal::span_at(char* const* places, int64_t count) const {
-    Span span = {places[0], {}, static_cast<uint64_t>(count)};
-    for (int i = 1; i < layout_.operands; ++i) {
-        span.inputs[i - 1] = places[i];
-        span.constant[i - 1] = constant_[i];
-    }
-    span.non_temporal = non_temporal_;
+    Span span = span_;
+    span.out = places[0];
+    span.inputs[0] = places[1];
+    for (int i = 2; i < layout_.operands; ++i) span.inputs[i - 1] = places[i];
+    span.count = static_cast<uint64_t>(count);
     return span;
 }
 

@@ -48,9 +48,8 @@ private:
     const uint64_t count_;
     const Kernels::Drop drop_;
     const Kernels::Apply apply_;
-    bool non_temporal_;
-    bool constant_[kMaxOperands] = {};  // one element for an innermost span
-    bool dense_[kMaxOperands] = {};
+    Span span_ = {};  // what the spans have in common
+    bool dense_[kMaxOperands];
     Path path_;
     BlockPath block_path_;
     Gather gather_;
