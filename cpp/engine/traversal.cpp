@@ -40,6 +40,7 @@ Traversal::Traversal(const Resources& with, const Operands& operands, const Affi
       affine_(affine),
       plan_(plan),
       bits_(bits),
+      inputs_(inputs_of(affine.operation)),
       size_(item_size(operands.dtype)),
       count_(layout_.size()),
       drop_(with.kernels->drop[static_cast<int>(affine.operation)][static_cast<int>(operands.dtype)]),
@@ -47,16 +48,25 @@ Traversal::Traversal(const Resources& with, const Operands& operands, const Affi
     choose_path();
 }
 
+Traversal::Traversal(const Resources& with, const Operands& operands, const Affine& affine, uint8_t* bits,
+                     const Sums& sums)
+    : Traversal(with, operands, affine, nullptr, bits) {
+    sums_ = &sums;
+    path_ = &Traversal::apply_blocks;
+    block_path_ = &Traversal::block_of_elements;
+    span_.non_temporal = span_.non_temporal && dense_[0];
+}
+
 void Traversal::choose_path() {
     const Axis& inner = layout_.inner();
     bool direct = inner.length >= kMinDirectSpan, in_place = false;
-    for (int i = 0; i < layout_.operands; ++i) {
+    for (int i = 0; i <= inputs_; ++i) {
         dense_[i] = layout_.is_dense(i, size_);
         direct = direct && (inner.stride[i] == size_ || (i > 1 && inner.stride[i] == 0));
         in_place = in_place || (i > 0 && operands_.data[i] == operands_.data[0]);
     }
     if (has_activation(affine_.operation)) direct = direct && layout_.ndim == 1;  // bits of a span begin with bit 0
-    for (int i = 2; i < layout_.operands; ++i)
+    for (int i = 2; i <= inputs_; ++i)
         span_.constant[i - 1] = direct ? inner.stride[i] == 0 : layout_.repeats(i);
     const uint64_t bytes = count_ * static_cast<uint64_t>(size_);
     span_.non_temporal = (direct || dense_[0]) && !in_place && bytes >= non_temporal_threshold();
@@ -67,7 +77,7 @@ void Traversal::choose_path() {
         if (direct && follow && layout_.ndim == 1) path_ = &Traversal::drop_contiguous;
     } else if (direct && (follow || inner.bit_stride == 1)) {
         path_ = &Traversal::apply_spans;
-    } else if (direct && inner.bit_stride == 0 && layout_.operands == 2) {
+    } else if (direct && inner.bit_stride == 0 && inputs_ == 1) {
         path_ = &Traversal::apply_shared_bits;
     }
     block_path_ = direct ? &Traversal::block_of_spans : &Traversal::block_of_elements;
@@ -77,7 +87,7 @@ void Traversal::choose_path() {
 
 void Traversal::run() {
     const Parallelism parallelism = choose_parallelism(count_, kMinElementsPerThread, with_.threads);
-    chunk_size_ = chunk_size(parallelism.threads);
+    chunk_size_ = sums_ ? sums_->chunk : chunk_size(parallelism.threads);
     const DefaultFloatMode mode;
     parallel_for((count_ + chunk_size_ - 1) / chunk_size_, parallelism, do_chunk, this);
 }
@@ -147,7 +157,7 @@ void Traversal::apply_equal_bits(char* const* places, bool kept, int64_t count) 
 
 // Any layout, a block of elements at a time: first their bits, then the elements.
 void Traversal::apply_blocks(uint64_t first, uint64_t last) const {
-    Cursor cursor(layout_, operands_.data, first);
+    Cursor cursor = cursor_at(first);
     for (uint64_t start = first; start < last; start += kBlockElements) {
         uint8_t scratch[kBlockBytes];
         const int64_t count = static_cast<int64_t>(std::min(kBlockElements, last - start));
@@ -187,17 +197,55 @@ void Traversal::block_of_elements(Cursor* cursor, uint8_t* bits, int64_t count) 
     const int64_t most = std::min<int64_t>(kGatheredBytes / size_, kBlockElements);
     for (int64_t start = 0; start < count; start += most) {
         const int64_t part = std::min(most, count - start);
-        char* places[kMaxOperands] = {dense_[0] ? cursor->place[0] : gathered[0]};
-        for (int i = 1; i < layout_.operands; ++i) {
+        const bool stored = dense_[0] && !(sums_ && span_.non_temporal);  // sums are made of what is in the cache
+        char* places[kMaxOperands] = {stored ? cursor->place[0] : gathered[0]};
+        for (int i = 1; i <= inputs_; ++i) {
             const bool in_place = dense_[i] || span_.constant[i - 1];
             places[i] = in_place ? cursor->place[i] : gathered[i - 1];
             if (!in_place) gather_input(i, *cursor, places[i], part);
         }
-        apply_(bits + start / 8, 0, affine_, span_at(places, part));
-        for_each_span(cursor, part, [&](int64_t done, int64_t length) {
-            if (!dense_[0]) scatter_(cursor->place[0], layout_.inner().stride[0], places[0] + done * size_, length);
-        });
+        Span span = span_at(places, part);
+        span.non_temporal = stored && span.non_temporal;
+        apply_(bits + start / 8, 0, affine_, span);
+        if (!stored) store_output(*cursor, places[0], part);
+        if (sums_) add_to_sums(*cursor, places[0], part);
+        for_each_span(cursor, part, [](int64_t, int64_t) {});
     }
+}
+
+// Stores adjacent values where the output's elements are.
+void Traversal::store_output(const Cursor& cursor, const char* values, int64_t count) const {
+    if (dense_[0]) {
+        const Plan keep_all = make_plan(0, 0, 0, 0.0);
+        Span span = {cursor.place[0], {values}, static_cast<uint64_t>(count), span_.non_temporal};
+        with_.kernels->drop[static_cast<int>(Operation::scale)][static_cast<int>(operands_.dtype)](keep_all, 0, nullptr,
+                                                                                                  {1.0}, span);
+        return;
+    }
+    Cursor writer = cursor;
+    for_each_span(&writer, count, [&](int64_t done, int64_t length) {
+        scatter_(writer.place[0], layout_.inner().stride[0], values + done * size_, length);
+    });
+}
+
+void Traversal::add_to_sums(const Cursor& cursor, const char* values, int64_t count) const {
+    Cursor reader = cursor;
+    const int64_t stride = layout_.inner().stride[inputs_ + 1] / sum_size(operands_.dtype);
+    for_each_span(&reader, count, [&](int64_t done, int64_t length) {
+        with_.kernels->accumulate[static_cast<int>(operands_.dtype)](
+            values + done * size_, static_cast<uint64_t>(length), reader.place[inputs_ + 1], stride);
+    });
+}
+
+// The sums of a chunk begin as zeros at its first element.
+Cursor Traversal::cursor_at(uint64_t element) const {
+    if (!sums_) return {layout_, operands_.data, element};
+    char* data[kMaxOperands];
+    std::copy(operands_.data, operands_.data + kMaxOperands, data);
+    const size_t bytes = sums_->count * static_cast<size_t>(sum_size(operands_.dtype));
+    data[inputs_ + 1] = sums_->memory + element / sums_->chunk * bytes;
+    std::memset(data[inputs_ + 1], 0, bytes);
+    return {layout_, data, element};
 }
 
 void Traversal::gather_input(int operand, const Cursor& cursor, char* to, int64_t count) const {
@@ -213,7 +261,7 @@ Span Traversal::span_at(char* const* places, int64_t count) const {
     Span span = span_;
     span.out = places[0];
     span.inputs[0] = places[1];
-    for (int i = 2; i < layout_.operands; ++i) span.inputs[i - 1] = places[i];
+    for (int i = 2; i <= inputs_; ++i) span.inputs[i - 1] = places[i];
     span.count = static_cast<uint64_t>(count);
     return span;
 }

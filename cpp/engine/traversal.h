@@ -11,6 +11,9 @@ public:
     // are read.
     Traversal(const Resources& with, const Operands& operands, const Affine& affine, const Plan* plan, uint8_t* bits);
 
+    // Bits are read, and the output is summed.
+    Traversal(const Resources& with, const Operands& operands, const Affine& affine, uint8_t* bits, const Sums& sums);
+
     void run();
 
 private:
@@ -30,6 +33,9 @@ private:
 
     uint8_t* bits_of_block(const Cursor& cursor, uint64_t first, int64_t count, uint8_t* scratch) const;
     void gather_input(int operand, const Cursor& cursor, char* to, int64_t count) const;
+    void store_output(const Cursor& cursor, const char* values, int64_t count) const;
+    void add_to_sums(const Cursor& cursor, const char* values, int64_t count) const;
+    Cursor cursor_at(uint64_t element) const;
     void apply_equal_bits(char* const* places, bool kept, int64_t count) const;
     Span span_at(char* const* places, int64_t count) const;
 
@@ -44,6 +50,8 @@ private:
     const Affine& affine_;
     const Plan* const plan_;
     uint8_t* const bits_;
+    const Sums* sums_ = nullptr;
+    int inputs_;  // and the output are the first operands
     const int64_t size_;  // bytes of an element
     const uint64_t count_;
     const Kernels::Drop drop_;

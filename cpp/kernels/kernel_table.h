@@ -7,6 +7,7 @@
 namespace bitdrop {
 
 constexpr int kMaxInputs = 3;
+constexpr int kSumLanes = 32;
 
 // Contiguous elements of each operand, not necessarily aligned. `out` is an input or overlaps none.
 // No kernel touches a byte outside the span, not even to read it.
@@ -80,6 +81,10 @@ struct Kernels {
 
     // out[i] = value. Nothing is read.
     void (*fill[kDTypes])(double value, const Span& span);
+
+    // sums[i * stride] += values[i]: floats, or doubles for float64. If the stride is 0, the values are first summed by
+    // themselves: value i belongs to lane i % kSumLanes, in order, and then lane l takes lane l + 16, l + 8, ... l + 1.
+    void (*accumulate[kDTypes])(const void* values, uint64_t count, void* sums, int64_t stride);
 
     // Orders non-temporal stores before the stores that follow.
     void (*fence)();

@@ -1,5 +1,6 @@
 // The kernels of every instruction set, written against the vector type `Vec`. A file for one instruction
 // set includes its simd_*.h and then this file. Everything here has internal linkage: rule 2 in docs/design.md.
+#include "accumulate.inl"
 #include "apply.inl"
 #include "generate.inl"
 
@@ -38,7 +39,8 @@ template <template <class> class Operation> constexpr void add(bitdrop::Operatio
 
 constexpr Kernels table(const char* name, uint32_t required) {
     Kernels kernels = {
-        name, required, generate, {}, {}, {fill<Float16>, fill<BFloat16>, fill<float>, fill<double>}, Vec::fence, slice,
+        name, required, generate, {}, {}, {fill<Float16>, fill<BFloat16>, fill<float>, fill<double>},
+        {accumulate<Float16>, accumulate<BFloat16>, accumulate<float>, accumulate<double>}, Vec::fence, slice,
     };
     add<Scale>(Operation::scale, &kernels);
     add<ScaleShift>(Operation::affine, &kernels);

@@ -1,4 +1,6 @@
 // Arithmetic on vectors of elements.
+#pragma once
+
 #include "kernel_table.h"
 
 namespace bitdrop {

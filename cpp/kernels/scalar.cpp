@@ -172,6 +172,20 @@ template <class T> void fill(double value, const Span& span) {
     for (uint64_t i = 0; i < span.count; ++i) store_number<T>(span.out, i, static_cast<Number<T>>(value));
 }
 
+template <class T> void accumulate(const void* values, uint64_t count, void* sums, int64_t stride) {
+    using N = Number<T>;
+    N* const to = static_cast<N*>(sums);
+    if (stride) {
+        for (uint64_t i = 0; i < count; ++i) to[static_cast<int64_t>(i) * stride] += widen(load<T>(values, i));
+        return;
+    }
+    N lanes[kSumLanes] = {};
+    for (uint64_t i = 0; i < count; ++i) lanes[i % kSumLanes] += widen(load<T>(values, i));
+    for (int half = kSumLanes / 2; half; half /= 2)
+        for (int lane = 0; lane < half; ++lane) lanes[lane] += lanes[lane + half];
+    *to += lanes[0];
+}
+
 void fence() {}
 
 template <Operation operation> constexpr void add(Kernels* kernels) {
@@ -189,7 +203,8 @@ template <Operation operation> constexpr void add(Kernels* kernels) {
 
 constexpr Kernels table() {
     Kernels kernels = {
-        "scalar", 0, generate, {}, {}, {fill<Float16>, fill<BFloat16>, fill<float>, fill<double>}, fence, slice,
+        "scalar", 0, generate, {}, {}, {fill<Float16>, fill<BFloat16>, fill<float>, fill<double>},
+        {accumulate<Float16>, accumulate<BFloat16>, accumulate<float>, accumulate<double>}, fence, slice,
     };
     add<Operation::scale>(&kernels);
     add<Operation::affine>(&kernels);
