@@ -22,7 +22,7 @@ def _available() -> Mapping[str, str]:
 def _kernels() -> tuple[Any, Any]:
     njit = importlib.import_module("numba").njit
 
-    def drop(  # noqa: PLR0917
+    def drop(
         x: Array, out: Array, keep: Array, threshold: np.uint32, scale: np.float32, state: Array
     ) -> None:
         s = state[0]

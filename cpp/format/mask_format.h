@@ -114,7 +114,7 @@ static inline Plan make_plan(uint64_t k0, uint64_t k1, uint64_t stream, double p
     return plan;
 }
 
-// Whether an element that flipped twelve 1s is kept, given the hash of its index.
+// The tie rule: true if an element that flipped twelve 1s is kept, given the hash of its index.
 static inline bool tie_keeps(uint64_t threshold, uint64_t hash) {
     const int ones = ~hash ? trailing_zeros(~hash) : 64;
     const int level = kMaxLevels + 1 + ones;

@@ -145,8 +145,20 @@ void fill(py::handle bits, py::handle plan, py::handle layout, py::handle thread
     without_lock(box.size(), [&] { generate_bits(kernels, random, box, bytes, limit); });
 }
 
-// Whether a result for x can be written into `out`, or the reason why not. `overlaps` means that their bounds meet:
-// whether elements do is a harder question, which NumPy answers.
+// Returns the number of kept elements.
+uint64_t fill_blocks(py::handle bits, py::handle plan, py::handle maps, py::handle threads, const Isa& isa) {
+    const Maps shape = maps_of(maps);
+    uint8_t* bytes = bytes_of(bits, shape.size(), true);
+    const Kernels& kernels = kernels_named(isa);
+    const Threads limit = threads_of(threads);
+    const Plan random = plan_of(plan);
+    uint64_t kept = 0;
+    without_lock(shape.size(), [&] { kept = generate_block_bits(kernels, random, shape, bytes, limit); });
+    return kept;
+}
+
+// The reason why a result for x cannot be written into `out`, if there is one. `overlaps` means that their bounds meet.
+// An overlap of elements is a harder question, which NumPy answers.
 enum class Fit { fits, other_dtype, other_shape, read_only, overlaps_itself, overlaps };
 
 Fit fit(const py::array& x, const py::array& out) {
@@ -181,6 +193,9 @@ void add_engine(py::module_& m) {
           "Apply stored bits as `apply`, and sum the result over the axes along which `sums` would be broadcast.");
     m.def("fill", &fill, py::arg("bits"), py::arg("plan"), py::arg("layout"), threads, py::kw_only(), isa,
           "Generate the bits of a layout's box into memory for them.");
+    m.def("fill_blocks", &fill_blocks, py::arg("bits"), py::arg("plan"), py::arg("maps"), threads, py::kw_only(), isa,
+          "Generate the bits of maps that lose whole blocks into memory for them, and return the number kept.\n\n"
+          "The plan decides the seeds: one for each place that a block can have in a map, in C order.");
 }
 
 void add_memory(py::module_& m) {
@@ -220,7 +235,11 @@ void add_settings(py::module_& m) {
 }  // namespace
 }  // namespace bitdrop
 
-PYBIND11_MODULE(_core, m) {
+// Free-threaded Python runs these functions in parallel: whatever they share is atomic or behind a lock of its own.
+PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
+    // pybind11's first look-up of NumPy releases the interpreter lock, in objects whose destructors must not throw. In a
+    // daemon thread at exit they would, before Python 3.14: the look-up is done here instead.
+    (void)py::dtype::of<uint8_t>();
     bitdrop::add_engine(m);
     bitdrop::add_memory(m);
     bitdrop::add_settings(m);

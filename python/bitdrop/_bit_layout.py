@@ -93,7 +93,7 @@ def contiguous(size: int) -> BitLayout:
 
 
 def bit_layout(shape: Shape, noise_shape: Shape | None, shard: Shard | None) -> BitLayout:
-    """Return where the bits of an array of this shape are.
+    """Return the bit layout of an array of this shape.
 
     Parameters
     ----------

@@ -27,8 +27,8 @@ def empty_like(x: Array) -> Array:
 def set_buffer_limit(nbytes: int) -> None:
     """Set the amount of memory that is held for reuse by later results.
 
-    Results of at least 1 MiB live in buffers that are reused after the last view of them has died. Such an array
-    does not own its memory (``y.flags.owndata`` is False), so ``y.resize`` refuses.
+    Results of at least 1 MiB live in buffers that are reused after the last view of them has died. Such an
+    array does not own its memory (``y.flags.owndata`` is False), so ``y.resize`` refuses.
 
     Parameters
     ----------

@@ -90,7 +90,7 @@ def usable_cpus() -> int:
 
 
 def _cgroup_cpus(root: Path = Path("/sys/fs/cgroup")) -> float:
-    """Return the control group's share of CPU time in CPUs: infinite where there is no limit."""
+    """Return the control group's share of CPU time in CPUs: infinite if there is no limit."""
     try:
         if (limit := root / "cpu.max").exists():  # version 2
             quota, period = limit.read_text().split()

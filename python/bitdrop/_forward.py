@@ -63,8 +63,8 @@ def drop(
     return y, Mask._of(values.shape, plan, layout, affine, bits if store_bits else None)
 
 
-def infer(x: ArrayLike, out: Array | None, rule: Rule) -> tuple[Array, Mask]:
-    """Keep all elements of x, scaled if the rule scales at inference."""
+def keep_all(x: ArrayLike, out: Array | None, rule: Rule) -> tuple[Array, Mask]:
+    """Keep all elements of x, as at inference, scaled if the rule scales there."""
     values, dtype = as_array(x)
     _, _, affine, units = rule
     if units is not ELEMENTS:

@@ -9,7 +9,7 @@ from bitdrop._validate import NdimError, as_noise_shape
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """What is dropped as one: elements, channels, samples, or what a noise shape says.
+    """The units that are dropped whole: elements, channels, samples, or those of a noise shape.
 
     Without arguments, each element is a unit.
 
@@ -54,7 +54,7 @@ class Units:
         return shape[:leading] + (1,) * (len(shape) - leading)
 
     def layout(self, shape: Shape, shard: Shard | None = None) -> BitLayout | None:
-        """Return where the bits of an array of this shape are. None: element i has bit i."""
+        """Return the bit layout of an array of this shape. None: element i has bit i."""
         if shard is None and self.leading is None and self.noise is None:
             return None
         self.check(shape)

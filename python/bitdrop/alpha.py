@@ -18,14 +18,14 @@ class AlphaDropout(Layer):
 
     Notes
     -----
-    After SELU, a dropped unit does not become 0 but SELU's limit far below 0, ``s = -lambda * alpha = -1.7581``.
-    An affine map then restores mean 0 and variance 1 (section "Alpha dropout" of [1]_)::
+    After SELU, a dropped unit does not become 0 but SELU's limit far below 0, ``s = -lambda *
+    alpha = -1.7581``. An affine map then restores mean 0 and variance 1 (section "Alpha dropout" of [1]_)::
 
         y = a * (kept ? x : s) + b,    a = ((1 - p) * (1 + p * s**2)) ** -0.5,    b = -a * p * s
 
-    The gradient is ``a * dy`` where x was kept, and +0.0 elsewhere. `mask` has ``a`` as its scale, ``b`` as its
-    shift and ``a * s + b`` as its value of dropped units. With p = 0, x stays bit for bit as it is. With p = 1,
-    everything becomes +0.0, the limit of ``a * s + b``.
+    The gradient is ``a * dy`` where x was kept, and +0.0 elsewhere. `mask` has ``a`` as its scale, ``b`` as
+    its shift and ``a * s + b`` as its value of dropped units. With p = 0, x stays bit for bit as it is. With
+    p = 1, everything becomes +0.0, the limit of ``a * s + b``.
 
     References
     ----------
@@ -64,8 +64,8 @@ class FeatureAlphaDropout(AlphaDropout):
 
     Notes
     -----
-    The first two axes of x are samples and channels, whatever the number of axes. PyTorch does the same, though
-    its documentation describes inputs without samples: pass ``x[np.newaxis]`` for them.
+    The first two axes of x are samples and channels, whatever the number of axes. PyTorch does
+    the same, though its documentation describes inputs without samples: pass ``x[np.newaxis]`` for them.
 
     Examples
     --------

@@ -121,9 +121,9 @@ def dropout(
 ) -> tuple[da.Array, ChunkedMask]:
     """Set each element of a dask array to zero with probability `p`, and scale the rest.
 
-    Lazy, with one task for each chunk. The values are those of `bitdrop.dropout` for the whole array, whatever
-    the chunks, the scheduler and the workers. The key is drawn here, once. A graph that is computed twice, or a
-    task that runs again because its worker died, gives the same values.
+    Lazy, with one task for each chunk. The values are those of `bitdrop.dropout` for the whole array,
+    whatever the chunks, the scheduler and the workers. The key is drawn here, once. A graph that is computed
+    twice, or a task that runs again because its worker died, gives the same values.
 
     Parameters
     ----------

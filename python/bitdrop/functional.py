@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from bitdrop import _validate
 from bitdrop._affine import Affine
 from bitdrop._bit_layout import Shard
-from bitdrop._forward import Rule, drop, infer
+from bitdrop._forward import Rule, drop, keep_all
 from bitdrop._random import draw_key
 from bitdrop._typing import Array, NoiseShape, Number, RNGLike, Scaling
 from bitdrop._units import ELEMENTS, Units
@@ -55,8 +55,8 @@ def dropout(
         "vanilla": nothing is scaled in training, and everything is multiplied by 1 - p at inference, as in
         the original paper [1]_.
     rng : None, int, sequence of ints, SeedSequence, BitGenerator or Generator, optional
-        Source of the mask's key, by Scientific Python's SPEC 7. A Generator is advanced in training, also if p
-        is 0. None uses entropy of the system.
+        Source of the mask's key, by Scientific Python's SPEC 7. A Generator is advanced in training, also if
+        p is 0. None uses entropy of the system.
     out : ndarray, optional
         Where to write the result: an array of x's shape and dtype with any strides, or x itself.
     noise_shape : sequence of ints and None, optional
@@ -101,7 +101,7 @@ def dropout(
     _validate.check_choice(scaling, "scaling", SCALINGS)
     rule = rule_of(probability, scaling)
     if not _validate.as_flag(training, "training"):
-        return infer(x, out, rule)
+        return keep_all(x, out, rule)
     if noise_shape is not None:
         rule = rule._replace(units=units_of(noise_shape))
     return drop(x, out, rule, lambda: (draw_key(rng), 0), shard)

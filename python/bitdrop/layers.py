@@ -28,7 +28,8 @@ class Dropout(Layer):
     inplace : bool, default False
         Whether forward writes its result into x.
     recompute : bool, default False
-        Whether to hold no bits between forward and backward, but to generate them again. It saves one bit a unit.
+        Whether to hold no bits between forward and backward, but to generate them again. It saves one bit a
+        unit.
     noise_shape : sequence of ints and None, optional
         As in `bitdrop.dropout`: ``(None, 1, None)`` drops the same features at every time step.
     rng : None, int, sequence of ints, SeedSequence, BitGenerator or Generator, optional
@@ -48,10 +49,11 @@ class Dropout(Layer):
 
     Notes
     -----
-    Each successful forward pass in training takes the next stream number under the layer's key, also if p is
-    0. Several threads may call one layer: no number is used twice. `backward` uses the mask of the last forward
-    pass. If a layer is called more than once before backward, keep `mask` of each call and call its
-    `Mask.backward`. A copy of a layer has its key and next stream number, and so makes the same masks.
+    Each successful forward pass in training takes the next stream number under the layer's key,
+    also if p is 0. Several threads may call one layer: no number is used twice. `backward` uses the mask of
+    the last forward pass. If a layer is called more than once before backward, keep `mask` of each call and
+    call its `Mask.backward`. A copy of a layer has its key and next stream number, and so makes the same
+    masks.
 
     Examples
     --------
@@ -113,8 +115,8 @@ class _UnitDropout(Layer):
 class Dropout1d(_UnitDropout):
     """Dropout layer for sequences: drops whole channels, as `torch.nn.Dropout1d`.
 
-    Neighbours in a feature map are similar, so dropping single elements hides little. Dropping whole maps makes
-    the channels independent of each other [1]_.
+    Neighbours in a feature map are similar, so dropping single elements hides little. Dropping whole maps
+    makes the channels independent of each other [1]_.
 
     Parameters
     ----------
@@ -262,7 +264,7 @@ class DropPath(Layer):
 
     @property
     def scale_by_keep(self) -> bool:
-        """Whether kept samples are multiplied by 1 / (1 - p) in training."""
+        """True if kept samples are multiplied by 1 / (1 - p) in training."""
         return self._scale_by_keep
 
     def _arguments(self) -> str:

@@ -244,8 +244,8 @@ class Mask:
     def backward(self, dy: ArrayLike, *, out: Array | None = None) -> Array:
         """Return the gradient with respect to the input of the forward pass.
 
-        The forward pass multiplies an element by ``scale`` or drops it, so the gradient is its linear part: it
-        passes where the signal passed.
+        The forward pass multiplies an element by ``scale`` or drops it, so the gradient is its linear part:
+        it passes where the signal passed.
 
         Parameters
         ----------

@@ -29,5 +29,6 @@ def test_coefficients_of_alpha_dropout_are_finite_for_every_p(p: float, dtype: n
     assert np.isfinite(y.astype(np.float64)[~np.asarray(layer.mask)]).all()
     if p < 1e-20:
         np.testing.assert_array_equal(y, x)
+    assert layer.mask is not None
     found = layer.mask.scale, layer.mask.shift, layer.mask.dropped
     np.testing.assert_allclose(found, coefficients(bitdrop.AlphaDropout, p), rtol=1e-15)
