@@ -21,6 +21,8 @@ from bitdrop.alpha import AlphaDropout, FeatureAlphaDropout
 from bitdrop.block_mask import BlockMask
 from bitdrop.drop_block import DropBlock2d, DropBlock3d
 from bitdrop.functional import dropout
+from bitdrop.fused import FusedDropout, fused_dropout
+from bitdrop.fused_mask import FusedMask
 from bitdrop.layers import Dropout, Dropout1d, Dropout2d, Dropout3d, DropPath
 from bitdrop.mask import Mask
 
@@ -36,12 +38,15 @@ __all__ = [
     "Dropout2d",
     "Dropout3d",
     "FeatureAlphaDropout",
+    "FusedDropout",
+    "FusedMask",
     "Mask",
     "NdimError",
     "Shard",
     "__version__",
     "clear_buffers",
     "dropout",
+    "fused_dropout",
     "get_num_threads",
     "set_buffer_limit",
     "set_num_threads",
