@@ -15,6 +15,7 @@ constexpr uint64_t kChunksPerThread = 8;
 constexpr uint64_t kMinChunk = 4 * kBlockElements, kMaxChunk = 32 * kBlockElements;
 // Shorter spans of adjacent elements are gathered first.
 constexpr int64_t kMinDirectSpan = 64;
+constexpr int64_t kMinSpanOfInputs = 256;  // if there are several
 // Of each input, on the stack.
 constexpr int64_t kGatheredBytes = kBlockElements * sizeof(float);
 
@@ -65,7 +66,9 @@ void Traversal::choose_path() {
         direct = direct && (inner.stride[i] == size_ || (i > 1 && inner.stride[i] == 0));
         in_place = in_place || (i > 0 && operands_.data[i] == operands_.data[0]);
     }
-    if (has_activation(affine_.operation)) direct = direct && layout_.ndim == 1;  // bits of a span begin with bit 0
+    // Bits of active elements are stored from the first of a byte on.
+    if (has_activation(affine_.operation)) direct = direct && (layout_.ndim == 1 || inner.length % 8 == 0);
+    if (inputs_ > 1) direct = direct && (layout_.ndim == 1 || inner.length >= kMinSpanOfInputs);
     for (int i = 2; i <= inputs_; ++i)
         span_.constant[i - 1] = direct ? inner.stride[i] == 0 : layout_.repeats(i);
     const uint64_t bytes = count_ * static_cast<uint64_t>(size_);
@@ -186,8 +189,10 @@ uint8_t* Traversal::bits_of_block(const Cursor& cursor, uint64_t first, int64_t 
 }
 
 void Traversal::block_of_spans(Cursor* cursor, uint8_t* bits, int64_t count) const {
+    const bool whole_bytes = has_activation(affine_.operation);
     for_each_span(cursor, count, [&](int64_t done, int64_t length) {
-        apply_(bits, static_cast<uint64_t>(done), affine_, span_at(cursor->place, length));
+        const Span span = span_at(cursor->place, length);
+        whole_bytes ? apply_(bits + done / 8, 0, affine_, span) : apply_(bits, static_cast<uint64_t>(done), affine_, span);
     });
 }
 

@@ -65,12 +65,28 @@ template <class T> Scalar<T> sum_of(const T* values, uint64_t count) {
     return lanes[0];
 }
 
+// sums[i] += values[i], for whole vectors. Returns how many were added.
+template <class T> uint64_t add_vectors(const T* values, uint64_t count, Scalar<T>* sums) {
+    constexpr uint64_t kVector = Arithmetic<T>::kVector;
+    uint64_t done = 0;
+    for (; count - done >= kVector; done += kVector)
+        Vec::store<false>(sums + done, Vec::add(Vec::load<false>(sums + done), Vec::load<false>(values + done)));
+    return done;
+}
+template <> uint64_t add_vectors(const BFloat16*, uint64_t, float*) { return 0; }  // in no order of the elements
+
 template <class T> void accumulate(const void* from, uint64_t count, void* to, int64_t stride) {
     const T* values = static_cast<const T*>(from);
     Scalar<T>* sums = static_cast<Scalar<T>*>(to);
     if (stride == 0) {
         *sums += sum_of(values, count);
         return;
+    }
+    if (stride == 1) {
+        const uint64_t done = add_vectors(values, count, sums);
+        values += done;
+        sums += done;
+        count -= done;
     }
     // Through lanes, so that elements of every type are widened alike.
     for (uint64_t done = 0; done < count; done += kSumLanes) {
