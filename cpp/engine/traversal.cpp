@@ -53,6 +53,13 @@ Traversal::Traversal(const Resources& with, const Operands& operands, const Affi
                      const Sums& sums)
     : Traversal(with, operands, affine, nullptr, bits) {
     sums_ = &sums;
+    const Axis& inner = layout_.inner();
+    const bool adjacent_sums = size_ == sum_size(operands.dtype) && inner.stride[inputs_ + 1] == size_;
+    if (path_ == &Traversal::apply_spans && adjacent_sums) {  // a span has a sum for each element
+        apply_ = with.kernels->apply[static_cast<int>(Operation::scale_sum)][static_cast<int>(operands.dtype)];
+        inputs_ = 2;
+        return;
+    }
     path_ = &Traversal::apply_blocks;
     block_path_ = &Traversal::block_of_elements;
     span_.non_temporal = span_.non_temporal && dense_[0];
@@ -116,7 +123,7 @@ void Traversal::drop_contiguous(uint64_t first, uint64_t last) const {
 
 // Long spans whose bits are adjacent.
 void Traversal::apply_spans(uint64_t first, uint64_t last) const {
-    Cursor cursor(layout_, operands_.data, first);
+    Cursor cursor = cursor_at(first);
     for_each_span(&cursor, static_cast<int64_t>(last - first),
                   [&](int64_t, int64_t length) { apply_(bits_, cursor.bit, affine_, span_at(cursor.place, length)); });
 }
@@ -199,7 +206,7 @@ void Traversal::block_of_spans(Cursor* cursor, uint8_t* bits, int64_t count) con
 // Operands whose elements are adjacent are used in place. Other inputs are gathered, and another output is scattered.
 void Traversal::block_of_elements(Cursor* cursor, uint8_t* bits, int64_t count) const {
     char gathered[kMaxInputs][kGatheredBytes];
-    const int64_t most = std::min<int64_t>(kGatheredBytes / size_, kBlockElements);
+    const int64_t most = std::min<int64_t>(kGatheredBytes / size_, sums_ ? kRowElements : kBlockElements);
     for (int64_t start = 0; start < count; start += most) {
         const int64_t part = std::min(most, count - start);
         const bool stored = dense_[0] && !(sums_ && span_.non_temporal);  // sums are made of what is in the cache
@@ -248,8 +255,9 @@ Cursor Traversal::cursor_at(uint64_t element) const {
     char* data[kMaxOperands];
     std::copy(operands_.data, operands_.data + kMaxOperands, data);
     const size_t bytes = sums_->count * static_cast<size_t>(sum_size(operands_.dtype));
-    data[inputs_ + 1] = sums_->memory + element / sums_->chunk * bytes;
-    std::memset(data[inputs_ + 1], 0, bytes);
+    char*& sums = data[layout_.operands - 1];
+    sums = sums_->memory + element / sums_->chunk * bytes;
+    std::memset(sums, 0, bytes);
     return {layout_, data, element};
 }
 

@@ -55,7 +55,7 @@ private:
     const int64_t size_;  // bytes of an element
     const uint64_t count_;
     const Kernels::Drop drop_;
-    const Kernels::Apply apply_;
+    Kernels::Apply apply_;
     Span span_ = {};  // what the spans have in common
     bool dense_[kMaxOperands];
     Path path_;

@@ -80,6 +80,10 @@ template <class T, template <class> class Operation> struct Applier {
                 uint32_t lanes;
                 Vec::template store<non_temporal>(to + v * kVector, operation(x, bits, selectors[v], &lanes));
                 found |= uint64_t{lanes} << (v * kVector);
+            } else if constexpr (Operation<T>::kSums) {
+                const Vector result = operation(x, bits, selectors[v]);
+                Vec::template store<non_temporal>(to + v * kVector, result);
+                Vec::template store<false>(const_cast<T*>(from[1]) + v * kVector, Vec::add(x[1], result));
             } else {
                 Vec::template store<non_temporal>(to + v * kVector, operation(x, bits, selectors[v]));
             }
@@ -102,7 +106,7 @@ template <class T, template <class> class Operation> struct Applier {
         };
         for (; count >= 4; count -= 4) {
             if (non_temporal && reinterpret_cast<uintptr_t>(from[0]) + kPrefetchDistance < prefetch_end)
-                for (int i = 0; i < kInputs; ++i) prefetch<kStep * sizeof(T)>(from[i]);
+                for (int i = 0; i < (Operation<T>::kSums ? 1 : kInputs); ++i) prefetch<kStep * sizeof(T)>(from[i]);
             for (int u = 0; u < 4; ++u) {
                 const T* at[kInputs];
                 for (int i = 0; i < kInputs; ++i) at[i] = from[i] + u * kUnit<T>;
@@ -132,6 +136,8 @@ template <class T, template <class> class Operation> struct Applier {
         }
         unit<false>(buffers[0], from, bytes, active);
         std::memcpy(static_cast<void*>(out + first), buffers[0], count * sizeof(T));
+        if constexpr (Operation<T>::kSums)
+            std::memcpy(const_cast<T*>(input_at(1, first)), buffers[1], count * sizeof(T));
     }
 };
 

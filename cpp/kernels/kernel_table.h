@@ -27,11 +27,14 @@ enum class Operation {
     relu,        // kept ? scale * max(x, +0.0) : +0.0
     fused,       // residual + (kept ? scale * (x + bias) : +0.0)
     fused_relu,  // residual + (kept ? scale * max(x + bias, +0.0) : +0.0)
+    scale_sum,   // as `scale`, and the result is added to the second input. float32 and float64 alone
 };
-constexpr int kOperations = 5;
+constexpr int kOperations = 6;
 
 static constexpr int inputs_of(Operation operation) {
-    return operation == Operation::fused || operation == Operation::fused_relu ? 3 : 1;
+    return operation == Operation::fused || operation == Operation::fused_relu ? 3
+           : operation == Operation::scale_sum                                 ? 2
+                                                                               : 1;
 }
 
 // Whether elements are active or not. A NaN is active, as for PyTorch. The bits that these operations store are those

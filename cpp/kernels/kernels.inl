@@ -47,6 +47,9 @@ constexpr Kernels table(const char* name, uint32_t required) {
     add<Relu>(Operation::relu, &kernels);
     add<Fused>(Operation::fused, &kernels);
     add<FusedRelu>(Operation::fused_relu, &kernels);
+    Kernels::Apply* sums = kernels.apply[static_cast<int>(Operation::scale_sum)];
+    sums[static_cast<int>(DType::float32)] = apply<float, ScaleSum>;
+    sums[static_cast<int>(DType::float64)] = apply<double, ScaleSum>;
     return kernels;
 }
 

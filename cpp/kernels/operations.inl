@@ -37,6 +37,7 @@ template <class T> using Broadcast = decltype(broadcast<T>(0.0));
 template <class T> struct Scale {
     static constexpr int kInputs = 1;
     static constexpr bool kActivates = false;
+    static constexpr bool kSums = false;
     using Vector = typename Arithmetic<T>::Vector;
     Broadcast<T> scale;
 
@@ -47,9 +48,25 @@ template <class T> struct Scale {
     }
 };
 
+// Inputs: x, and sums that the results are added to.
+template <class T> struct ScaleSum {
+    static constexpr int kInputs = 2;
+    static constexpr bool kActivates = false;
+    static constexpr bool kSums = true;
+    using Vector = typename Arithmetic<T>::Vector;
+    Broadcast<T> scale;
+
+    explicit ScaleSum(const Affine& affine) : scale(broadcast<T>(affine.scale)) {}
+
+    auto operator()(const Vector* x, Vec::Bits bits, Vec::Selector selector) const {
+        return Vec::keep(Vec::multiply(x[0], scale), bits, selector);
+    }
+};
+
 template <class T> struct ScaleShift {
     static constexpr int kInputs = 1;
     static constexpr bool kActivates = false;
+    static constexpr bool kSums = false;
     using Vector = typename Arithmetic<T>::Vector;
     Broadcast<T> scale, shift, dropped;
 
@@ -64,6 +81,7 @@ template <class T> struct ScaleShift {
 template <class T> struct Relu {
     static constexpr int kInputs = 1;
     static constexpr bool kActivates = true;
+    static constexpr bool kSums = false;
     using Vector = typename Arithmetic<T>::Vector;
     Broadcast<T> scale;
 
@@ -80,6 +98,7 @@ template <class T> struct Relu {
 template <class T> struct Fused {
     static constexpr int kInputs = 3;
     static constexpr bool kActivates = false;
+    static constexpr bool kSums = false;
     using Vector = typename Arithmetic<T>::Vector;
     Broadcast<T> scale;
 
@@ -95,6 +114,7 @@ template <class T> struct Fused {
 template <class T> struct FusedRelu {
     static constexpr int kInputs = 3;
     static constexpr bool kActivates = true;
+    static constexpr bool kSums = false;
     using Vector = typename Arithmetic<T>::Vector;
     Broadcast<T> scale;
 

@@ -128,7 +128,8 @@ Number<T> result(const Affine& affine, const Span& span, uint64_t i, bool* kept)
     const N scaled = x * scale;
     switch (operation) {
         case Operation::scale:
-        case Operation::relu: return *kept ? scaled : N{0};
+        case Operation::relu:
+        case Operation::scale_sum: return *kept ? scaled : N{0};
         case Operation::affine: return *kept ? scaled + static_cast<N>(affine.shift) : static_cast<N>(affine.dropped);
         case Operation::fused:
         case Operation::fused_relu: break;
@@ -145,8 +146,11 @@ template <class T, Operation operation>
 void apply(uint8_t* bits, uint64_t first_bit, const Affine& affine, const Span& span) {
     for (uint64_t i = 0; i < span.count; ++i) {
         bool kept = packed_bit(bits, first_bit + i);
-        store_number<T>(span.out, i, result<T, operation>(affine, span, i, &kept));
+        const Number<T> number = result<T, operation>(affine, span, i, &kept);
+        store_number<T>(span.out, i, number);
         if (has_activation(operation)) set_bit(bits, i, kept);
+        if (operation == Operation::scale_sum)
+            store_number<T>(const_cast<void*>(span.inputs[1]), i, input_of<T>(span, 1, i) + number);
     }
     if (has_activation(operation))
         for (uint64_t i = span.count; i % 8; ++i) set_bit(bits, i, false);
@@ -211,6 +215,9 @@ constexpr Kernels table() {
     add<Operation::relu>(&kernels);
     add<Operation::fused>(&kernels);
     add<Operation::fused_relu>(&kernels);
+    Kernels::Apply* sums = kernels.apply[static_cast<int>(Operation::scale_sum)];
+    sums[static_cast<int>(DType::float32)] = apply<float, Operation::scale_sum>;
+    sums[static_cast<int>(DType::float64)] = apply<double, Operation::scale_sum>;
     return kernels;
 }
 

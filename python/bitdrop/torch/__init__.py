@@ -20,6 +20,7 @@ except ImportError as error:
     raise ImportError("bitdrop.torch needs PyTorch: pip install 'bitdrop[torch]'.") from error
 
 from bitdrop.torch import functional
+from bitdrop.torch.fusing import FusedDropout, fuse_dropout
 from bitdrop.torch.modules import (
     AlphaDropout,
     Dropout,
@@ -37,7 +38,9 @@ __all__ = [
     "Dropout2d",
     "Dropout3d",
     "FeatureAlphaDropout",
+    "FusedDropout",
     "functional",
+    "fuse_dropout",
     "patch",
     "replace_dropout",
 ]

@@ -60,7 +60,8 @@ def patch() -> Iterator[None]:
     >>> torch.nn.functional.dropout is bitdrop.torch.functional.dropout
     False
     """
-    before = {name: getattr(nn.functional, name) for name in functional.__all__}
+    shared = [name for name in functional.__all__ if hasattr(nn.functional, name)]
+    before = {name: getattr(nn.functional, name) for name in shared}
     try:
         for name in before:
             setattr(nn.functional, name, getattr(functional, name))
