@@ -1,7 +1,7 @@
 """Fused passes beside the steps that they replace, float32, one thread unless told otherwise.
 
-Every row is a ratio of medians of one run, in which the sides take turns. Each side writes into arrays that exist
-already. `copies` is ``np.copyto`` of the same array.
+Every row is a ratio of medians of one run, in which the sides take turns. Each side writes into arrays that
+exist already. `copies` is ``np.copyto`` of the same array.
 """
 
 import argparse
@@ -36,7 +36,7 @@ class Case:
         return self.fused.forward(self.x, out=self.out)
 
     def relu_in_steps(self) -> Array:
-        """The same in two steps."""
+        """Do the same in two steps."""
         np.maximum(self.x, 0, out=self.scratch)
         return self.layer.forward(self.scratch, out=self.out)
 
@@ -45,7 +45,7 @@ class Case:
         return self.fused.forward(self.x, bias=self.bias, residual=self.residual, out=self.out)
 
     def all_in_steps(self) -> Array:
-        """The same in four steps."""
+        """Do the same in four steps."""
         np.add(self.x, self.bias, out=self.scratch)
         np.maximum(self.scratch, 0, out=self.scratch)
         self.layer.forward(self.scratch, out=self.scratch)
@@ -119,7 +119,9 @@ def main() -> None:
     for fact, value in machine.facts().items():
         print(f"{fact}: {value}")
     print(f"\np = {options.p}, float32, rows of {FEATURES}, threads: {options.threads}\n")
-    print("| elements | ReLU, copies | ReLU / steps | all, copies | all / steps | backward, copies | / steps |")
+    print(
+        "| elements | ReLU, copies | ReLU / steps | all, copies | all / steps | backward, copies | / steps |"
+    )
     print("|---|---|---|---|---|---|---|")
     for size in options.sizes:
         cells = " | ".join(f"{value:.2f}" for value in measure(size, options.p, options.seconds))

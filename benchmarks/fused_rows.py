@@ -42,7 +42,9 @@ def _measure_one(
     return {step: (timings[step].seconds / size * 1e9, timings[step].ratio) for step in _STEPS}
 
 
-def print_rows(results: Mapping[str, Mapping[str, Any]], sizes: Sequence[int], p: float, threads: int) -> None:
+def print_rows(
+    results: Mapping[str, Mapping[str, Any]], sizes: Sequence[int], p: float, threads: int
+) -> None:
     """Print a table for each step, and the forms that are left out."""
     for step, title in zip(_STEPS, ("forward", "forward + backward with bias gradient"), strict=True):
         rows = []
@@ -52,7 +54,7 @@ def print_rows(results: Mapping[str, Mapping[str, Any]], sizes: Sequence[int], p
             cells = (row[str(size)][step] for size in sizes)
             rows.append([row["label"], *(f"{cost:.2f} ({ratio:.1f}x)" for cost, ratio in cells)])
         report.print_table(
-            f"Bias + ReLU + dropout + residual, {title}, p = {p}, threads: {threads}; ns per element (copies)",
+            f"Bias + ReLU + dropout + residual, {title}, p = {p}, threads: {threads}; ns an element (copies)",
             ("", *(size_name(size) for size in sizes)),
             rows,
         )

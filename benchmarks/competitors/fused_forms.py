@@ -50,8 +50,8 @@ def operands(size: int) -> Operands:
 
 
 def check(steps: Steps, given: Operands, p: float) -> None:
-    """Raise `WrongAnswerError` unless the steps compute it: values, rate, gradient, a new mask for each call."""
-    active = given.x + given.bias > 0.01  # a difference below this might be lost in the sum with the residual
+    """Raise `WrongAnswerError` unless the steps compute it: values, rate, gradient, a new mask per call."""
+    active = given.x + given.bias > 0.01  # less might be lost in the sum with the residual
     full = given.residual + np.maximum(given.x + given.bias, 0) * np.float32(inverted_scale(p))
     y = np.array(steps.forward())
     dx = np.array(steps.backward())

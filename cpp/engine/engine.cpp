@@ -23,7 +23,8 @@ template <class Number> void add_chunks(const Sums& sums, uint64_t chunks) {
         const uint64_t taken = std::min(kTogether, sums.count - start);
         double totals[kTogether] = {};
         for (uint64_t chunk = 0; chunk < chunks; ++chunk)
-            for (uint64_t i = 0; i < taken; ++i) totals[i] += static_cast<double>(first[chunk * sums.count + start + i]);
+            for (uint64_t i = 0; i < taken; ++i)
+                totals[i] += static_cast<double>(first[chunk * sums.count + start + i]);
         for (uint64_t i = 0; i < taken; ++i) first[start + i] = static_cast<Number>(totals[i]);
     }
 }

@@ -32,12 +32,12 @@ void drop(const Resources& with, const Operands& operands, const Affine& affine,
 // Applies stored bits. The operation has no activation.
 void apply(const Resources& with, const Operands& operands, const Affine& affine, const uint8_t* bits);
 
-// Sums of the output's elements: each is added to the sum that its strides lead to. The last operand of a layout that has
-// them is the sums, floats (doubles for float64) in C order, with strides of 0 along the axes that are summed.
+// Sums of the output's elements: each is added to the sum that its strides lead to. The last operand of a layout that
+// has them is the sums, floats (doubles for float64) in C order, with strides of 0 along the axes that are summed.
 //
-// The order of additions is fixed by the layout, whatever threads and kernels do. Chunks of `chunk` elements, in the order
-// of the axes, have sums of their own. Within a chunk, rows of 1024 follow each other, and within a row its innermost spans:
-// see Kernels::accumulate. At last the chunks' sums are added in double, in order.
+// The order of additions is fixed by the layout, whatever threads and kernels do. Chunks of `chunk` elements, in the
+// order of the axes, have sums of their own. Within a chunk, rows of 1024 follow each other, and within a row its
+// innermost spans: see Kernels::accumulate. At last the chunks' sums are added in double, in order.
 struct Sums {
     uint64_t count;  // of different sums
     uint64_t chunk;

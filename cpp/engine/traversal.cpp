@@ -76,8 +76,7 @@ void Traversal::choose_path() {
     // Bits of active elements are stored from the first of a byte on.
     if (has_activation(affine_.operation)) direct = direct && (layout_.ndim == 1 || inner.length % 8 == 0);
     if (inputs_ > 1) direct = direct && (layout_.ndim == 1 || inner.length >= kMinSpanOfInputs);
-    for (int i = 2; i <= inputs_; ++i)
-        span_.constant[i - 1] = direct ? inner.stride[i] == 0 : layout_.repeats(i);
+    for (int i = 2; i <= inputs_; ++i) span_.constant[i - 1] = direct ? inner.stride[i] == 0 : layout_.repeats(i);
     const uint64_t bytes = count_ * static_cast<uint64_t>(size_);
     span_.non_temporal = (direct || dense_[0]) && !in_place && bytes >= non_temporal_threshold();
 
@@ -199,7 +198,8 @@ void Traversal::block_of_spans(Cursor* cursor, uint8_t* bits, int64_t count) con
     const bool whole_bytes = has_activation(affine_.operation);
     for_each_span(cursor, count, [&](int64_t done, int64_t length) {
         const Span span = span_at(cursor->place, length);
-        whole_bytes ? apply_(bits + done / 8, 0, affine_, span) : apply_(bits, static_cast<uint64_t>(done), affine_, span);
+        whole_bytes ? apply_(bits + done / 8, 0, affine_, span)
+                    : apply_(bits, static_cast<uint64_t>(done), affine_, span);
     });
 }
 
@@ -231,7 +231,7 @@ void Traversal::store_output(const Cursor& cursor, const char* values, int64_t c
         const Plan keep_all = make_plan(0, 0, 0, 0.0);
         Span span = {cursor.place[0], {values}, static_cast<uint64_t>(count), span_.non_temporal};
         with_.kernels->drop[static_cast<int>(Operation::scale)][static_cast<int>(operands_.dtype)](keep_all, 0, nullptr,
-                                                                                                  {1.0}, span);
+                                                                                                   {1.0}, span);
         return;
     }
     Cursor writer = cursor;

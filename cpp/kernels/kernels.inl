@@ -39,8 +39,15 @@ template <template <class> class Operation> constexpr void add(bitdrop::Operatio
 
 constexpr Kernels table(const char* name, uint32_t required) {
     Kernels kernels = {
-        name, required, generate, {}, {}, {fill<Float16>, fill<BFloat16>, fill<float>, fill<double>},
-        {accumulate<Float16>, accumulate<BFloat16>, accumulate<float>, accumulate<double>}, Vec::fence, slice,
+        name,
+        required,
+        generate,
+        {},
+        {},
+        {fill<Float16>, fill<BFloat16>, fill<float>, fill<double>},
+        {accumulate<Float16>, accumulate<BFloat16>, accumulate<float>, accumulate<double>},
+        Vec::fence,
+        slice,
     };
     add<Scale>(Operation::scale, &kernels);
     add<ScaleShift>(Operation::affine, &kernels);

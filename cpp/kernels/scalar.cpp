@@ -207,8 +207,15 @@ template <Operation operation> constexpr void add(Kernels* kernels) {
 
 constexpr Kernels table() {
     Kernels kernels = {
-        "scalar", 0, generate, {}, {}, {fill<Float16>, fill<BFloat16>, fill<float>, fill<double>},
-        {accumulate<Float16>, accumulate<BFloat16>, accumulate<float>, accumulate<double>}, fence, slice,
+        "scalar",
+        0,
+        generate,
+        {},
+        {},
+        {fill<Float16>, fill<BFloat16>, fill<float>, fill<double>},
+        {accumulate<Float16>, accumulate<BFloat16>, accumulate<float>, accumulate<double>},
+        fence,
+        slice,
     };
     add<Operation::scale>(&kernels);
     add<Operation::affine>(&kernels);

@@ -55,10 +55,10 @@ void store_sums(const ArrayView& array, DType dtype, const Sums& sums);
 // The first of at least (count + 7) / 8 adjacent bytes.
 uint8_t* bytes_of(pybind11::handle bits, uint64_t count, bool writable);
 
-// Operands of an operation, as the engine takes them: (dtype, (output, input, ...)). The output and the first input have
-// one shape. Other inputs are broadcast to it, and None stands for -0.0, which changes no number that it is added to.
-// The axes are in the order of memory, whatever their order in the arrays: bits find their elements by strides. Without
-// a layout, element i in C order has bit i.
+// Operands of an operation, as the engine takes them: (dtype, (output, input, ...)). The output and the first input
+// have one shape. Other inputs are broadcast to it, and None stands for -0.0, which changes no number that it is added
+// to. The axes are in the order of memory, whatever their order in the arrays: bits find their elements by strides.
+// Without a layout, element i in C order has bit i.
 Operands operands_of(pybind11::handle described, Operation operation, const BitLayout* layout);
 
 }  // namespace bitdrop

@@ -237,8 +237,8 @@ void add_settings(py::module_& m) {
 
 // Free-threaded Python runs these functions in parallel: whatever they share is atomic or behind a lock of its own.
 PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
-    // pybind11's first look-up of NumPy releases the interpreter lock, in objects whose destructors must not throw. In a
-    // daemon thread at exit they would, before Python 3.14: the look-up is done here instead.
+    // pybind11's first look-up of NumPy releases the interpreter lock, in objects whose destructors must not throw. In
+    // a daemon thread at exit they would, before Python 3.14: the look-up is done here instead.
     (void)py::dtype::of<uint8_t>();
     bitdrop::add_engine(m);
     bitdrop::add_memory(m);

@@ -81,7 +81,9 @@ def _raise_misfit(fit: int, out: Array, x: Array, names: tuple[str, str]) -> Non
                 f"{out_name} has elements that share memory with each other: pass an array without overlap."
             )
         case _core.Fit.OVERLAPS if np.shares_memory(x, out):
-            raise ValueError(f"{out_name} overlaps {name} in part: pass {name} itself, or an array apart from it.")
+            raise ValueError(
+                f"{out_name} overlaps {name} in part: pass {name} itself, or an array apart from it."
+            )
 
 
 def as_inplace_target(x: Any, out: Any) -> Array:

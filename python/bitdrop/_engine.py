@@ -2,9 +2,9 @@
 
 Every front-end passes memory and the four values through here. Arguments have been validated.
 
-`drop` generates bits and applies them, `apply` applies stored bits, `apply_and_sum` also sums the result, `fill`
-generates bits into memory, and `fill_blocks` those of maps that lose whole blocks. Kept elements become ``scale * x + shift``, others
-``dropped``. See ``_core.pyi`` for the signatures.
+`drop` generates bits and applies them, `apply` applies stored bits, `apply_and_sum` also sums the result,
+`fill` generates bits into memory, and `fill_blocks` those of maps that lose whole blocks. Kept elements
+become ``scale * x + shift``, others ``dropped``. See ``_core.pyi`` for the signatures.
 """
 
 from typing import NamedTuple

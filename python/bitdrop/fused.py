@@ -40,8 +40,8 @@ def fused_dropout(
     p : float, default 0.5
         Probability that an element is dropped, in [0, 1].
     bias : array_like, optional
-        Added to x, of x's dtype and of a shape that broadcasts to x's: (C,) for rows of C features, (C, 1, 1) for
-        images.
+        Added to x, of x's dtype and of a shape that broadcasts to x's: (C,) for rows of C features, (C, 1, 1)
+        for images.
     activation : {"relu"}, optional
         ``"relu"`` is ``max(x + bias, 0)``. None: no activation.
     residual : array_like, optional
@@ -51,7 +51,8 @@ def fused_dropout(
     scaling, rng
         As in `bitdrop.dropout`.
     out : ndarray, optional
-        Where to write the result: an array of x's shape and dtype with any strides, x itself, or residual itself.
+        Where to write the result: an array of x's shape and dtype with any strides, x itself, or residual
+        itself.
 
     Returns
     -------
@@ -66,14 +67,15 @@ def fused_dropout(
     TypeError
         As `bitdrop.dropout`, or if bias or residual is not of x's dtype.
     ValueError
-        As `bitdrop.dropout`, or if bias does not broadcast to x's shape, residual is of another shape, activation is
-        unknown, or out overlaps bias or a part of residual.
+        As `bitdrop.dropout`, or if bias does not broadcast to x's shape, residual is of another shape,
+        activation is unknown, or out overlaps bias or a part of residual.
 
     Notes
     -----
-    float32 and float64 are computed as by NumPy in steps, bit for bit: add, maximum, multiply by the scale, select,
-    add. float16 and bfloat16 are computed in float32 and rounded once. The random bits are those of
-    ``bitdrop.dropout(x, p, rng=rng)``. A NaN is active: it stays a NaN if it is kept, and its gradient passes.
+    float32 and float64 are computed as by NumPy in steps, bit for bit: add, maximum, multiply by the scale,
+    select, add. float16 and bfloat16 are computed in float32 and rounded once. The random bits are those of
+    ``bitdrop.dropout(x, p, rng=rng)``. A NaN is active: it stays a NaN if it is kept, and its gradient
+    passes.
 
     Examples
     --------
@@ -265,8 +267,8 @@ class FusedDropout(Layer):
         Raises
         ------
         TypeError, ValueError
-            As `bitdrop.fused_dropout`. If the layer writes in place, also if out is given, or x is not an array
-            that may be written to. The layer's state is then as it was.
+            As `bitdrop.fused_dropout`. If the layer writes in place, also if out is given, or x is not an
+            array that may be written to. The layer's state is then as it was.
         """
         training = self.training if training is None else _validate.as_flag(training, "training")
         if self._inplace:
@@ -280,8 +282,8 @@ class FusedDropout(Layer):
     ) -> Array:
         """Return the gradient with respect to x, and write that with respect to the bias.
 
-        Parameters, results and errors are those of `FusedMask.backward`. Without a forward pass before, it is a
-        RuntimeError.
+        Parameters, results and errors are those of `FusedMask.backward`. Without a forward pass before, it is
+        a RuntimeError.
         """
         mask = self._mask
         if mask is None:

@@ -16,10 +16,11 @@ from bitdrop.mask import Mask
 class FusedMask(Mask):
     """The elements that a fused pass kept and found active, and their scale.
 
-    `fused_dropout` and `FusedDropout` return it. It has the attributes of `Mask`. `bits` and ``np.asarray(mask)``
-    tell whether an element is kept *and* active, that is, whether a gradient passes. Without an activation every
-    element is active. Because the activation depends on x, the mask holds its bits, compares by them, and pickles
-    them. ``Mask(mask.shape, mask.p, key=mask.key, stream=mask.stream)`` is the dropout alone.
+    `fused_dropout` and `FusedDropout` return it. It has the attributes of `Mask`. `bits` and
+    ``np.asarray(mask)`` tell whether an element is kept *and* active, that is, whether a gradient passes.
+    Without an activation every element is active. Because the activation depends on x, the mask holds its
+    bits, compares by them, and pickles them. ``Mask(mask.shape, mask.p, key=mask.key, stream=mask.stream)``
+    is the dropout alone.
 
     Examples
     --------
@@ -84,8 +85,8 @@ class FusedMask(Mask):
         out : ndarray, optional
             Where to write the result: an array of dy's shape and dtype, or dy itself.
         bias_gradient : ndarray, optional
-            Where to write the gradient with respect to the bias, of the bias's shape and dy's dtype: the sum of
-            the result over the axes along which the bias was broadcast.
+            Where to write the gradient with respect to the bias, of the bias's shape and dy's dtype: the sum
+            of the result over the axes along which the bias was broadcast.
 
         Returns
         -------
@@ -95,13 +96,13 @@ class FusedMask(Mask):
         Raises
         ------
         TypeError, ValueError
-            As `Mask.backward`, or if bias_gradient is of another shape or dtype, read-only, or overlaps dy, out or
-            itself, or if the pass had no bias.
+            As `Mask.backward`, or if bias_gradient is of another shape or dtype, read-only, or overlaps dy,
+            out or itself, or if the pass had no bias.
 
         Notes
         -----
-        The sum is made of the elements of the result, in float32 (float64 for float64), in an order that does not
-        depend on threads or instruction set: see ``docs/fused.md``.
+        The sum is made of the elements of the result, in float32 (float64 for float64), in an order that does
+        not depend on threads or instruction set: see ``docs/fused.md``.
         """
         if bias_gradient is None:
             return super().backward(dy, out=out)

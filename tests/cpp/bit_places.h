@@ -15,7 +15,8 @@ struct BitPlaces {
     uint64_t reach = 0;  // bits up to the last
 
     // `own`: each element has a bit of its own, in C order.
-    BitPlaces(Random* random, const Shape& shape, bool own = false) : strides(c_order(shape, 1)), reach(size_of(shape)) {
+    BitPlaces(Random* random, const Shape& shape, bool own = false)
+        : strides(c_order(shape, 1)), reach(size_of(shape)) {
         follow = random->one_in(3);
         mask = follow || own || random->one_in(2);
         if (!mask) scatter(random, shape);

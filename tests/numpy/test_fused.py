@@ -143,7 +143,7 @@ def test_bias_gradient_is_sum_and_same_on_all_threads(
         for threads in (1, 2, 3):
             bitdrop.set_num_threads(threads)
             _core.set_non_temporal_threshold(0 if threads == 2 else 2**60)
-            y, mask = bitdrop.fused_dropout(x, 0.5, bias=np.zeros(bias, dtype), activation="relu", rng=0)
+            _, mask = bitdrop.fused_dropout(x, 0.5, bias=np.zeros(bias, dtype), activation="relu", rng=0)
             gradient = np.full(bias, np.nan).astype(dtype)
             dx = mask.backward(dy, bias_gradient=gradient)
             assert_identical(dx, mask.backward(dy))
@@ -185,7 +185,9 @@ def test_layer_drops_as_dropout_of_the_same_rng(activation: Any) -> None:
         h = GOOD + ROW
         assert_identical(y, OTHER + plain(np.maximum(h, np.float32(0)) if activation else h))
     assert layer.state == plain.state
-    assert_identical(layer.eval()(GOOD, residual=OTHER), OTHER + (np.maximum(GOOD, 0) if activation else GOOD))
+    assert_identical(
+        layer.eval()(GOOD, residual=OTHER), OTHER + (np.maximum(GOOD, 0) if activation else GOOD)
+    )
     assert_identical(layer(GOOD, training=True), bitdrop.FusedDropout.forward(layer_at(layer), GOOD, True))
 
 
@@ -202,7 +204,8 @@ def test_layer_in_place_and_backward() -> None:
     assert layer(x, bias=ROW) is x
     dx = layer.backward(OTHER, bias_gradient=gradient)
     assert np.allclose(gradient, dx.sum(axis=0), atol=1e-6)
-    assert layer.activation == "relu" and layer.inplace and layer.scaling == "inverted" and not layer.recompute
+    facts = layer.activation, layer.inplace, layer.scaling, layer.recompute
+    assert facts == ("relu", True, "inverted", False)
     assert repr(layer) == "FusedDropout(p=0.5, activation='relu', scaling='inverted', inplace=True)"
     with pytest.raises(RuntimeError, match="backward needs the mask"):
         bitdrop.FusedDropout().backward(OTHER)
@@ -211,7 +214,8 @@ def test_layer_in_place_and_backward() -> None:
 def test_mask_is_a_value_of_its_bits() -> None:
     first, second = (bitdrop.fused_dropout(x, 0.5, activation="relu", rng=0)[1] for x in (GOOD, OTHER))
     again = bitdrop.fused_dropout(GOOD, 0.5, activation="relu", rng=0)[1]
-    assert first == again and hash(first) == hash(again)
+    assert first == again
+    assert hash(first) == hash(again)
     assert first != second
     assert pickle.loads(pickle.dumps(first)) == first
     assert first.nbytes == 3
@@ -244,7 +248,11 @@ BAD: dict[str, tuple[type[Exception], str, dict[str, Any]]] = {
     "bias of another dtype": (TypeError, "bias must be of x's dtype", {"bias": np.ones(6)}),
     "bias of ints": (TypeError, "bias must be of float16", {"bias": np.ones(6, int)}),
     "residual of another shape": (ValueError, "residual must have x's shape", {"residual": ROW}),
-    "residual of another dtype": (TypeError, "residual must be of x's", {"residual": OTHER.astype(np.float64)}),
+    "residual of another dtype": (
+        TypeError,
+        "residual must be of x's",
+        {"residual": OTHER.astype(np.float64)},
+    ),
     "unknown activation": (ValueError, "activation must be None or 'relu'", {"activation": "gelu"}),
     "activation that is no string": (ValueError, "activation must be", {"activation": np.ones(2)}),
     "out that overlaps bias": (

@@ -8,7 +8,7 @@ pytest.importorskip("torch", reason="needs PyTorch: pip install '.[torch]'")
 
 import bitdrop.torch
 import torch
-from bitdrop.torch import functional as F
+from bitdrop.torch import functional
 from torch import Tensor, nn
 
 from tests.helpers.pytorch_support import DTYPES, compiled_fresh
@@ -22,7 +22,9 @@ CASES = [
     ("linear", True, True, None),
 ]
 for_all_cases = pytest.mark.parametrize(
-    ("with_bias", "with_residual", "activation"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
+    ("with_bias", "with_residual", "activation"),
+    [case[1:] for case in CASES],
+    ids=[case[0] for case in CASES],
 )
 for_all_dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 MEMORY = {
@@ -37,7 +39,7 @@ def inputs(shape: tuple[int, ...], dtype: torch.dtype, bias: bool, residual: boo
     """Return x, bias and residual that require gradients, or None."""
     generator = torch.Generator().manual_seed(0)
     numbers = torch.randn(3, *shape, generator=generator, dtype=torch.float64).to(dtype)
-    x, b, r = (numbers[i].clone().requires_grad_() for i in range(3))
+    x, r = (numbers[i].clone().requires_grad_() for i in (0, 2))
     channels = numbers[1].flatten()[: shape[1]].reshape(shape[1], *[1] * (len(shape) - 2)).clone()
     return [x, channels.requires_grad_() if bias else None, r if residual else None]
 
@@ -47,7 +49,7 @@ def in_steps(x: Tensor, p: float, bias: Any, activation: Any, residual: Any, tra
     h = x.to(wide)
     h = h if bias is None else h + bias
     h = torch.relu(h) if activation else h
-    h = F.dropout(h, p, training)
+    h = functional.dropout(h, p, training)
     h = h if residual is None else residual + h
     return h.to(x.dtype)
 
@@ -65,7 +67,7 @@ def test_fused_equals_steps(
 ) -> None:
     x, bias, residual = sources = inputs((8, 6, 9, 5), dtype, with_bias, with_residual)
     torch.manual_seed(1)
-    y = F.fused_dropout(x, p, bias, activation, residual)
+    y = functional.fused_dropout(x, p, bias, activation, residual)
     state = torch.get_rng_state()
     torch.manual_seed(1)
     expected = in_steps(x, p, bias, activation, residual)
@@ -82,7 +84,7 @@ def test_memory_formats_equal_steps(memory: str) -> None:
     x, bias, residual = inputs((4, 6, 7, 8), torch.float32, True, True)
     sources = [MEMORY[memory](x.detach()).requires_grad_(), bias, residual]
     torch.manual_seed(2)
-    y = F.fused_dropout(sources[0], 0.5, bias, "relu", residual)
+    y = functional.fused_dropout(sources[0], 0.5, bias, "relu", residual)
     torch.manual_seed(2)
     expected = in_steps(sources[0], 0.5, bias, "relu", residual)
     assert torch.equal(y, expected)
@@ -94,7 +96,7 @@ def test_memory_formats_equal_steps(memory: str) -> None:
 def test_inference_keeps_everything(with_bias: bool, with_residual: bool, activation: Any) -> None:
     x, bias, residual = inputs((8, 6, 9), torch.float32, with_bias, with_residual)
     state = torch.get_rng_state()
-    y = F.fused_dropout(x, 0.5, bias, activation, residual, training=False)
+    y = functional.fused_dropout(x, 0.5, bias, activation, residual, training=False)
     assert torch.equal(y, in_steps(x, 0.5, bias, activation, residual, False))
     assert torch.equal(torch.get_rng_state(), state)
     if not (with_bias or with_residual or activation):
@@ -111,7 +113,7 @@ def test_gradients_and_second_gradients(with_bias: bool, with_residual: bool, ac
         x, bias, residual = (None if source is None else next(rest) for source in sources)
         torch.manual_seed(3)
         assert x is not None
-        return F.fused_dropout(x, 0.5, bias, activation, residual) ** 2
+        return functional.fused_dropout(x, 0.5, bias, activation, residual) ** 2
 
     torch.autograd.gradcheck(call, given)
     torch.autograd.gradgradcheck(call, given)
@@ -119,7 +121,7 @@ def test_gradients_and_second_gradients(with_bias: bool, with_residual: bool, ac
 
 def test_batched_gradients() -> None:
     x, bias, _ = inputs((5, 6), torch.float64, True, False)
-    y = F.fused_dropout(x, 0.5, bias, "relu")
+    y = functional.fused_dropout(x, 0.5, bias, "relu")
     rows = torch.eye(30, dtype=torch.float64).view(30, 5, 6)
     batched = torch.autograd.grad(y, (x, bias), rows, is_grads_batched=True, retain_graph=True)
     for number, row in enumerate(rows):
@@ -131,9 +133,13 @@ def test_forward_mode_and_vmap_take_steps() -> None:
     x = torch.randn(4, 5, dtype=torch.float64)
     tangent = torch.ones_like(x)
     torch.manual_seed(4)
-    y, derivative = torch.func.jvp(lambda x: F.fused_dropout(x, 0.5, activation="relu"), (x,), (tangent,))
+    y, derivative = torch.func.jvp(
+        lambda x: functional.fused_dropout(x, 0.5, activation="relu"), (x,), (tangent,)
+    )
     assert torch.equal(derivative != 0, y != 0)
-    z = torch.func.vmap(lambda x: F.fused_dropout(x, 0.5, activation="relu"), randomness="different")(x)
+    z = torch.func.vmap(
+        lambda x: functional.fused_dropout(x, 0.5, activation="relu"), randomness="different"
+    )(x)
     assert z.shape == x.shape
 
 
@@ -154,7 +160,7 @@ def test_compiled_drops_and_differentiates(backend: str) -> None:
 
 def test_autocast_and_mixed_dtypes_take_steps() -> None:
     x, bias = torch.randn(4, 6).bfloat16(), torch.randn(6)
-    assert F.fused_dropout(x, 0.5, bias, "relu").dtype == torch.float32
+    assert functional.fused_dropout(x, 0.5, bias, "relu").dtype == torch.float32
 
 
 @pytest.mark.parametrize(
@@ -170,7 +176,7 @@ def test_autocast_and_mixed_dtypes_take_steps() -> None:
 def test_bad_input_draws_nothing(arguments: dict[str, Any], match: str) -> None:
     state = torch.get_rng_state()
     with pytest.raises(ValueError, match=match):
-        F.fused_dropout(torch.ones(3, 6), **arguments)
+        functional.fused_dropout(torch.ones(3, 6), **arguments)
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -185,7 +191,9 @@ def test_module() -> None:
 
 
 def network() -> nn.Sequential:
-    return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
+    return nn.Sequential(
+        nn.Linear(6, 8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2)
+    )
 
 
 def test_fuse_dropout_keeps_keys_indices_p_and_mode() -> None:
@@ -195,7 +203,8 @@ def test_fuse_dropout_keeps_keys_indices_p_and_mode() -> None:
     assert bitdrop.torch.fuse_dropout(model) == 1
     assert list(model.state_dict()) == keys
     assert model[3].weight is weights
-    assert isinstance(model[1], bitdrop.torch.FusedDropout) and isinstance(model[2], nn.Identity)
+    assert isinstance(model[1], bitdrop.torch.FusedDropout)
+    assert isinstance(model[2], nn.Identity)
     assert (model[1].p, model[1].training, model[1].activation) == (0.3, False, "relu")
     assert isinstance(model[4], nn.ReLU)
     assert bitdrop.torch.fuse_dropout(model) == 0

@@ -146,7 +146,7 @@ _apply_fused = super(Function, Fused).apply
 def _gradients(
     dy: Tensor, bits: Tensor, values: FusedPass, bias_shape: torch.Size | None
 ) -> tuple[Tensor, Tensor | None]:
-    """Return the gradients of x and bias: by the engine, or by operations that can be differentiated again."""
+    """Return the gradients of x and bias: by the engine, or by operations that have gradients again."""
     if not is_plain(dy) or forward_ad._current_level >= 0 or (torch.is_grad_enabled() and dy.requires_grad):
         dx = torch.where(_kept(bits, dy.shape, values.order), dy * values.affine.scale, 0.0)
         return dx, None if bias_shape is None else dx.sum_to_size(bias_shape)

@@ -215,9 +215,9 @@ def fused_dropout(
 
     Notes
     -----
-    The random bits are those of `dropout`. Tensors on the CPU, of one dtype and in ordinary calls, take one pass.
-    Others, compiled functions and transforms take the same steps one by one, with the same result. float16 and
-    bfloat16 are computed in float32 and rounded once. A NaN is active, as for `torch.relu`.
+    The random bits are those of `dropout`. Tensors on the CPU, of one dtype and in ordinary calls, take one
+    pass. Others, compiled functions and transforms take the same steps one by one, with the same result.
+    float16 and bfloat16 are computed in float32 and rounded once. A NaN is active, as for `torch.relu`.
 
     Examples
     --------

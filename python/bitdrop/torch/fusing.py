@@ -1,6 +1,7 @@
 """Fused passes as a module, and in existing models."""
 
 from collections import Counter
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -11,7 +12,7 @@ __all__ = ["FusedDropout", "fuse_dropout"]
 
 
 class FusedDropout(nn.Module):
-    """Module that adds a bias, applies ReLU, drops, and adds a residual, in one pass: see `functional.fused_dropout`.
+    """Module of `functional.fused_dropout`: bias, ReLU, dropout and residual in one pass.
 
     Parameters
     ----------
@@ -56,9 +57,9 @@ class FusedDropout(nn.Module):
 def fuse_dropout(model: nn.Module) -> int:
     """Turn each ReLU that a dropout follows in a `Sequential` into one fused module, in place.
 
-    The dropout's place takes an `Identity`, so that indices and keys of the state stay. p and mode stay too. Both
-    torch's and bitdrop's dropout are taken. Pairs are left alone if one of the two has hooks, is used elsewhere in
-    the model, is of a subclass, or has a generator or recompute of its own.
+    The dropout's place takes an `Identity`, so that indices and keys of the state stay. p and mode stay too.
+    Both torch's and bitdrop's dropout are taken. Pairs are left alone if one of the two has hooks, is used
+    elsewhere in the model, is of a subclass, or has a generator or recompute of its own.
 
     Parameters
     ----------
@@ -84,10 +85,7 @@ def fuse_dropout(model: nn.Module) -> int:
     )
     """
     uses = Counter(
-        id(child)
-        for module in model.modules()
-        for child in module._modules.values()
-        if child is not None
+        id(child) for module in model.modules() for child in module._modules.values() if child is not None
     )
     fused = 0
     for module in list(model.modules()):
@@ -99,7 +97,7 @@ def fuse_dropout(model: nn.Module) -> int:
 def _fuse_neighbours(sequential: nn.Sequential, uses: Counter[int]) -> int:
     names = list(sequential._modules)
     fused = 0
-    for name, following in zip(names, names[1:], strict=False):
+    for name, following in pairwise(names):
         relu, dropout = sequential._modules[name], sequential._modules[following]
         if relu is None or dropout is None or not _is_pair(relu, dropout):
             continue
