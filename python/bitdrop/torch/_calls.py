@@ -18,7 +18,7 @@ from bitdrop._typing import NoiseShape
 from bitdrop._units import ELEMENTS, Units
 from bitdrop._validate import as_noise_entries, as_noise_shape
 from bitdrop.torch import _autograd, _keys, _operators, _tensors
-from bitdrop.torch._autograd import PLAIN_TYPES, is_plain
+from bitdrop.torch._plain import PLAIN_TYPES, is_plain
 from bitdrop.torch._tensors import DTYPES, Axes, Pass
 
 
