@@ -131,11 +131,6 @@ def _eager(input: Tensor, values: Pass, inplace: bool, options: Options) -> Tens
 
 def _recorded(input: Tensor, values: Pass, inplace: bool, options: Options) -> Tensor:
     """Drop by operators. They take the key from a tensor, not from the plan."""
-    if torch.onnx.is_in_onnx_export():
-        raise RuntimeError(
-            "bitdrop.torch cannot be exported to ONNX in training mode: call model.eval() first, or use "
-            "torch's own modules."
-        )
     y = _operators.apply(input, _keys.draw_words(options.generator), values)
     return input.copy_(y) if inplace else y
 
