@@ -18,15 +18,15 @@ from tests.helpers.paths import ROOT
 
 F = nn.functional
 X = torch.ones(2, 6, 8)
-Way = Callable[[Any], list[Any]]
 
 
 class Subclass(nn.Dropout):
     """A subclass that does what its parent does."""
 
 
-def attention(**options: Any) -> nn.MultiheadAttention:
-    return nn.MultiheadAttention(8, 2, dropout=0.5, batch_first=True, **options)
+def attention() -> nn.Module:
+    make: Callable[..., nn.Module] = nn.MultiheadAttention
+    return make(8, 2, dropout=0.5, batch_first=True)
 
 
 def attend(need_weights: bool) -> Callable[[nn.Module], Any]:
