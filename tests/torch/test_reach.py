@@ -29,7 +29,7 @@ def attention() -> nn.Module:
     return make(8, 2, dropout=0.5, batch_first=True)
 
 
-def attend(need_weights: bool) -> Callable[[nn.Module], Any]:
+def attend(need_weights: bool) -> Callable[[Any], Any]:
     return lambda module: module(X, X, X, need_weights=need_weights)
 
 
