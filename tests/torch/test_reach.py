@@ -40,6 +40,8 @@ def run(module: nn.Module) -> Any:
 class Calls(nn.Module):
     """A model that calls a function."""
 
+    call: Callable[[Tensor], Tensor]
+
     def __init__(self, function: Callable[..., Tensor], *args: Any) -> None:
         super().__init__()
         self.call = lambda x: function(x, *args)
