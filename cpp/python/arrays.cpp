@@ -141,7 +141,12 @@ Layout layout_of(const ArrayView* views, int operands, const BitLayout* bit_layo
 
 Operands operands_of(py::handle described, const BitLayout* layout) {
     const Items items(described, 2, "operands: (dtype, (output, input))"), arrays(items[1], kMaxOperands, "two arrays");
-    const int64_t code = items.integer(0);
+    py::handle handles[kMaxOperands];
+    for (int i = 0; i < kMaxOperands; ++i) handles[i] = arrays[i];
+    return operands_of(items.integer(0), handles, layout);
+}
+
+Operands operands_of(int64_t code, const py::handle* arrays, const BitLayout* layout) {
     if (code < 0 || code >= kDTypes) throw py::value_error("no such dtype");
     const DType dtype = static_cast<DType>(code);
     const auto size = static_cast<py::ssize_t>(item_size(dtype));

@@ -48,5 +48,6 @@ uint8_t* bytes_of(pybind11::handle bits, uint64_t count, bool writable);
 // whatever their order in the arrays: bits find their elements by strides. Without a layout, element i in C order has
 // bit i.
 Operands operands_of(pybind11::handle described, const BitLayout* layout);
+Operands operands_of(int64_t dtype, const pybind11::handle* arrays, const BitLayout* layout);
 
 }  // namespace bitdrop

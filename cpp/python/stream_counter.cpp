@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "bindings.h"
+#include "results.h"
 
 namespace py = pybind11;
 
@@ -29,7 +30,7 @@ public:
         return py::int_(next);
     }
 
-    py::tuple take() {
+    py::object take() {
         uint64_t number = next_.load();
         do {
             if (number == 0 && exhausted_.load())
@@ -37,7 +38,7 @@ public:
                     "The layer has used all 2**64 stream numbers of its key: set its state to a new key.");
             if (number == ~uint64_t{0}) exhausted_.store(true);  // before the counter returns to 0
         } while (!next_.compare_exchange_weak(number, number + 1));
-        return py::make_tuple(key_, number);
+        return pack<2>({key_, py::int_(number)});
     }
 
 private:

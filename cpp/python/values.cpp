@@ -1,5 +1,7 @@
 #include "values.h"
 
+#include <pybind11/gil_safe_call_once.h>
+
 namespace py = pybind11;
 
 namespace bitdrop {
@@ -30,6 +32,29 @@ double Items::number(py::ssize_t i) const {
 Plan plan_of(py::handle plan) {
     const Items items(plan, 3, "a plan: (key, stream, p)"), key(items[0], 2, "a key: two words");
     return make_plan(key.word(0), key.word(1), items.word(1), items.number(2));
+}
+
+namespace {
+
+PyTypeObject* plan_type() {
+    PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<py::object> type;
+    const auto import = [] { return py::object(py::module_::import("bitdrop._plan").attr("Plan")); };
+    return reinterpret_cast<PyTypeObject*>(type.call_once_and_store_result(import).get_stored().ptr());
+}
+
+}  // namespace
+
+// A Plan is a tuple without further fields: it is filled as `tuple.__new__` would, in a third of the time.
+py::object drawn_plan(py::handle draw, py::handle p) {
+    const auto drawn = py::reinterpret_steal<py::object>(PyObject_CallNoArgs(draw.ptr()));
+    if (!drawn) throw py::error_already_set();
+    const Items items(drawn, 2, "a draw: (key, stream)");
+    PyTypeObject* type = plan_type();
+    const auto plan = py::reinterpret_steal<py::object>(type->tp_alloc(type, 3));
+    if (!plan) throw py::error_already_set();
+    const py::handle fields[] = {items[0], items[1], p};
+    for (int i = 0; i < 3; ++i) PyTuple_SET_ITEM(plan.ptr(), i, py::handle(fields[i]).inc_ref().ptr());
+    return plan;
 }
 
 Affine affine_of(py::handle affine) {

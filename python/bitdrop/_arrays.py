@@ -8,19 +8,34 @@ from numpy.typing import ArrayLike
 from bitdrop import _core
 from bitdrop._buffers import empty_like
 from bitdrop._engine import DTYPES
-from bitdrop._typing import Array
-from bitdrop._validate import type_name
+from bitdrop._typing import Array, Shape
+from bitdrop._validate import check_same_shape, type_name
 
 # bfloat16 is added when its first array comes, because ml_dtypes need not be installed.
-_CODES = {np.dtype(name): code for name, code in DTYPES.items() if name != "bfloat16"}
+CODES = {np.dtype(name): code for name, code in DTYPES.items() if name != "bfloat16"}
+"""Codes of NumPy's dtypes in the engine."""
+
 _SUPPORTED = "float16, bfloat16 (ml_dtypes), float32 or float64"
 
 
 def as_array(x: ArrayLike, name: str = "x") -> tuple[Array, int]:
     """Return `x` as an array of a supported dtype, and the dtype's code in the engine."""
     array = x if type(x) is np.ndarray else _converted(x, name)
-    code = _CODES.get(array.dtype)
+    code = CODES.get(array.dtype)
     return array, _rare_code(array.dtype, name) if code is None else code
+
+
+def as_admitted(x: ArrayLike, out: Any, name: str = "x", shape: Shape | None = None) -> Array:
+    """Return `x` as an array of a supported dtype that a pass into `out` takes.
+
+    The engine passes over arrays that fit, and tells no reason if they do not: this does.
+    """
+    array, _ = as_array(x, name)
+    if shape is not None:
+        check_same_shape(array.shape, shape, name)
+    if out is not None:
+        check_output(out, array, name)
+    return array
 
 
 def _converted(x: Any, name: str) -> Array:
@@ -45,8 +60,8 @@ def _converted(x: Any, name: str) -> Array:
 
 def _rare_code(dtype: np.dtype[Any], name: str) -> int:
     if dtype.name == "bfloat16" and dtype.itemsize == 2 and dtype.isnative:
-        return _CODES.setdefault(dtype, DTYPES["bfloat16"])
-    if not dtype.isnative and dtype.newbyteorder("=") in _CODES:
+        return CODES.setdefault(dtype, DTYPES["bfloat16"])
+    if not dtype.isnative and dtype.newbyteorder("=") in CODES:
         hint = f"pass {name}.astype('{dtype.newbyteorder('=').name}'), which is in this machine's byte order"
     else:
         hint = f"pass {name}.astype('float32'), say"
@@ -57,18 +72,21 @@ def as_output(out: Array | None, x: Array, name: str = "x") -> Array:
     """Return `out`, if a result for `x` can be written into it, or a new array."""
     if out is None:
         return empty_like(x)
-    if type(out) is not np.ndarray and (
-        not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray)
-    ):
-        raise TypeError(f"out must be a NumPy array, but got {type_name(out)}.")
-    fit = _core.fit(x, out)
-    if fit:
-        _raise_misfit(fit, out, x, name)
+    check_output(out, x, name)
     return out
 
 
-def _raise_misfit(fit: int, out: Array, x: Array, name: str) -> None:
+def check_output(out: Any, x: Array, name: str = "x") -> None:
+    """Check that a result for `x` can be written into `out`."""
+    fit = _core.fit(x, out)
+    if fit:
+        _raise_misfit(fit, out, x, name)
+
+
+def _raise_misfit(fit: int, out: Any, x: Array, name: str) -> None:
     match _core.Fit(fit):
+        case _core.Fit.NOT_AN_ARRAY:
+            raise TypeError(f"out must be a NumPy array, but got {type_name(out)}.")
         case _core.Fit.OTHER_DTYPE:
             raise TypeError(f"out must be of {name}'s dtype, {x.dtype}, but its dtype is {out.dtype}.")
         case _core.Fit.OTHER_SHAPE:
@@ -79,7 +97,7 @@ def _raise_misfit(fit: int, out: Array, x: Array, name: str) -> None:
             raise ValueError(
                 "out has elements that share memory with each other: pass an array without overlap."
             )
-        case _core.Fit.OVERLAPS if np.shares_memory(x, out):
+        case _core.Fit.OVERLAPS:
             raise ValueError(f"out overlaps {name} in part: pass {name} itself, or an array apart from it.")
 
 

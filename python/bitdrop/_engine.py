@@ -8,10 +8,10 @@ elements become ``scale * x + shift``, others ``dropped``. See ``_core.pyi`` for
 
 from typing import NamedTuple
 
-from bitdrop._core import apply, drop, fill
+from bitdrop._core import apply, drop, fill, forward, repeat
 from bitdrop._typing import Memory
 
-__all__ = ["DTYPES", "Operands", "Threads", "apply", "drop", "fill"]
+__all__ = ["DTYPES", "Operands", "Threads", "apply", "drop", "fill", "forward", "repeat"]
 
 DTYPES = {"float16": 0, "bfloat16": 1, "float32": 2, "float64": 3}
 """Codes of the supported dtypes in the engine, by name."""

@@ -8,13 +8,11 @@ from numpy.typing import ArrayLike
 
 from bitdrop import _engine
 from bitdrop._affine import IDENTITY, Affine
-from bitdrop._arrays import as_array, as_output
+from bitdrop._arrays import CODES, as_admitted, as_array, as_output
 from bitdrop._bit_layout import Shard
-from bitdrop._buffers import empty_bits
-from bitdrop._plan import KEEP_ALL, new_plan
-from bitdrop._typing import Array, Key
+from bitdrop._plan import KEEP_ALL
+from bitdrop._typing import Array, Key, MaskValues
 from bitdrop._units import ELEMENTS, Units
-from bitdrop.mask import Mask
 
 
 class Rule(NamedTuple):
@@ -30,12 +28,15 @@ class Rule(NamedTuple):
         What becomes of every element at inference.
     units : Units
         The axes that own a draw.
+    store_bits : bool
+        Whether the mask holds its bits.
     """
 
     p: float
     affine: Affine
     at_inference: Affine = IDENTITY
     units: Units = ELEMENTS
+    store_bits: bool = True
 
 
 def drop(
@@ -44,32 +45,29 @@ def drop(
     rule: Rule,
     draw: Callable[[], tuple[Key, int]],
     shard: Shard | None = None,
-    store_bits: bool = True,
-) -> tuple[Array, Mask]:
+) -> tuple[Array, MaskValues]:
     """Drop units of x in training.
 
     `draw` returns key and stream number. It is called once nothing can fail any more, so that an error uses
     up neither a draw of the user's generator nor a stream number.
     """
-    values, dtype = as_array(x)
-    p, affine, _, units = rule
-    layout = None if units is ELEMENTS and shard is None else units.layout(values.shape, shard)
-    y = as_output(out, values)
-    bits = None
-    if store_bits or layout is not None:
-        bits = empty_bits(values.size if layout is None else layout.size)
-    plan = new_plan((*draw(), p))
-    _engine.drop((dtype, (y, values)), affine, plan, layout, bits)
-    return y, Mask._of(values.shape, plan, layout, affine, bits if store_bits else None)
+    _, _, _, units, _ = rule
+    layout = None
+    if units is not ELEMENTS or shard is not None:
+        x, _ = as_array(x)
+        layout = units.layout(x.shape, shard)
+    done = _engine.forward(CODES, x, out, rule, layout, draw)
+    if done is None:
+        return drop(as_admitted(x, out), out, rule, draw, shard)
+    return done
 
 
-def keep_all(x: ArrayLike, out: Array | None, rule: Rule) -> tuple[Array, Mask]:
+def keep_all(x: ArrayLike, out: Array | None, rule: Rule) -> tuple[Array, MaskValues]:
     """Keep all elements of x, as at inference, scaled if the rule scales there."""
     values, dtype = as_array(x)
-    _, _, affine, units = rule
+    _, _, affine, units, _ = rule
     if units is not ELEMENTS:
         units.check(values.shape)
-    mask = Mask._of(values.shape, KEEP_ALL, None, affine, None)
     if affine is not IDENTITY and affine != IDENTITY:
         y = as_output(out, values)
         _engine.drop((dtype, (y, values)), affine, KEEP_ALL)
@@ -78,4 +76,4 @@ def keep_all(x: ArrayLike, out: Array | None, rule: Rule) -> tuple[Array, Mask]:
     else:
         y = as_output(out, values)
         np.copyto(y, values)
-    return y, mask
+    return y, (values.shape, KEEP_ALL, None, affine, None)

@@ -11,8 +11,8 @@ from bitdrop._arrays import as_inplace_target
 from bitdrop._bit_layout import Shard
 from bitdrop._core import StreamCounter
 from bitdrop._forward import Rule, drop, keep_all
-from bitdrop._typing import Array, NoiseShape, Number, RNGLike, Scaling
-from bitdrop.mask import Mask
+from bitdrop._typing import Array, MaskValues, NoiseShape, Number, RNGLike, Scaling
+from bitdrop.mask import Mask, new_mask, repeat
 
 _layers: "WeakSet[Layer]" = WeakSet()
 
@@ -47,11 +47,12 @@ class Layer:
         recompute: bool = False,
         rng: RNGLike | None = None,
     ) -> None:
-        self.p = p
         self._inplace = _validate.as_flag(inplace, "inplace")
         self._recompute = _validate.as_flag(recompute, "recompute")
+        self.p = p
         self.training = True
-        self._mask: Mask | None = None
+        self._values: MaskValues | None = None  # of the last mask
+        self._asked: tuple[MaskValues, Mask] | None = None  # the last mask that was asked for
         self._counter = StreamCounter(_random.draw_key(rng), 0)
         self._unseeded = rng is None  # a forked child draws another key
         _layers.add(self)
@@ -67,7 +68,7 @@ class Layer:
 
     @p.setter
     def p(self, p: Number) -> None:
-        self._rule = self._rule_of(_validate.as_probability(p))
+        self._rule = self._rule_of(_validate.as_probability(p))._replace(store_bits=not self._recompute)
 
     @property
     def scaling(self) -> Scaling:
@@ -92,11 +93,16 @@ class Layer:
     @property
     def mask(self) -> Mask | None:
         """Mask of the last forward pass, or None before the first."""
-        return self._mask
+        values, asked = self._values, self._asked
+        if values is None or (asked is not None and asked[0] is values):
+            return None if values is None else asked[1]
+        mask = new_mask(values)
+        self._asked = values, mask
+        return mask
 
     def __call__(self, x: ArrayLike, training: bool | None = None, **options: Any) -> Array:
         """Do a forward pass, as `forward`."""
-        return self.forward(x, training, **options)
+        return self.forward(x, training, **options) if options else self.forward(x, training)
 
     def forward(
         self,
@@ -134,9 +140,9 @@ class Layer:
         if self._inplace:
             out = as_inplace_target(x, out)
         if training:
-            y, self._mask = drop(x, out, self._rule, self._counter.take, shard, not self._recompute)
+            y, self._values = drop(x, out, self._rule, self._counter.take, shard)
         else:
-            y, self._mask = keep_all(x, out, self._rule)
+            y, self._values = keep_all(x, out, self._rule)
         return y
 
     def backward(self, dy: ArrayLike, *, out: Array | None = None) -> Array:
@@ -161,10 +167,10 @@ class Layer:
         TypeError, ValueError
             As `Mask.backward`.
         """
-        mask = self._mask
-        if mask is None:
+        values = self._values
+        if values is None:
             _validate.raise_no_forward()
-        return mask.backward(dy, out=out)
+        return repeat(values, dy, out, True, "dy")
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode, and return the layer."""
@@ -192,12 +198,15 @@ class Layer:
         """Return the state for pickle and copy."""
         counter = self._counter
         taken = {"_format": _core.MASK_FORMAT, "_counter": (counter.key, counter.position)}
-        return vars(self) | {"_unseeded": False} | taken
+        # As a mask, which pickles without its bits.
+        return vars(self) | {"_unseeded": False, "_values": self.mask, "_asked": None} | taken
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore the layer from the state of `__getstate__`."""
         _validate.check_mask_format(state.pop("_format"), "The pickled layer")
-        vars(self).update(state, _counter=StreamCounter(*state["_counter"]))
+        mask = state["_values"]
+        values = None if mask is None else mask._values()
+        vars(self).update(state, _values=values, _counter=StreamCounter(*state["_counter"]))
         _layers.add(self)
 
     def __repr__(self) -> str:

@@ -5,6 +5,7 @@ import threading
 
 import numpy as np
 
+from bitdrop import _core
 from bitdrop._typing import Key, RNGLike
 
 _lock = threading.Lock()
@@ -51,5 +52,8 @@ def draw_key(rng: RNGLike | None) -> Key:
     tuple of two ints
         ``(k0, k1)``, each in [0, 2**64).
     """
-    k0, k1 = _generator(rng).integers(0, 2**64, size=2, dtype=np.uint64).tolist()
+    generator = rng if type(rng) is np.random.Generator else _generator(rng)
+    if type(generator) is np.random.Generator:
+        return _core.draw_words(generator.bit_generator)
+    k0, k1 = generator.integers(0, 2**64, size=2, dtype=np.uint64).tolist()  # a subclass may have its own
     return k0, k1

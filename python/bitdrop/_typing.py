@@ -1,10 +1,15 @@
 """Types that the other files share."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Union
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from bitdrop._affine import Affine
+    from bitdrop._bit_layout import BitLayout
+    from bitdrop._plan import Plan
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -17,3 +22,5 @@ RNGLike = (
 )
 Memory = Array | tuple[int, Sequence[int], Sequence[int]]
 """An array, or (address, shape, strides in elements) of memory that is not NumPy's."""
+MaskValues = tuple[Shape, "Plan", Union["BitLayout", None], "Affine", NDArray[np.uint8] | None]
+"""What a mask is made of. It becomes a `Mask` when a user asks for it."""

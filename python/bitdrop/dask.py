@@ -31,7 +31,7 @@ from bitdrop._plan import KEEP_ALL, Plan
 from bitdrop._random import draw_key
 from bitdrop._typing import Array, NoiseShape, Number, RNGLike, Scaling
 from bitdrop.functional import SCALINGS, rule_of, units_of
-from bitdrop.mask import Mask
+from bitdrop.mask import Mask, new_mask
 
 try:
     import dask.array as da
@@ -214,9 +214,9 @@ def _forward(
     _check_array(x, "x")
     if _validate.as_flag(training, "training"):
         layout = rule.units.layout(x.shape)  # before the generator is advanced
-        whole = Mask._of(x.shape, Plan(draw(), 0, rule.p), layout, rule.affine, None)
+        whole = new_mask((x.shape, Plan(draw(), 0, rule.p), layout, rule.affine, None))
     else:
-        whole = Mask._of(x.shape, KEEP_ALL, None, rule.at_inference, None)
+        whole = new_mask((x.shape, KEEP_ALL, None, rule.at_inference, None))
     mask = ChunkedMask(whole, threads)
     return (x if whole.p == 0.0 and whole.scale == 1.0 else mask.apply(x)), mask
 

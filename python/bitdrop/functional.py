@@ -11,7 +11,7 @@ from bitdrop._forward import Rule, drop, keep_all
 from bitdrop._random import draw_key
 from bitdrop._typing import Array, NoiseShape, Number, RNGLike, Scaling
 from bitdrop._units import ELEMENTS, Units
-from bitdrop.mask import Mask
+from bitdrop.mask import Mask, new_mask
 
 SCALINGS = ("inverted", "vanilla")
 
@@ -101,7 +101,9 @@ def dropout(
     _validate.check_choice(scaling, "scaling", SCALINGS)
     rule = rule_of(probability, scaling)
     if not _validate.as_flag(training, "training"):
-        return keep_all(x, out, rule)
+        y, values = keep_all(x, out, rule)
+        return y, new_mask(values)
     if noise_shape is not None:
         rule = rule._replace(units=units_of(noise_shape))
-    return drop(x, out, rule, lambda: (draw_key(rng), 0), shard)
+    y, values = drop(x, out, rule, lambda: (draw_key(rng), 0), shard)
+    return y, new_mask(values)

@@ -8,11 +8,11 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from bitdrop import _core, _engine, _validate
 from bitdrop._affine import Affine
-from bitdrop._arrays import as_array, as_output
+from bitdrop._arrays import CODES, as_admitted
 from bitdrop._bit_layout import BitLayout, Shard, contiguous
 from bitdrop._buffers import empty_bits
 from bitdrop._plan import Plan
-from bitdrop._typing import Array, Key, NoiseShape, Number, Shape
+from bitdrop._typing import Array, Key, MaskValues, NoiseShape, Number, Shape
 from bitdrop._units import Units
 
 
@@ -107,24 +107,6 @@ class Mask:
         entries = None if noise_shape is None else _validate.as_noise_entries(noise_shape)
         self._layout = Units(noise=entries).layout(self._shape, shard)
         self._bits = None
-
-    @classmethod
-    def _of(
-        cls,
-        shape: Shape,
-        plan: Plan,
-        layout: BitLayout | None,
-        affine: Affine,
-        bits: NDArray[np.uint8] | None,
-    ) -> "Mask":
-        """Return a mask of validated values, with its bits if they exist already."""
-        self = object.__new__(cls)
-        self._shape = shape
-        self._plan = plan
-        self._layout = layout
-        self._affine = affine
-        self._bits = bits
-        return self
 
     @property
     def shape(self) -> Shape:
@@ -239,7 +221,7 @@ class Mask:
         >>> bitdrop.Mask(4, 0.5, key=(1, 2)).apply(np.arange(4.0))
         array([0., 2., 4., 0.])
         """
-        return self._applied(x, out, self._affine, "x")
+        return repeat(self._values(), x, out, False, "x")
 
     def backward(self, dy: ArrayLike, *, out: Array | None = None) -> Array:
         """Return the gradient with respect to the input of the forward pass.
@@ -272,18 +254,10 @@ class Mask:
         >>> bool((mask.backward(np.ones(4)) == y).all())
         True
         """
-        return self._applied(dy, out, self._affine.linear, "dy")
+        return repeat(self._values(), dy, out, True, "dy")
 
-    def _applied(self, x: ArrayLike, out: Array | None, affine: Affine, name: str) -> Array:
-        values, dtype = as_array(x, name)
-        _validate.check_same_shape(values.shape, self._shape, name)
-        y = as_output(out, values, name)
-        operands = (dtype, (y, values))
-        if self._bits is None:
-            _engine.drop(operands, affine, self._plan, self._layout)
-        else:
-            _engine.apply(operands, affine, self._bits, self._layout)
-        return y
+    def _values(self) -> MaskValues:
+        return self._shape, self._plan, self._layout, self._affine, self._bits
 
     def __eq__(self, other: object) -> bool:
         """Compare the values."""
@@ -309,6 +283,24 @@ class Mask:
         rest += "" if self.noise_shape is None else f", noise_shape={self.noise_shape}"
         rest += "" if self.shard is None else f", shard={self.shard}"
         return f"Mask({self._shape}, {p!r}, key={key}, stream={stream}, scale={scale!r}{rest})"
+
+
+_new = object.__new__
+
+
+def new_mask(values: MaskValues) -> Mask:
+    """Return a mask of validated values: shape, plan, layout, affine, and the bits if they exist already."""
+    mask: Mask = _new(Mask)
+    mask._shape, mask._plan, mask._layout, mask._affine, mask._bits = values
+    return mask
+
+
+def repeat(mask: MaskValues, x: ArrayLike, out: Array | None, linear: bool, name: str) -> Array:
+    """Repeat the forward pass of a mask of these values on an array, or the linear part of that pass."""
+    y = _engine.repeat(CODES, x, out, mask, linear)
+    if y is None:
+        return repeat(mask, as_admitted(x, out, name, mask[0]), out, linear, name)
+    return y
 
 
 def _unpickled(mask_format: int, shape: Shape, p: float, key: Key, *rest: Any) -> Mask:
