@@ -160,10 +160,15 @@ Operands operands_of(int64_t code, const py::handle* arrays, const BitLayout* la
 }
 
 uint8_t* bytes_of(py::handle bits, uint64_t count, bool writable) {
+    const char* const error = "bits must be (size + 7) // 8 adjacent bytes";
+    if (PyBytes_CheckExact(bits.ptr())) {
+        if (static_cast<uint64_t>(PyBytes_GET_SIZE(bits.ptr())) < (count + 7) / 8) throw py::value_error(error);
+        return reinterpret_cast<uint8_t*>(PyBytes_AS_STRING(bits.ptr()));
+    }
     const ArrayView bytes(bits, 1, writable);
     if (bytes.ndim != 1 || (bytes.shape[0] > 1 && bytes.strides[0] != 1) ||
         static_cast<uint64_t>(bytes.shape[0]) < (count + 7) / 8)
-        throw py::value_error("bits must be (size + 7) // 8 adjacent bytes");
+        throw py::value_error(error);
     return reinterpret_cast<uint8_t*>(bytes.data);
 }
 

@@ -67,6 +67,7 @@ void apply_to_operands(const Resources& with, const Operands& arrays, const Affi
 
 void drop_arrays(py::handle operands, py::handle affine, py::handle plan, py::handle layout, py::handle bits,
                  py::handle threads, const Isa& isa) {
+    if (PyBytes_Check(bits.ptr())) throw py::type_error("bits to be written must be an array");
     const OptionalLayout bit_layout(layout);
     const Resources with = {&kernels_named(isa), threads_of(threads)};
     drop_operands(with, operands_of(operands, bit_layout.get()), affine_of(affine), plan_of(plan), bit_layout.get(),
@@ -82,6 +83,7 @@ void apply_bits(py::handle operands, py::handle affine, py::handle bits, py::han
 
 // Into existing memory: once a stream number is taken, nothing may fail.
 void fill(py::handle bits, py::handle plan, py::handle layout, py::handle threads, const Isa& isa) {
+    if (PyBytes_Check(bits.ptr())) throw py::type_error("bits to be written must be an array");
     const BitBox box = BitLayout(layout).box;
     uint8_t* bytes = bytes_of(bits, box.size(), true);
     const Kernels& kernels = kernels_named(isa);
@@ -114,7 +116,7 @@ struct Arrays {
 
 Resources defaults() { return {&active_kernels(), num_threads()}; }
 
-// A whole forward pass. `draw` returns key and stream number; it is called once nothing can fail any more.
+// A whole forward pass. Key and stream number are drawn once nothing can fail any more.
 py::object forward(py::handle codes, py::handle x, py::handle out, py::handle rule, py::handle layout,
                    py::handle draw) {
     const Arrays arrays(codes, x, out, py::none());
@@ -126,8 +128,8 @@ py::object forward(py::handle codes, py::handle x, py::handle out, py::handle ru
     const Operands operands = arrays.operands(bit_layout.get());
     const bool needs_bits = store || !operands.layout.bits_follow;
     const uint64_t count = bit_layout.get() ? bit_layout.get()->box.size() : operands.layout.size();
-    const py::object bits = needs_bits ? empty_bits(count) : py::none();
-    const py::object plan = drawn_plan(draw, of_rule[0]);
+    const py::object bits = needs_bits ? new_bits(count) : py::none();
+    const py::object plan = plan_tuple(draw_number(draw), of_rule[0]);
     drop_operands(defaults(), operands, affine, plan_of(plan), bit_layout.get(), bits);
     const auto affine_value = py::reinterpret_borrow<py::object>(of_rule[1]);
     const auto layout_value = py::reinterpret_borrow<py::object>(layout);

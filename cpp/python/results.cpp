@@ -44,6 +44,14 @@ py::object empty_bits(uint64_t count) {
     return py::array(py::dtype::of<uint8_t>(), {bytes}, {Py_intptr_t{1}}, memory.get_pointer(), memory);
 }
 
+py::object new_bits(uint64_t count) {
+    const auto bytes = static_cast<py::ssize_t>((count + 7) / 8);
+    if (bytes >= static_cast<py::ssize_t>(kPooledBytes)) return empty_bits(count);
+    auto memory = py::reinterpret_steal<py::object>(PyBytes_FromStringAndSize(nullptr, bytes));
+    if (!memory) throw py::error_already_set();
+    return memory;
+}
+
 py::object empty_like(py::handle array) {
     const auto x = py::reinterpret_borrow<py::array>(array);
     // If x repeats an axis, NumPy would make that axis the innermost, and scatter the rows of the result.

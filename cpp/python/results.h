@@ -10,6 +10,9 @@ namespace bitdrop {
 
 pybind11::object empty_bits(uint64_t count);  // uninitialised memory for packed bits
 
+// The same for the bits of a mask, which become an array when a user asks for them: bytes cost half as much.
+pybind11::object new_bits(uint64_t count);
+
 // An uninitialised array for a result that belongs to x, in the layout that NumPy would choose.
 pybind11::object empty_like(pybind11::handle x);
 

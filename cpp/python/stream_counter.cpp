@@ -47,14 +47,24 @@ private:
     std::atomic<bool> exhausted_{false};
 };
 
+PyTypeObject* counter_type = nullptr;  // set once, when the module is imported
+
 }  // namespace
 
+py::object draw_number(py::handle draw) {
+    if (Py_TYPE(draw.ptr()) == counter_type) return draw.cast<StreamCounter&>().take();
+    auto drawn = py::reinterpret_steal<py::object>(PyObject_CallNoArgs(draw.ptr()));
+    if (!drawn) throw py::error_already_set();
+    return drawn;
+}
+
 void add_stream_counter(py::module_& m) {
-    py::class_<StreamCounter>(m, "StreamCounter", "Stream numbers under one key, each taken once.")
+    const auto type = py::class_<StreamCounter>(m, "StreamCounter", "Stream numbers under one key, each taken once.")
         .def(py::init<const py::tuple&, const py::int_&>(), py::arg("key"), py::arg("position"))
         .def_property_readonly("key", &StreamCounter::key)
         .def_property_readonly("position", &StreamCounter::position)
         .def("take", &StreamCounter::take, "Return the key and the next stream number.");
+    counter_type = reinterpret_cast<PyTypeObject*>(type.ptr());
 }
 
 }  // namespace bitdrop

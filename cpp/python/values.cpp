@@ -45,9 +45,7 @@ PyTypeObject* plan_type() {
 }  // namespace
 
 // A Plan is a tuple without further fields: it is filled as `tuple.__new__` would, in a third of the time.
-py::object drawn_plan(py::handle draw, py::handle p) {
-    const auto drawn = py::reinterpret_steal<py::object>(PyObject_CallNoArgs(draw.ptr()));
-    if (!drawn) throw py::error_already_set();
+py::object plan_tuple(py::handle drawn, py::handle p) {
     const Items items(drawn, 2, "a draw: (key, stream)");
     PyTypeObject* type = plan_type();
     const auto plan = py::reinterpret_steal<py::object>(type->tp_alloc(type, 3));

@@ -25,8 +25,8 @@ private:
 };
 
 Plan plan_of(pybind11::handle plan);
-// A Plan of the package with the key and the stream number that draw() returns.
-pybind11::object drawn_plan(pybind11::handle draw, pybind11::handle p);
+// A Plan of the package: `drawn` has the key and the stream number.
+pybind11::object plan_tuple(pybind11::handle drawn, pybind11::handle p);
 Affine affine_of(pybind11::handle affine);
 Threads threads_of(pybind11::handle threads);  // a limit of 0 is the setting of the process
 

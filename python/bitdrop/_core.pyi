@@ -43,7 +43,7 @@ def forward(
     out: NDArray[Any] | None,
     rule: tuple[float, _Affine, Any, Any, bool],
     layout: _Layout | None,
-    draw: Callable[[], tuple[tuple[int, int], int]],
+    draw: StreamCounter | Callable[[], tuple[tuple[int, int], int]],
 ) -> tuple[NDArray[Any], MaskValues] | None: ...
 def repeat(
     codes: dict[np.dtype[Any], int],

@@ -10,9 +10,14 @@ from bitdrop import _engine
 from bitdrop._affine import IDENTITY, Affine
 from bitdrop._arrays import CODES, as_admitted, as_array, as_output
 from bitdrop._bit_layout import Shard
+from bitdrop._core import StreamCounter
 from bitdrop._plan import KEEP_ALL
 from bitdrop._typing import Array, Key, MaskValues
 from bitdrop._units import ELEMENTS, Units
+
+
+Draw = StreamCounter | Callable[[], tuple[Key, int]]
+"""A layer's counter, or a function that returns key and stream number."""
 
 
 class Rule(NamedTuple):
@@ -43,13 +48,13 @@ def drop(
     x: ArrayLike,
     out: Array | None,
     rule: Rule,
-    draw: Callable[[], tuple[Key, int]],
+    draw: Draw,
     shard: Shard | None = None,
 ) -> tuple[Array, MaskValues]:
     """Drop units of x in training.
 
-    `draw` returns key and stream number. It is called once nothing can fail any more, so that an error uses
-    up neither a draw of the user's generator nor a stream number.
+    `draw` gives key and stream number. It is used once nothing can fail any more, so that an error uses up
+    neither a draw of the user's generator nor a stream number.
     """
     _, _, _, units, _ = rule
     layout = None

@@ -140,7 +140,7 @@ class Layer:
         if self._inplace:
             out = as_inplace_target(x, out)
         if training:
-            y, self._values = drop(x, out, self._rule, self._counter.take, shard)
+            y, self._values = drop(x, out, self._rule, self._counter, shard)
         else:
             y, self._values = keep_all(x, out, self._rule)
         return y

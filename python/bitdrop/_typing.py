@@ -22,5 +22,7 @@ RNGLike = (
 )
 Memory = Array | tuple[int, Sequence[int], Sequence[int]]
 """An array, or (address, shape, strides in elements) of memory that is not NumPy's."""
-MaskValues = tuple[Shape, "Plan", Union["BitLayout", None], "Affine", NDArray[np.uint8] | None]
+Bits = bytes | NDArray[np.uint8]
+"""Packed bits that a mask holds."""
+MaskValues = tuple[Shape, "Plan", Union["BitLayout", None], "Affine", Bits | None]
 """What a mask is made of. It becomes a `Mask` when a user asks for it."""

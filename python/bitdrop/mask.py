@@ -12,7 +12,7 @@ from bitdrop._arrays import CODES, as_admitted
 from bitdrop._bit_layout import BitLayout, Shard, contiguous
 from bitdrop._buffers import empty_bits
 from bitdrop._plan import Plan
-from bitdrop._typing import Array, Key, MaskValues, NoiseShape, Number, Shape
+from bitdrop._typing import Array, Bits, Key, MaskValues, NoiseShape, Number, Shape
 from bitdrop._units import Units
 
 
@@ -81,7 +81,7 @@ class Mask:
     _plan: Plan
     _layout: BitLayout | None
     _affine: Affine
-    _bits: NDArray[np.uint8] | None  # a cache
+    _bits: Bits | None  # a cache
 
     def __init__(
         self,
@@ -170,13 +170,14 @@ class Mask:
         if bits is None:
             bits = empty_bits(self.size)
             _engine.fill(bits, self._plan, self._layout or contiguous(self.size))
-        bits.flags.writeable = False
-        return bits.view()  # of a read-only array, so that it cannot be made writable again
+        if not isinstance(bits, bytes):
+            bits.flags.writeable = False
+        return np.ndarray(len(bits), np.uint8, bits)  # of read-only memory, so it cannot be made writable
 
     @property
     def nbytes(self) -> int:
         """Bytes of bits held at the moment: 0 if they are generated when needed."""
-        return 0 if self._bits is None else self._bits.nbytes
+        return 0 if self._bits is None else len(self._bits)
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
         """Return a bool array of the mask's shape, True where kept: read-only unless `copy` is True."""
@@ -191,6 +192,53 @@ class Mask:
             kept = kept.astype(np.bool_ if dtype is None else dtype)
         kept.flags.writeable = copy is True
         return kept
+
+    def kept_indices(self, axis: int = -1) -> NDArray[np.int64]:
+        """Return the indices that are kept along an axis, for a mask that all other axes share.
+
+        A product needs only the kept columns of its left matrix and the kept rows of its right one. See
+        ``examples/thinned_network.py``.
+
+        Parameters
+        ----------
+        axis : int, default -1
+            The axis along which the mask varies.
+
+        Returns
+        -------
+        ndarray of int64
+            The kept indices, ascending.
+
+        Raises
+        ------
+        TypeError
+            If axis is not an int.
+        ValueError
+            If the mask has no such axis, or varies along another one.
+
+        Examples
+        --------
+        >>> import numpy as np, bitdrop
+        >>> layer = bitdrop.Dropout(p=0.5, noise_shape=(1, None), rng=0)
+        >>> layer(np.ones((2, 6)))
+        array([[0., 2., 2., 0., 0., 0.],
+               [0., 2., 2., 0., 0., 0.]])
+        >>> layer.mask.kept_indices()
+        array([1, 2])
+        """
+        ndim = len(self._shape)
+        along = _validate.as_axis(axis, ndim)
+        lengths = self._shape if self._layout is None else self._layout.lengths
+        others = [a for a, length in enumerate(lengths) if length != 1 and a != along]
+        if others:
+            shared = tuple(None if a == along else 1 for a in range(ndim))
+            raise ValueError(
+                f"kept_indices needs a mask that varies along axis {along} alone, but one of shape {self._shape} "
+                f"also varies along {others}: drop with noise_shape={shared}."
+            )
+        kept = np.unpackbits(self.bits, count=self.size, bitorder="little")
+        # An axis that shares its bit is kept as a whole, or dropped.
+        return np.flatnonzero(np.broadcast_to(kept, self._shape[along])).astype(np.int64, copy=False)
 
     def apply(self, x: ArrayLike, *, out: Array | None = None) -> Array:
         """Repeat the forward pass on an array: drop the mask's elements, and scale the others.
