@@ -139,10 +139,12 @@ class ScatteringMomentum:
 
     def step(self) -> None:
         """Update all velocities and parameters. Outside of its part, a gradient is 0."""
-        for velocity, (parameter, part, gradient) in zip(self._velocities, updates(self._network), strict=True):
-            velocity *= MOMENTUM
+        for velocity, (parameter, part, gradient) in zip(
+            self._velocities, updates(self._network), strict=True
+        ):
+            np.multiply(velocity, MOMENTUM, out=velocity)
             velocity[part] -= self._learning_rate * gradient
-            parameter += velocity
+            np.add(parameter, velocity, out=parameter)
 
 
 @dataclass
@@ -161,7 +163,7 @@ class Trainer:
 
 
 def build(kind: str, width: int, seed: int, learning_rate: float) -> Trainer:
-    """Return an untrained network. All kinds of a seed have the same weights, and the last two the same masks."""
+    """Return an untrained network. A seed gives all kinds the same weights, the last two the same masks."""
     weights_rng, mask_rng = np.random.default_rng(seed).spawn(2)
     noise_shape = None if kind == "dropout as usual" else (1, None)
     layers: list[Layer] = []
@@ -207,7 +209,7 @@ def train(kind: str, seeds: int, epochs: int, learning_rate: float, progress: Pr
 
 
 def time_wide_steps(rounds: int) -> dict[str, float]:
-    """Return the time of a step of each kind in a wide network, in steps without dropout: medians of quotients."""
+    """Return the time of a step of a wide network, by kind, in steps without dropout: medians of quotients."""
     rng = np.random.default_rng(0)
     x, labels = rng.random((WIDE_BATCH, 64), dtype=np.float32), rng.integers(10, size=WIDE_BATCH)
     trainers = {kind: build(kind, WIDE, 0, 0.001) for kind in COLOURS}
@@ -225,13 +227,17 @@ def time_wide_steps(rounds: int) -> dict[str, float]:
 def report(results: dict[str, Result], wide: dict[str, float], console: Console) -> None:
     """Print both tables."""
     epochs, seeds = results["thinned"].epochs[-1], len(results["thinned"].accuracies)
-    table = Table(title=f"After {epochs} epochs on {TRAINING_IMAGES} digits: mean ± standard deviation, {seeds} seeds")
+    table = Table(
+        title=f"After {epochs} epochs on {TRAINING_IMAGES} digits: mean ± standard deviation, {seeds} seeds"
+    )
     for column in ("network", "test accuracy (%)", "steps per second"):
         table.add_column(column, justify="left" if column == "network" else "right")
     for kind, result in results.items():
         table.add_row(kind, percent(result.accuracies[:, -1]), f"{result.steps_per_second:.0f}")
     console.print(table)
-    table = Table(title=f"Step of a network of {HIDDEN_LAYERS} x {WIDE} hidden units, batch {WIDE_BATCH}, p = {P}")
+    table = Table(
+        title=f"Step of a network of {HIDDEN_LAYERS} x {WIDE} hidden units, batch {WIDE_BATCH}, p = {P}"
+    )
     table.add_column("network")
     table.add_column("time / time without dropout", justify="right")
     for kind, ratio in wide.items():
@@ -270,8 +276,12 @@ def main() -> None:
     )
     parser.add_argument("--epochs", type=positive, default=200, help="number of training epochs")
     parser.add_argument("--seeds", type=positive, default=5, help="number of networks of each kind")
-    parser.add_argument("--learning-rate", type=float, default=0.01, help="learning rate of SGD with momentum")
-    parser.add_argument("--rounds", type=positive, default=40, help="number of timed steps in the wide network")
+    parser.add_argument(
+        "--learning-rate", type=float, default=0.01, help="learning rate of SGD with momentum"
+    )
+    parser.add_argument(
+        "--rounds", type=positive, default=40, help="number of timed steps in the wide network"
+    )
     parser.add_argument("--output", type=Path, default=Path("thinned_network.png"), help="file for the plot")
     arguments = parser.parse_args()
 

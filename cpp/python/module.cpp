@@ -133,8 +133,7 @@ py::object forward(py::handle codes, py::handle x, py::handle out, py::handle ru
     drop_operands(defaults(), operands, affine, plan_of(plan), bit_layout.get(), bits);
     const auto affine_value = py::reinterpret_borrow<py::object>(of_rule[1]);
     const auto layout_value = py::reinterpret_borrow<py::object>(layout);
-    const py::object mask =
-        pack<5>({shape_of(x), plan, layout_value, affine_value, store ? bits : py::none()});
+    const py::object mask = pack<5>({shape_of(x), plan, layout_value, affine_value, store ? bits : py::none()});
     return pack<2>({arrays.y, mask});
 }
 
@@ -172,9 +171,11 @@ void add_engine(py::module_& m) {
     m.def("apply", &apply_bits, py::arg("operands"), py::arg("affine"), py::arg("bits"), layout, threads, py::kw_only(),
           isa, "Apply stored bits: kept elements become scale * x + shift, others `dropped`.");
     m.def("forward", &forward, py::arg("codes"), py::arg("x"), py::arg("out"), py::arg("rule"), py::arg("layout"),
-          py::arg("draw"), "Drop units of an array: return the result and the values of its mask. None if x or out does not fit.");
+          py::arg("draw"),
+          "Drop units of an array: return the result and the values of its mask. None if x or out does not fit.");
     m.def("repeat", &repeat, py::arg("codes"), py::arg("x"), py::arg("out"), py::arg("mask"), py::arg("linear"),
-          "Repeat a mask's forward pass on an array, or its linear part: return the result. None if x or out does not fit.");
+          "Repeat a mask's forward pass on an array, or its linear part: return the result. None if x or out does not "
+          "fit.");
     m.def("fill", &fill, py::arg("bits"), py::arg("plan"), py::arg("layout"), threads, py::kw_only(), isa,
           "Generate the bits of a layout's box into memory for them.");
 }

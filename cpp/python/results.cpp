@@ -90,8 +90,7 @@ py::object shape_of(py::handle array) {
     const auto x = py::reinterpret_borrow<py::array>(array);
     auto shape = py::reinterpret_steal<py::object>(PyTuple_New(x.ndim()));
     if (!shape) throw py::error_already_set();
-    for (py::ssize_t a = 0; a < x.ndim(); ++a)
-        PyTuple_SET_ITEM(shape.ptr(), a, py::int_(x.shape()[a]).release().ptr());
+    for (py::ssize_t a = 0; a < x.ndim(); ++a) PyTuple_SET_ITEM(shape.ptr(), a, py::int_(x.shape()[a]).release().ptr());
     return shape;
 }
 
@@ -112,8 +111,7 @@ Fit fit(py::handle input, py::handle output) {
 void add_results(py::module_& m) {
     numpy_api();
     m.def("empty_bits", &empty_bits, py::arg("count"));
-    m.def(
-        "empty_like", [](const py::array& x) { return empty_like(x); }, py::arg("x"));
+    m.def("empty_like", [](const py::array& x) { return empty_like(x); }, py::arg("x"));
     py::native_enum<Fit>(m, "Fit", "enum.IntEnum")
         .value("FITS", Fit::fits)
         .value("NOT_AN_ARRAY", Fit::not_an_array)

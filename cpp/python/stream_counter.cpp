@@ -60,10 +60,10 @@ py::object draw_number(py::handle draw) {
 
 void add_stream_counter(py::module_& m) {
     const auto type = py::class_<StreamCounter>(m, "StreamCounter", "Stream numbers under one key, each taken once.")
-        .def(py::init<const py::tuple&, const py::int_&>(), py::arg("key"), py::arg("position"))
-        .def_property_readonly("key", &StreamCounter::key)
-        .def_property_readonly("position", &StreamCounter::position)
-        .def("take", &StreamCounter::take, "Return the key and the next stream number.");
+                          .def(py::init<const py::tuple&, const py::int_&>(), py::arg("key"), py::arg("position"))
+                          .def_property_readonly("key", &StreamCounter::key)
+                          .def_property_readonly("position", &StreamCounter::position)
+                          .def("take", &StreamCounter::take, "Return the key and the next stream number.");
     counter_type = reinterpret_cast<PyTypeObject*>(type.ptr());
 }
 

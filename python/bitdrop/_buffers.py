@@ -11,7 +11,7 @@ empty_bits = _core.empty_bits
 """Return uninitialised memory for a number of packed bits."""
 
 empty_like = _core.empty_like
-"""Return an uninitialised array for a result that belongs to an array, in the layout that NumPy would choose."""
+"""Return an uninitialised array for a result that belongs to `x`, in the layout NumPy would choose."""
 
 
 def set_buffer_limit(nbytes: int) -> None:

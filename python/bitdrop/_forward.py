@@ -15,7 +15,6 @@ from bitdrop._plan import KEEP_ALL
 from bitdrop._typing import Array, Key, MaskValues
 from bitdrop._units import ELEMENTS, Units
 
-
 Draw = StreamCounter | Callable[[], tuple[Key, int]]
 """A layer's counter, or a function that returns key and stream number."""
 

@@ -94,11 +94,11 @@ class Layer:
     def mask(self) -> Mask | None:
         """Mask of the last forward pass, or None before the first."""
         values, asked = self._values, self._asked
-        if values is None or (asked is not None and asked[0] is values):
-            return None if values is None else asked[1]
-        mask = new_mask(values)
-        self._asked = values, mask
-        return mask
+        if values is None:
+            return None
+        if asked is None or asked[0] is not values:
+            self._asked = asked = values, new_mask(values)
+        return asked[1]
 
     def __call__(self, x: ArrayLike, training: bool | None = None, **options: Any) -> Array:
         """Do a forward pass, as `forward`."""

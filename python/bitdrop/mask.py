@@ -233,8 +233,8 @@ class Mask:
         if others:
             shared = tuple(None if a == along else 1 for a in range(ndim))
             raise ValueError(
-                f"kept_indices needs a mask that varies along axis {along} alone, but one of shape {self._shape} "
-                f"also varies along {others}: drop with noise_shape={shared}."
+                f"kept_indices needs a mask that varies along axis {along} alone, but this one, of shape "
+                f"{self._shape}, also varies along {others}: drop with noise_shape={shared}."
             )
         kept = np.unpackbits(self.bits, count=self.size, bitorder="little")
         # An axis that shares its bit is kept as a whole, or dropped.

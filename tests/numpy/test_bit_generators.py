@@ -1,4 +1,4 @@
-"""Keys drawn through the C interface of bit generators: the words of `Generator.integers`, and nothing else moved."""
+"""Keys drawn through the C interface of bit generators: the words and the state of `Generator.integers`."""
 
 import threading
 from typing import Any

@@ -50,7 +50,9 @@ def test_kept_indices_along_shared_axis_are_all_or_none() -> None:
     assert kept == {(), (0, 1, 2, 3, 4)}
 
 
-@pytest.mark.parametrize(("shape", "noise", "axis"), [((3, 5), None, -1), ((3, 5), (None, 1), 1), ((2, 3, 4), (1, None, None), 2)])
+@pytest.mark.parametrize(
+    ("shape", "noise", "axis"), [((3, 5), None, -1), ((3, 5), (None, 1), 1), ((2, 3, 4), (1, None, None), 2)]
+)
 def test_mask_that_varies_along_other_axes_is_an_error(shape: Any, noise: Any, axis: int) -> None:
     mask = bitdrop.Mask(shape, 0.5, key=KEY, noise_shape=noise)
     with pytest.raises(ValueError, match=r"varies along axis \d alone.*noise_shape="):
