@@ -33,11 +33,11 @@ def dtype(request: pytest.FixtureRequest) -> np.dtype[Any]:
 
 @pytest.fixture
 def settings_restored() -> Iterator[None]:
-    """Restore instruction set, threads, streaming threshold and buffer limit after the test."""
+    """Restore instruction set, threads, threshold of non-temporal stores and buffer limit after the test."""
     isa, threads = _core.get_isa(), _core.get_num_threads()
-    streaming, buffers = _core.get_non_temporal_threshold(), _core.get_buffer_limit()
+    non_temporal, buffers = _core.get_non_temporal_threshold(), _core.get_buffer_limit()
     yield
     _core.set_isa(isa)
     _core.set_num_threads(threads)
-    _core.set_non_temporal_threshold(streaming)
+    _core.set_non_temporal_threshold(non_temporal)
     _core.set_buffer_limit(buffers)

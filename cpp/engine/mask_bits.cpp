@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "block_reader.h"
+
 namespace bitdrop {
 namespace {
 
@@ -51,40 +53,19 @@ void generate_chunk(void* context, uint64_t chunk) {
     generate_bits(task.kernels, task.plan, task.box.first + start, end - start, task.bits + start / 8);
 }
 
-// Single elements of a mask. It holds their block, so that neighbouring spans do not generate it again.
-class BlockReader {
-public:
-    BlockReader(const Kernels& kernels, const Plan& plan) : kernels_(kernels), plan_(plan) {}
+// A block of bits, for BlockReader.
+struct MaskBlock {
+    static constexpr uint64_t kElements = kBlockElements;
 
-    // Writes the bits of `count` elements, `stride` apart, from `element` on.
-    void read(uint64_t element, uint64_t stride, uint8_t* to, uint64_t to_bit, uint64_t count) {
-        while (count) {
-            const uint8_t* block = block_of(element);
-            const uint64_t at = element % kBlockElements, room = kBlockElements - at;
-            const uint64_t taken = stride ? std::min(count, (room + stride - 1) / stride) : count;
-            copy_strided_bits(to, to_bit, block, at, stride, taken);
-            element += taken * stride;
-            to_bit += taken;
-            count -= taken;
-        }
+    const Kernels& kernels;
+    const Plan& plan;
+    uint8_t bits[kBlockBytes] = {};
+
+    void generate(uint64_t number) { kernels.generate(plan, number * kRowsPerBlock, kRowsPerBlock, bits); }
+
+    void copy(uint64_t at, uint64_t stride, uint8_t* to, uint64_t to_bit, uint64_t count) const {
+        copy_strided_bits(to, to_bit, bits, at, stride, count);
     }
-
-private:
-    const uint8_t* block_of(uint64_t element) {
-        const uint64_t block = element / kBlockElements;
-        if (!any_ || block != block_) {
-            kernels_.generate(plan_, block * kRowsPerBlock, kRowsPerBlock, bits_);
-            block_ = block;
-            any_ = true;
-        }
-        return bits_;
-    }
-
-    const Kernels& kernels_;
-    const Plan& plan_;
-    bool any_ = false;
-    uint64_t block_ = 0;
-    uint8_t bits_[kBlockBytes];
 };
 
 // Of any box.
@@ -93,11 +74,31 @@ void generate_scattered_chunk(void* context, uint64_t chunk) {
     const uint64_t start = chunk * kChunkBits, end = std::min(start + kChunkBits, task.count);
     const uint64_t stride = static_cast<uint64_t>(task.box.axes.inner().bit_stride);
     std::memset(task.bits + start / 8, 0, (end - start + 7) / 8);
-    BlockReader reader(task.kernels, task.plan);
+    BlockReader<MaskBlock> reader(MaskBlock{task.kernels, task.plan});
     Cursor cursor(task.box.axes, nullptr, start);
     for_each_span(&cursor, static_cast<int64_t>(end - start), [&](int64_t done, int64_t length) {
         reader.read(task.box.first + cursor.bit, stride, task.bits, start + static_cast<uint64_t>(done),
                     static_cast<uint64_t>(length));
+    });
+}
+
+// The context of a chunk of reorder_bits().
+struct ReorderTask {
+    const Layout& axes;  // without operands, in the order of `to`; the bit strides go through `from`
+    uint64_t count;
+    const uint8_t* from;
+    uint8_t* to;
+};
+
+void reorder_chunk(void* context, uint64_t chunk) {
+    const ReorderTask& task = *static_cast<const ReorderTask*>(context);
+    const uint64_t start = chunk * kChunkBits, end = std::min(start + kChunkBits, task.count);
+    const uint64_t stride = static_cast<uint64_t>(task.axes.inner().bit_stride);
+    std::memset(task.to + start / 8, 0, (end - start + 7) / 8);
+    Cursor cursor(task.axes, nullptr, start);
+    for_each_span(&cursor, static_cast<int64_t>(end - start), [&](int64_t done, int64_t length) {
+        copy_strided_bits(task.to, start + static_cast<uint64_t>(done), task.from, cursor.bit, stride,
+                          static_cast<uint64_t>(length));
     });
 }
 
@@ -115,6 +116,22 @@ void generate_bits(const Kernels& kernels, const Plan& plan, const BitBox& box, 
     const bool contiguous = box.axes.ndim == 1 && box.axes.inner().bit_stride == 1;
     parallel_for(chunk_count(task.count), choose_parallelism(task.count, kMinBitsPerThread, threads),
                  contiguous ? generate_chunk : generate_scattered_chunk, &task);
+}
+
+void reorder_bits(const Layout& layout, const uint8_t* from, uint8_t* to, Threads threads) {
+    Axis axes[kMaxNdim];
+    int64_t stride = 1;
+    for (int a = layout.ndim - 1; a >= 0; --a) {
+        axes[a] = {layout.axis[a].length, {layout.axis[a].bit_stride}, stride};
+        stride *= layout.axis[a].length;
+    }
+    const auto outer = [](const Axis& a, const Axis& b) { return a.stride[0] > b.stride[0]; };
+    std::sort(axes, axes + layout.ndim, outer);
+    Layout reordered(0, false);
+    for (int a = 0; a < layout.ndim; ++a) reordered.add_axis(axes[a]);
+    ReorderTask task = {reordered, reordered.size(), from, to};
+    parallel_for(chunk_count(task.count), choose_parallelism(task.count, kMinBitsPerThread, threads), reorder_chunk,
+                 &task);
 }
 
 void generate_bits(const Kernels& kernels, const Plan& plan, uint64_t first, uint64_t count, uint8_t* bits) {

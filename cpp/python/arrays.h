@@ -16,11 +16,14 @@ class ArrayView {
 public:
     ArrayView(pybind11::handle array, pybind11::ssize_t item_size, bool writable);
     explicit ArrayView(const pybind11::array& array);
+    ArrayView(const void* element, pybind11::ssize_t item_size);  // one element, without axes
     ArrayView(const ArrayView&) = delete;
     ArrayView& operator=(const ArrayView&) = delete;
 
     pybind11::ssize_t size() const;
     bool same_shape(const ArrayView& other) const;
+    bool broadcasts_to(const ArrayView& other) const;  // as in NumPy
+    pybind11::ssize_t broadcast_stride(int axis, int broadcast_ndim) const;
     bool same_memory(const ArrayView& other) const;  // equal places of equal elements; the shapes are the same
     bool bounds_meet(const ArrayView& other) const;  // neither is empty
     // Sorted by stride, each axis must step over all that the smaller ones span. Exotic views without overlap that
@@ -41,13 +44,17 @@ private:
     pybind11::ssize_t numbers_[2 * kMaxNdim];  // shape and strides of a tuple
 };
 
-// The first of at least (count + 7) / 8 adjacent bytes.
+// The first of at least (count + 7) / 8 adjacent bytes, of an array or of bytes.
 uint8_t* bytes_of(pybind11::handle bits, uint64_t count, bool writable);
 
-// Operands of one shape, as the engine takes them: (dtype, (output, input)). The axes are in the order of memory,
-// whatever their order in the arrays: bits find their elements by strides. Without a layout, element i in C order has
-// bit i.
-Operands operands_of(pybind11::handle described, const BitLayout* layout);
-Operands operands_of(int64_t dtype, const pybind11::handle* arrays, const BitLayout* layout);
+// The order of the operands' axes: that of memory, in which stored bits find their elements by strides, or C order, for
+// draws that are generated when they are needed.
+enum class AxisOrder { memory, c };
+
+// Operands of an operation, as the engine takes them: (dtype, (output, input, ...)). The output and the first input have
+// one shape. Other inputs are broadcast to it, and None stands for -0.0, which changes no number that it is added to.
+// Without a layout, element i in C order has bit i.
+Operands operands_of(pybind11::handle described, Operation operation, const BitLayout* layout,
+                     AxisOrder order = AxisOrder::memory);
 
 }  // namespace bitdrop

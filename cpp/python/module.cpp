@@ -50,13 +50,19 @@ private:
 };
 
 // Generates bits into `bits`, or into memory of the call alone if a pass that stores none needs them, and applies them.
-void drop_operands(const Resources& with, const Operands& arrays, const Affine& affine, const Plan& plan,
+void drop_operands(Resources with, const Operands& arrays, const Affine& affine, const Plan& plan,
                    const BitLayout* layout, py::object bits) {
     const uint64_t size = arrays.layout.size();
     const BitBox box = layout ? layout->box : contiguous_box(0, size);
     const uint64_t count = std::max(box.size(), bits_reached(arrays.layout));
     if (bits.is_none() && !arrays.layout.bits_follow) bits = empty_bits(count);
     uint8_t* bytes = bits.is_none() ? nullptr : bytes_of(bits, count, true);
+    py::object active;
+    if (has_activation(affine.operation) && !arrays.layout.bits_follow) {
+        if (layout) throw py::value_error("an activation needs a bit for each element");
+        active = empty_bits(size);
+        with.active_bits = bytes_of(active, size, true);
+    }
     without_lock(size, [&] { drop(with, arrays, affine, plan, box, bytes); });
 }
 
@@ -69,16 +75,19 @@ void drop_arrays(py::handle operands, py::handle affine, py::handle plan, py::ha
                  py::handle threads, const Isa& isa) {
     if (PyBytes_Check(bits.ptr())) throw py::type_error("bits to be written must be an array");
     const OptionalLayout bit_layout(layout);
+    const Affine coefficients = affine_of(affine);
     const Resources with = {&kernels_named(isa), threads_of(threads)};
-    drop_operands(with, operands_of(operands, bit_layout.get()), affine_of(affine), plan_of(plan), bit_layout.get(),
-                  py::reinterpret_borrow<py::object>(bits));
+    drop_operands(with, operands_of(operands, coefficients.operation, bit_layout.get()), coefficients, plan_of(plan),
+                  bit_layout.get(), py::reinterpret_borrow<py::object>(bits));
 }
 
 void apply_bits(py::handle operands, py::handle affine, py::handle bits, py::handle layout, py::handle threads,
                 const Isa& isa) {
     const OptionalLayout bit_layout(layout);
+    const Affine coefficients = affine_of(affine);
+    if (has_activation(coefficients.operation)) throw py::value_error("stored bits are applied without an activation");
     const Resources with = {&kernels_named(isa), threads_of(threads)};
-    apply_to_operands(with, operands_of(operands, bit_layout.get()), affine_of(affine), bits);
+    apply_to_operands(with, operands_of(operands, coefficients.operation, bit_layout.get()), coefficients, bits);
 }
 
 // Into existing memory: once a stream number is taken, nothing may fail.
@@ -90,6 +99,29 @@ void fill(py::handle bits, py::handle plan, py::handle layout, py::handle thread
     const Threads limit = threads_of(threads);
     const Plan random = plan_of(plan);
     without_lock(box.size(), [&] { generate_bits(kernels, random, box, bytes, limit); });
+}
+
+// Without a layout, element i in C order has number i of the noise. A layout's bit strides go through the noise, from
+// its first bit on.
+void multiply_noise(py::handle operands, py::handle plan, py::handle layout, py::handle threads, const Isa& isa) {
+    const OptionalLayout of_draws(layout);
+    const Operands arrays = operands_of(operands, Operation::scale, of_draws.get(), AxisOrder::c);
+    const uint64_t first = of_draws.get() ? of_draws.get()->box.first : 0;
+    const Resources with = {&kernels_named(isa), threads_of(threads)};
+    const NoisePlan random = noise_plan_of(plan);
+    without_lock(arrays.layout.size(), [&] { noise(with, arrays, random, first); });
+}
+
+// Returns the number of kept elements.
+uint64_t fill_blocks(py::handle bits, py::handle plan, py::handle maps, py::handle threads, const Isa& isa) {
+    const Maps shape = maps_of(maps);
+    uint8_t* bytes = bytes_of(bits, shape.size(), true);
+    const Kernels& kernels = kernels_named(isa);
+    const Threads limit = threads_of(threads);
+    const Plan random = plan_of(plan);
+    uint64_t kept = 0;
+    without_lock(shape.size(), [&] { kept = generate_block_bits(kernels, random, shape, bytes, limit); });
+    return kept;
 }
 
 // x and the result of a pass, which is `out` or new. It has none if x has no dtype of `codes` or not the shape of the
@@ -108,9 +140,8 @@ struct Arrays {
             y = py::reinterpret_borrow<py::object>(out);
     }
 
-    Operands operands(const BitLayout* layout) const {
-        const py::handle arrays[] = {y, x};
-        return operands_of(dtype, arrays, layout);
+    Operands operands(const Affine& affine, const BitLayout* layout) const {
+        return operands_of(dtype, pack<2>({y, py::reinterpret_borrow<py::object>(x)}), affine.operation, layout);
     }
 };
 
@@ -125,7 +156,7 @@ py::object forward(py::handle codes, py::handle x, py::handle out, py::handle ru
     const bool store = of_rule[4].is(py::handle(Py_True));
     const Affine affine = affine_of(of_rule[1]);
     const OptionalLayout bit_layout(layout);
-    const Operands operands = arrays.operands(bit_layout.get());
+    const Operands operands = arrays.operands(affine, bit_layout.get());
     const bool needs_bits = store || !operands.layout.bits_follow;
     const uint64_t count = bit_layout.get() ? bit_layout.get()->box.size() : operands.layout.size();
     const py::object bits = needs_bits ? new_bits(count) : py::none();
@@ -144,9 +175,9 @@ py::object repeat(py::handle codes, py::handle x, py::handle out, py::handle mas
     const Arrays arrays(codes, x, out, of_mask[0]);
     if (!arrays.y) return py::none();
     const OptionalLayout bit_layout(of_mask[2]);
-    const Operands operands = arrays.operands(bit_layout.get());
     Affine affine = affine_of(of_mask[3]);
-    if (linear) affine = {affine.scale};
+    if (linear) affine = make_affine(affine.scale, 0.0, 0.0);
+    const Operands operands = arrays.operands(affine, bit_layout.get());
     if (bits.is_none())
         drop_operands(defaults(), operands, affine, plan_of(of_mask[1]), bit_layout.get(), py::none());
     else
@@ -167,7 +198,8 @@ void add_engine(py::module_& m) {
     m.def("drop", &drop_arrays, py::arg("operands"), py::arg("affine"), py::arg("plan"), layout,
           py::arg("bits") = py::none(), threads, py::kw_only(), isa,
           "Generate bits and apply them: kept elements become scale * x + shift, others `dropped`.\n\n"
-          "Without a layout, element i in C order has bit i. If `bits` is given, the packed bits are stored there.");
+          "Without a layout, element i in C order has bit i. If `bits` is given, the packed bits are stored there.\n"
+          "A fourth item of `affine` names another operation, which may have more inputs: see kernel_table.h.");
     m.def("apply", &apply_bits, py::arg("operands"), py::arg("affine"), py::arg("bits"), layout, threads, py::kw_only(),
           isa, "Apply stored bits: kept elements become scale * x + shift, others `dropped`.");
     m.def("forward", &forward, py::arg("codes"), py::arg("x"), py::arg("out"), py::arg("rule"), py::arg("layout"),
@@ -178,6 +210,11 @@ void add_engine(py::module_& m) {
           "fit.");
     m.def("fill", &fill, py::arg("bits"), py::arg("plan"), py::arg("layout"), threads, py::kw_only(), isa,
           "Generate the bits of a layout's box into memory for them.");
+    m.def("noise", &multiply_noise, py::arg("operands"), py::arg("plan"), layout, threads, py::kw_only(), isa,
+          "Multiply by noise: each x becomes x * (1 + sqrt(p / (1 - p)) * z).");
+    m.def("fill_blocks", &fill_blocks, py::arg("bits"), py::arg("plan"), py::arg("maps"), threads, py::kw_only(), isa,
+          "Generate the bits of maps that lose whole blocks into memory for them, and return the number kept.\n\n"
+          "The plan decides the seeds: one for each place that a block can have in a map, in C order.");
 }
 
 void add_memory(py::module_& m) {
@@ -190,6 +227,7 @@ void add_memory(py::module_& m) {
 
 void add_settings(py::module_& m) {
     m.attr("MASK_FORMAT") = kMaskFormat;
+    m.attr("NOISE_FORMAT") = kNoiseFormat;
     m.attr("COMPILER") = BITDROP_COMPILER;
     m.def("isas", &isas);
     m.def("get_isa", [] { return active_kernels().name; });
@@ -204,12 +242,17 @@ void add_settings(py::module_& m) {
 }  // namespace
 }  // namespace bitdrop
 
-PYBIND11_MODULE(_core, m) {
+// Free-threaded Python runs these functions in parallel: whatever they share is atomic or behind a lock of its own.
+PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
+    // pybind11's first look-up of NumPy releases the interpreter lock, in objects whose destructors must not throw. In
+    // a daemon thread at exit they would, before Python 3.14: the look-up is done here instead.
+    (void)py::dtype::of<uint8_t>();
     bitdrop::add_engine(m);
     bitdrop::add_memory(m);
     bitdrop::add_settings(m);
     bitdrop::add_results(m);
     bitdrop::add_keys(m);
+    bitdrop::import_plan_type();
     bitdrop::add_stream_counter(m);
     bitdrop::add_testing(m);
 }

@@ -11,9 +11,9 @@ template <class Function> Function entry(void* const* table, int place) {
     return reinterpret_cast<Function>(table[place]);
 }
 
-py::object owned(PyObject* object) {
-    if (!object) throw py::error_already_set();
-    return py::reinterpret_steal<py::object>(object);
+py::array owned(PyObject* array) {
+    if (!array) throw py::error_already_set();
+    return py::reinterpret_steal<py::array>(array);
 }
 
 }  // namespace
@@ -24,7 +24,7 @@ NumpyApi::NumpyApi(void* const* table)
       new_from_descr_(entry<NewFromDescr>(table, 94)),
       new_like_array_(entry<NewLikeArray>(table, 277)) {}
 
-py::object NumpyApi::empty_bytes(Py_intptr_t count) const {
+py::array NumpyApi::empty_bytes(Py_intptr_t count) const {
     return owned(new_from_descr_(array_type_, descr_from_type_(kByteType), 1, &count, nullptr, nullptr, 0, nullptr));
 }
 

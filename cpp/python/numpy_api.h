@@ -13,7 +13,7 @@ public:
     explicit NumpyApi(void* const* table);
 
     PyTypeObject* array_type() const { return array_type_; }
-    pybind11::object empty_bytes(Py_intptr_t count) const;
+    pybind11::array empty_bytes(Py_intptr_t count) const;
     // A plain array of x's shape and dtype, even if x is of a subclass.
     pybind11::object empty_like(pybind11::handle x, MemoryOrder order) const;
 

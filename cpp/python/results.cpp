@@ -37,7 +37,7 @@ bool repeats_an_axis(const py::array& x) {
 
 }  // namespace
 
-py::object empty_bits(uint64_t count) {
+py::array empty_bits(uint64_t count) {
     const auto bytes = static_cast<Py_intptr_t>((count + 7) / 8);
     if (bytes < static_cast<Py_intptr_t>(kPooledBytes)) return numpy_api().empty_bytes(bytes);
     const py::capsule memory = pooled_memory(bytes);

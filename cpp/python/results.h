@@ -8,7 +8,7 @@
 
 namespace bitdrop {
 
-pybind11::object empty_bits(uint64_t count);  // uninitialised memory for packed bits
+pybind11::array empty_bits(uint64_t count);  // uninitialised memory for packed bits
 
 // The same for the bits of a mask, which become an array when a user asks for them: bytes cost half as much.
 pybind11::object new_bits(uint64_t count);

@@ -1,6 +1,7 @@
 #include "values.h"
 
-#include <pybind11/gil_safe_call_once.h>
+#include <algorithm>
+#include <cstdint>
 
 namespace py = pybind11;
 
@@ -29,26 +30,33 @@ double Items::number(py::ssize_t i) const {
     return value;
 }
 
-Plan plan_of(py::handle plan) {
-    const Items items(plan, 3, "a plan: (key, stream, p)"), key(items[0], 2, "a key: two words");
-    return make_plan(key.word(0), key.word(1), items.word(1), items.number(2));
-}
-
 namespace {
 
-PyTypeObject* plan_type() {
-    PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<py::object> type;
-    const auto import = [] { return py::object(py::module_::import("bitdrop._plan").attr("Plan")); };
-    return reinterpret_cast<PyTypeObject*>(type.call_once_and_store_result(import).get_stored().ptr());
+// Calls make(k0, k1, stream, p).
+template <class Make> auto from_plan(py::handle plan, Make make) {
+    const Items items(plan, 3, "a plan: (key, stream, p)"), key(items[0], 2, "a key: two words");
+    return make(key.word(0), key.word(1), items.word(1), items.number(2));
 }
 
 }  // namespace
 
+Plan plan_of(py::handle plan) { return from_plan(plan, make_plan); }
+NoisePlan noise_plan_of(py::handle plan) { return from_plan(plan, make_noise_plan); }
+
+namespace {
+
+PyTypeObject* plan_type = nullptr;
+
+}  // namespace
+
+void import_plan_type() {
+    plan_type = reinterpret_cast<PyTypeObject*>(py::module_::import("bitdrop._plan").attr("Plan").cast<py::object>().release().ptr());
+}
+
 // A Plan is a tuple without further fields: it is filled as `tuple.__new__` would, in a third of the time.
 py::object plan_tuple(py::handle drawn, py::handle p) {
     const Items items(drawn, 2, "a draw: (key, stream)");
-    PyTypeObject* type = plan_type();
-    const auto plan = py::reinterpret_steal<py::object>(type->tp_alloc(type, 3));
+    auto plan = py::reinterpret_steal<py::object>(plan_type->tp_alloc(plan_type, 3));
     if (!plan) throw py::error_already_set();
     const py::handle fields[] = {items[0], items[1], p};
     for (int i = 0; i < 3; ++i) PyTuple_SET_ITEM(plan.ptr(), i, py::handle(fields[i]).inc_ref().ptr());
@@ -56,14 +64,36 @@ py::object plan_tuple(py::handle drawn, py::handle p) {
 }
 
 Affine affine_of(py::handle affine) {
-    const Items items(affine, 3, "an affine: (scale, shift, dropped)");
-    return {items.number(0), items.number(1), items.number(2)};
+    const Items items(affine, 3, "an affine: (scale, shift, dropped, operation)");
+    Affine coefficients = make_affine(items.number(0), items.number(1), items.number(2));
+    if (items.size() > 3) {
+        const int64_t code = items.integer(3);
+        if (code < 0 || code >= kOperations) throw py::value_error("no such operation");
+        coefficients.operation = static_cast<Operation>(code);
+    }
+    return coefficients;
 }
 
 Threads threads_of(py::handle threads) {
     const Items items(threads, 2, "threads: (limit, team)");
     const auto limit = static_cast<int>(items.integer(0));
     return {limit > 0 ? limit : num_threads(), reinterpret_cast<Team>(static_cast<uintptr_t>(items.word(1)))};
+}
+
+// The number of elements fits in 63 bits, so that no product of lengths overflows.
+Maps maps_of(py::handle maps) {
+    const Items items(maps, 3, "maps: (count, lengths, blocks)");
+    const Items lengths(items[1], kMapNdim, "three lengths"), blocks(items[2], kMapNdim, "three lengths of a block");
+    Maps checked = {items.word(0), {}, {}};
+    uint64_t largest = static_cast<uint64_t>(INT64_MAX) / std::max<uint64_t>(checked.count, 1);
+    for (int axis = 0; axis < kMapNdim; ++axis) {
+        const uint64_t length = checked.length[axis] = lengths.word(axis);
+        checked.block[axis] = blocks.word(axis);
+        if (checked.block[axis] < 1 || checked.block[axis] > length) throw py::value_error("a block exceeds its map");
+        if (length > largest) throw py::value_error("too many elements");
+        largest /= length;
+    }
+    return checked;
 }
 
 BitLayout::BitLayout(py::handle layout) {

@@ -1,10 +1,11 @@
-// Plan, Affine, BitLayout and Threads of the Python package, read from the tuples that they are.
+// Plan, Affine, BitLayout, Maps and Threads of the Python package, read from the tuples that they are.
 #pragma once
 
 #include <pybind11/pybind11.h>
 
 #include <cstdint>
 
+#include "../engine/block_bits.h"
 #include "../engine/engine.h"
 
 namespace bitdrop {
@@ -25,10 +26,14 @@ private:
 };
 
 Plan plan_of(pybind11::handle plan);
+NoisePlan noise_plan_of(pybind11::handle plan);
 // A Plan of the package: `drawn` has the key and the stream number.
 pybind11::object plan_tuple(pybind11::handle drawn, pybind11::handle p);
-Affine affine_of(pybind11::handle affine);
+void import_plan_type();  // once, when the module is imported
+Affine affine_of(pybind11::handle affine);  // without an operation, the one of the coefficients
 Threads threads_of(pybind11::handle threads);  // a limit of 0 is the setting of the process
+
+Maps maps_of(pybind11::handle maps);
 
 // The fields of bitdrop._bit_layout.BitLayout that the engine needs.
 struct BitLayout {

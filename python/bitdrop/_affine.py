@@ -3,10 +3,6 @@
 from math import sqrt
 from typing import NamedTuple
 
-# The limit of SELU far below 0: -lambda * alpha, with lambda = 1.0507009873554805 and
-# alpha = 1.6732632423543772 (Klambauer et al., 2017).
-_SELU_LIMIT = -1.0507009873554805 * 1.6732632423543772
-
 
 class Affine(NamedTuple):
     """Coefficients of a forward pass: kept elements become ``scale * x + shift``, others ``dropped``.
@@ -44,10 +40,13 @@ class Affine(NamedTuple):
         """Return the coefficients that keep mean 0 and variance 1 after SELU: see `bitdrop.AlphaDropout`."""
         if p in (0.0, 1.0):
             return cls(1.0 - p)
-        scale = 1.0 / sqrt((1.0 - p) * (1.0 + p * _SELU_LIMIT**2))
+        # SELU's limit far below 0: -lambda * alpha, with lambda = 1.0507009873554805 and
+        # alpha = 1.6732632423543772 (Klambauer et al., 2017). Compilers take a local for a constant.
+        limit = -1.0507009873554805 * 1.6732632423543772
+        scale = 1.0 / sqrt((1.0 - p) * (1.0 + p * (limit * limit)))
         # scale * s + shift, without the loss of digits near p = 1
-        dropped = scale * (1.0 - p) * _SELU_LIMIT
-        return cls(scale, -scale * p * _SELU_LIMIT, dropped)
+        dropped = scale * (1.0 - p) * limit
+        return cls(scale, -scale * p * limit, dropped)
 
 
 IDENTITY = Affine(1.0)

@@ -1,5 +1,6 @@
 from collections.abc import Callable, Sequence
 from enum import IntEnum
+from types import TracebackType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -8,14 +9,16 @@ from numpy.typing import ArrayLike, NDArray
 from bitdrop._typing import MaskValues, Memory
 
 MASK_FORMAT: int
+NOISE_FORMAT: int
 COMPILER: str
 POOLED_BYTES: int
 
-# Tuples of bitdrop._affine, _plan, _bit_layout and _engine.
+# Tuples of bitdrop._affine, _plan, _bit_layout, _blocks and _engine.
 _Operands = tuple[int, tuple[Memory, ...]]
 _Affine = tuple[float, float, float]
 _Plan = tuple[tuple[int, int], int, float]
 _Layout = tuple[int, Sequence[int], Sequence[int], Sequence[int], Any, Any]
+_Maps = tuple[int, tuple[int, int, int], tuple[int, int, int]]
 _Threads = tuple[int, int]
 
 def drop(
@@ -43,7 +46,7 @@ def forward(
     out: NDArray[Any] | None,
     rule: tuple[float, _Affine, Any, Any, bool],
     layout: _Layout | None,
-    draw: StreamCounter | Callable[[], tuple[tuple[int, int], int]],
+    draw: Callable[[], tuple[tuple[int, int], int]],
 ) -> tuple[NDArray[Any], MaskValues] | None: ...
 def repeat(
     codes: dict[np.dtype[Any], int],
@@ -55,6 +58,17 @@ def repeat(
 def fill(
     bits: Memory, plan: _Plan, layout: _Layout, threads: _Threads = (0, 0), *, isa: str | None = None
 ) -> None: ...
+def noise(
+    operands: _Operands,
+    plan: _Plan,
+    layout: _Layout | None = None,
+    threads: _Threads = (0, 0),
+    *,
+    isa: str | None = None,
+) -> None: ...
+def fill_blocks(
+    bits: Memory, plan: _Plan, maps: _Maps, threads: _Threads = (0, 0), *, isa: str | None = None
+) -> int: ...
 
 class Fit(IntEnum):
     __pybind11_native_enum__: ClassVar[Any]
@@ -83,6 +97,12 @@ def set_non_temporal_threshold(nbytes: int) -> None: ...
 def last_level_cache() -> int: ...
 def draw_words(bit_generator: np.random.BitGenerator) -> tuple[int, int]: ...
 
+class StreamLock:
+    def __enter__(self) -> None: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
 class StreamCounter:
     def __init__(self, key: tuple[int, int], position: int) -> None: ...
     @property
@@ -90,6 +110,9 @@ class StreamCounter:
     @property
     def position(self) -> int: ...
     def take(self) -> tuple[tuple[int, int], int]: ...
+    def __call__(self) -> tuple[tuple[int, int], int]: ...
+    def lock(self) -> StreamLock: ...
+    def renewed(self, key: tuple[int, int], position: int) -> StreamCounter: ...
 
 class testing:  # noqa: N801 - a submodule
     @staticmethod
@@ -98,6 +121,10 @@ class testing:  # noqa: N801 - a submodule
     def slice(
         isa: str, p: float, draws: NDArray[np.uint64]
     ) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]: ...
+    @staticmethod
+    def normals(plan: _Plan, start: int, stop: int, isa: str | None = None) -> NDArray[np.float32]: ...
+    @staticmethod
+    def normal_of(bits: NDArray[np.uint32]) -> NDArray[np.float32]: ...
     @staticmethod
     def threshold(p: float) -> tuple[int, int, bool]: ...
     @staticmethod

@@ -10,12 +10,12 @@ from bitdrop import _engine
 from bitdrop._affine import IDENTITY, Affine
 from bitdrop._arrays import CODES, as_admitted, as_array, as_output
 from bitdrop._bit_layout import Shard
-from bitdrop._core import StreamCounter
-from bitdrop._plan import KEEP_ALL
+from bitdrop._plan import KEEP_ALL, new_plan
 from bitdrop._typing import Array, Key, MaskValues
 from bitdrop._units import ELEMENTS, Units
+from bitdrop.noise import Noise, multiply
 
-Draw = StreamCounter | Callable[[], tuple[Key, int]]
+Draw = Callable[[], tuple[Key, int]]
 """A layer's counter, or a function that returns key and stream number."""
 
 
@@ -72,12 +72,41 @@ def keep_all(x: ArrayLike, out: Array | None, rule: Rule) -> tuple[Array, MaskVa
     _, _, affine, units, _ = rule
     if units is not ELEMENTS:
         units.check(values.shape)
-    if affine is not IDENTITY and affine != IDENTITY:
-        y = as_output(out, values)
-        _engine.drop((dtype, (y, values)), affine, KEEP_ALL)
-    elif out is None:
-        y = values
-    else:
-        y = as_output(out, values)
-        np.copyto(y, values)
-    return y, (values.shape, KEEP_ALL, None, affine, None)
+    mask = values.shape, KEEP_ALL, None, affine, None
+    if affine is IDENTITY or affine == IDENTITY:
+        return _unchanged(values, out), mask
+    y = as_output(out, values)
+    _engine.drop((dtype, (y, values)), affine, KEEP_ALL)
+    return y, mask
+
+
+def multiply_noise(
+    x: ArrayLike,
+    out: Array | None,
+    rule: Rule,
+    draw: Draw,
+    shard: Shard | None = None,
+) -> tuple[Array, Noise]:
+    """Multiply x by Gaussian noise in training. The arguments are those of `drop`."""
+    values, dtype = as_array(x)
+    layout = None if rule.units is ELEMENTS and shard is None else rule.units.layout(values.shape, shard)
+    y = as_output(out, values)
+    plan = new_plan((*draw(), rule.p))
+    multiply((dtype, (y, values)), plan, layout)
+    return y, Noise._of(values.shape, plan, layout)
+
+
+def without_noise(x: ArrayLike, out: Array | None, rule: Rule) -> tuple[Array, Noise]:
+    """Leave x as it is."""
+    values, _ = as_array(x)
+    rule.units.check(values.shape)
+    return _unchanged(values, out), Noise._of(values.shape, KEEP_ALL, None)
+
+
+def _unchanged(x: Array, out: Array | None) -> Array:
+    """Return x itself, or `out` with a copy of it."""
+    if out is None:
+        return x
+    y = as_output(out, x)
+    np.copyto(y, x)
+    return y

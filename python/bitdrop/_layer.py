@@ -1,12 +1,14 @@
 """Base class of the layers: mode, stream number, last mask."""
 
 import os
-from typing import Any, Self
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar, Self
 from weakref import WeakSet
 
 from numpy.typing import ArrayLike
 
-from bitdrop import _core, _random, _validate
+from bitdrop import _random, _validate
 from bitdrop._arrays import as_inplace_target
 from bitdrop._bit_layout import Shard
 from bitdrop._core import StreamCounter
@@ -20,7 +22,7 @@ _layers: "WeakSet[Layer]" = WeakSet()
 def _after_fork_in_child() -> None:
     for layer in list(_layers):
         if layer._unseeded:
-            layer._counter = StreamCounter(_random.draw_key(None), layer._counter.position)
+            layer._counter = layer._counter.renewed(_random.draw_key(None), layer._counter.position)
 
 
 if hasattr(os, "register_at_fork"):
@@ -39,6 +41,11 @@ class Layer:
     training: bool
     _rule: Rule
 
+    # The passes in training and at inference, and the format of what they record.
+    _drop: ClassVar[Callable[..., tuple[Array, Any]]] = staticmethod(drop)
+    _keep_all: ClassVar[Callable[..., tuple[Array, Any]]] = staticmethod(keep_all)
+    _format: ClassVar[str] = "mask"
+
     def __init__(
         self,
         p: Number = 0.5,
@@ -51,8 +58,9 @@ class Layer:
         self._recompute = _validate.as_flag(recompute, "recompute")
         self.p = p
         self.training = True
-        self._values: MaskValues | None = None  # of the last mask
-        self._asked: tuple[MaskValues, Mask] | None = None  # the last mask that was asked for
+        # Of the last forward pass: the values of a mask, or what a subclass has in its place.
+        self._mask: Any = None
+        self._made: tuple[MaskValues, Mask] | None = None  # the last mask that was asked for
         self._counter = StreamCounter(_random.draw_key(rng), 0)
         self._unseeded = rng is None  # a forked child draws another key
         _layers.add(self)
@@ -93,12 +101,12 @@ class Layer:
     @property
     def mask(self) -> Mask | None:
         """Mask of the last forward pass, or None before the first."""
-        values, asked = self._values, self._asked
-        if values is None:
-            return None
-        if asked is None or asked[0] is not values:
-            self._asked = asked = values, new_mask(values)
-        return asked[1]
+        mask, made = self._mask, self._made
+        if type(mask) is tuple:
+            if made is None or made[0] is not mask:
+                self._made = made = mask, new_mask(mask)
+            return made[1]
+        return mask  # type: ignore[no-any-return]
 
     def __call__(self, x: ArrayLike, training: bool | None = None, **options: Any) -> Array:
         """Do a forward pass, as `forward`."""
@@ -140,9 +148,9 @@ class Layer:
         if self._inplace:
             out = as_inplace_target(x, out)
         if training:
-            y, self._values = drop(x, out, self._rule, self._counter, shard)
+            y, self._mask = self._drop(x, out, self._rule, self._counter, shard)
         else:
-            y, self._values = keep_all(x, out, self._rule)
+            y, self._mask = self._keep_all(x, out, self._rule)
         return y
 
     def backward(self, dy: ArrayLike, *, out: Array | None = None) -> Array:
@@ -167,10 +175,13 @@ class Layer:
         TypeError, ValueError
             As `Mask.backward`.
         """
-        values = self._values
-        if values is None:
-            _validate.raise_no_forward()
-        return repeat(values, dy, out, True, "dy")
+        mask = self._mask
+        if mask is None:
+            _validate.raise_no_forward(self._format)
+        if type(mask) is tuple:
+            return repeat(mask, dy, out, True, "dy")
+        dx: Array = mask.backward(dy, out=out)
+        return dx
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode, and return the layer."""
@@ -181,6 +192,28 @@ class Layer:
         """Set the mode to inference, and return the layer."""
         return self.train(False)
 
+    def locked(self) -> AbstractContextManager[None]:
+        """Return a context manager: inside, every training forward uses one stream number, so the same mask.
+
+        The first forward pass inside takes the number, the others repeat it. Shapes may differ: a smaller
+        array then has the first bits of the same stream. The lock holds for the thread that entered it; other
+        threads take numbers as always. Locks may be nested: the innermost continues the outermost.
+
+        Examples
+        --------
+        One mask for all steps of a sequence:
+
+        >>> import numpy as np, bitdrop
+        >>> layer = bitdrop.Dropout(p=0.5, rng=0)
+        >>> with layer.locked():
+        ...     steps = [layer(np.ones(6)) for _ in range(3)]
+        >>> steps[0]
+        array([0., 2., 2., 0., 0., 0.])
+        >>> bool((steps[0] == steps[2]).all())
+        True
+        """
+        return self._counter.lock()
+
     @property
     def state(self) -> dict[str, Any]:
         """Format, key and position (the next stream number), as a dict that JSON can hold.
@@ -188,25 +221,26 @@ class Layer:
         A layer whose state is set continues bit for bit as the layer of the state.
         """
         counter = self._counter
-        return {"format": _core.MASK_FORMAT, "key": list(counter.key), "position": counter.position}
+        number = _validate.FORMATS[self._format]
+        return {"format": number, "key": list(counter.key), "position": counter.position}
 
     @state.setter
     def state(self, state: dict[str, Any]) -> None:
-        self._counter, self._unseeded = StreamCounter(*_validate.as_state(state)), False
+        self._counter, self._unseeded = self._counter.renewed(*_validate.as_state(state, self._format)), False
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for pickle and copy."""
         counter = self._counter
-        taken = {"_format": _core.MASK_FORMAT, "_counter": (counter.key, counter.position)}
-        # As a mask, which pickles without its bits.
-        return vars(self) | {"_unseeded": False, "_values": self.mask, "_asked": None} | taken
+        number = _validate.FORMATS[self._format]
+        taken = {"_format": number, "_counter": (counter.key, counter.position)}
+        # Values pickle as a mask, which leaves out the bits.
+        mask = self.mask if type(self._mask) is tuple else self._mask
+        return vars(self) | {"_unseeded": False, "_mask": mask, "_made": None} | taken
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore the layer from the state of `__getstate__`."""
-        _validate.check_mask_format(state.pop("_format"), "The pickled layer")
-        mask = state["_values"]
-        values = None if mask is None else mask._values()
-        vars(self).update(state, _values=values, _counter=StreamCounter(*state["_counter"]))
+        _validate.check_format(state.pop("_format"), self._format, "The pickled layer")
+        vars(self).update(state, _counter=StreamCounter(*state["_counter"]))
         _layers.add(self)
 
     def __repr__(self) -> str:

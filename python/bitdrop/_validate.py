@@ -32,6 +32,16 @@ def as_probability(p: Any, name: str = "p") -> float:
     raise ValueError(f"{name} must be in [0, 1], but got {p!r}.")
 
 
+def as_noise_rate(p: Any) -> float:
+    """Return the rate of Gaussian dropout as a float in [0, 1)."""
+    rate = as_probability(p)
+    if rate < 1.0:
+        return rate
+    raise ValueError(
+        f"p must be less than 1 for Gaussian dropout, whose variance is p / (1 - p), but got {p!r}."
+    )
+
+
 def as_flag(value: Any, name: str) -> bool:
     """Return `value` as a bool, if it is one."""
     if type(value) is bool or isinstance(value, np.bool_):
@@ -53,6 +63,14 @@ def as_count(value: Any, name: str, largest: int) -> int:
     raise ValueError(f"{name} must be from 1 to {largest}, but got {number}.")
 
 
+def as_positive(value: Any, name: str) -> int:
+    """Return `value` as an int of at least 1."""
+    number = _as_int(value, name)
+    if number < 1:
+        raise ValueError(f"{name} must be at least 1, but got {number}.")
+    return number
+
+
 def as_finite(value: Any, name: str) -> float:
     """Return `value` as a finite float."""
     if not _is_number(value):
@@ -64,12 +82,7 @@ def as_finite(value: Any, name: str) -> float:
 
 def as_word(value: Any, name: str) -> int:
     """Return `value` as an int in [0, 2**64)."""
-    if isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be an int, but got {value!r}.")
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an int, but got {value!r}.") from None
+    number = _as_int(value, name)
     if 0 <= number < 2**64:
         return number
     raise ValueError(f"{name} must be in [0, 2**64), but got {number}.")
@@ -128,41 +141,56 @@ def as_axis(value: Any, ndim: int) -> int:
     raise ValueError(f"axis must be an axis of an array of {ndim} axes, but got {axis}.")
 
 
-def check_same_shape(shape: Shape, expected: Shape, name: str) -> None:
-    """Check that an array has the shape of the mask that is applied to it."""
+def check_same_shape(shape: Shape, expected: Shape, name: str, applied: str = "mask") -> None:
+    """Check that an array has the shape of the mask or noise that is applied to it."""
     if shape != expected:
-        raise ValueError(f"{name} must have the shape of the mask, {expected}, but its shape is {shape}.")
-
-
-def check_mask_format(number: Any, name: str) -> None:
-    """Check that `name` was made by the mask format of this version."""
-    if type(number) is not int or number != _core.MASK_FORMAT:
-        here = _core.MASK_FORMAT
         raise ValueError(
-            f"{name} is of mask format {number!r}, but this version of bitdrop makes format {here}."
+            f"{name} must have the shape of the {applied}, {expected}, but its shape is {shape}."
         )
 
 
-def as_state(value: Any) -> tuple[Key, int]:
-    """Return the key and the next stream number of a layer's state."""
+FORMATS = {"mask": _core.MASK_FORMAT, "noise": _core.NOISE_FORMAT}
+"""Numbers of the formats that this version makes."""
+
+
+def check_format(number: Any, kind: str, name: str) -> None:
+    """Check that `name` was made by the mask or noise format of this version."""
+    here = FORMATS[kind]
+    if type(number) is not int or number != here:
+        raise ValueError(
+            f"{name} is of {kind} format {number!r}, but this version of bitdrop makes format {here}."
+        )
+
+
+def as_state(value: Any, kind: str) -> tuple[Key, int]:
+    """Return the key and the next stream number of the state of a layer that makes masks or noise."""
     names = {"format", "key", "position"}
     if not isinstance(value, dict) or set(value) != names:
         raise TypeError(f"state must be a dict of {sorted(names)}, but got {value!r}.")
-    check_mask_format(value["format"], "The state")
+    check_format(value["format"], kind, "The state")
     position = value["position"]
     exhausted = type(position) is int and position == 2**64
     return as_key(value["key"]), position if exhausted else as_word(position, "position")
 
 
-def raise_no_forward() -> NoReturn:
+def raise_no_forward(kind: str = "mask") -> NoReturn:
     """Raise the error of a backward pass before any forward pass."""
-    raise RuntimeError("backward needs the mask of a forward pass: call the layer on an input first.")
+    raise RuntimeError(f"backward needs the {kind} of a forward pass: call the layer on an input first.")
 
 
 def type_name(value: object) -> str:
     """Return the name of a value's type, with its module."""
     kind = type(value)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _as_int(value: Any, name: str) -> int:
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be an int, but got {value!r}.")
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an int, but got {value!r}.") from None
 
 
 def _is_number(value: object) -> bool:

@@ -248,3 +248,20 @@ def test_cluster_that_loses_worker_gives_values_of_one_machine(tmp_path: Path) -
     assert died.exists()
     assert_identical(forward, whole)
     assert_identical(backward, whole_mask.backward(2 * whole))
+
+
+@pytest.mark.parametrize("noise_shape", [None, (60, 1, 40), (None, None, 1)])
+@pytest.mark.parametrize("training", [True, False])
+def test_alpha_dropout_of_any_chunks_has_values_of_whole_array(
+    noise_shape: tuple[int | None, ...] | None, training: bool, dtype: np.dtype[Any]
+) -> None:
+    x = normal(dtype, X.shape)
+    y, mask = bitdrop.dask.alpha_dropout(
+        chunked(x, (25, 13, 40)), 0.3, training=training, rng=4, noise_shape=noise_shape
+    )
+    layer = bitdrop.AlphaDropout(0.3, rng=4).train(training)
+    if noise_shape is None:
+        assert_identical(computed(y), layer(x))
+        assert_identical(computed(mask.backward(chunked(x, 30))), layer.backward(x))
+    assert_identical(computed(y), mask.whole.apply(x))
+    assert_identical(computed(mask.apply(chunked(x, 17))), mask.whole.apply(x))

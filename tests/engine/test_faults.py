@@ -1,12 +1,9 @@
 """Threads, forks, interrupts, failing calls and interpreter exit: right results, usable layers."""
 
-import hashlib
 import json
 import os
 import signal
-import threading
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,39 +13,14 @@ import pytest
 
 from tests.helpers.paths import HELPERS
 from tests.helpers.support import Array, assert_identical, normal, run_python
+from tests.helpers.threads import THREADS, at_once, digest
 
-THREADS = 8
 SMALL = normal(np.dtype(np.float32), (300,))  # processed with the interpreter lock held
 MIDDLE = normal(np.dtype(np.float32), (150, 200))
 LARGE = normal(np.dtype(np.float32), (800, 1000))  # processed by several threads
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 POOL = HELPERS / "pool_of_workers.py"
-
-
-def at_once(work: Callable[[int], None]) -> None:
-    """Call `work` in eight threads with the number of the thread, and raise the first error."""
-    start = threading.Barrier(THREADS)
-    errors: list[BaseException] = []
-
-    def run(number: int) -> None:
-        start.wait()
-        try:
-            work(number)
-        except BaseException as error:
-            errors.append(error)
-
-    workers = [threading.Thread(target=run, args=(number,)) for number in range(THREADS)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    if errors:
-        raise errors[0]
-
-
-def digest(y: Array) -> str:
-    return hashlib.sha256(y.tobytes()).hexdigest()
 
 
 @pytest.mark.parametrize("x", [SMALL, MIDDLE, LARGE], ids=["small", "middle", "large"])
@@ -170,6 +142,74 @@ def test_interpreter_exits_cleanly_during_calls_in_daemon_threads(size: int) -> 
     for _ in range(4):
         process = run_python("-c", EXIT_DURING_A_CALL, str(size))
         assert (process.returncode, process.stderr) == (0, "")
+
+
+# The main thread leaves while the other is in a first look-up of NumPy, if there is one.
+EXIT_DURING_A_LOOKUP = """
+import builtins, sys, threading, time, types
+import numpy as np, bitdrop
+
+class Lingers:
+    def __del__(self, sleep=time.sleep):
+        sleep(0.5)
+
+sys.modules["lingers"] = types.ModuleType("lingers")
+sys.modules["lingers"].lingers = Lingers()
+x = np.ones(10_000, np.float32)
+layer = bitdrop.Dropout(rng=0)
+leave = threading.Event()
+real_import = builtins.__import__
+
+def slow_import(*arguments, sleep=time.sleep):
+    leave.set()
+    sleep(0.2)
+    return real_import(*arguments)
+
+def work():
+    layer.backward(layer(x))
+    leave.set()
+
+builtins.__import__ = slow_import
+threading.Thread(target=work, daemon=True).start()
+leave.wait()
+"""
+
+
+def test_interpreter_exits_cleanly_during_first_call_in_daemon_thread() -> None:
+    process = run_python("-c", EXIT_DURING_A_LOOKUP)
+    assert (process.returncode, process.stderr) == (0, "")
+
+
+INTERRUPTS = """
+import signal, time
+import numpy as np, bitdrop
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+x = np.ones(20, np.float32)
+layer = bitdrop.Dropout(rng=0)
+signal.signal(signal.SIGALRM, interrupt)
+interrupted, end = 0, time.monotonic() + 3
+while time.monotonic() < end:
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 2e-5)
+        while True:
+            layer(x)
+            bitdrop.dropout(x)
+    except KeyboardInterrupt:
+        interrupted += 1
+layer(x)
+bitdrop.dropout(x)
+print(interrupted > 100)
+"""
+
+
+# Python 3.14 may take a signal between a lock and the block under it: a call after that would wait for ever.
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no interval timers")
+def test_no_interrupt_leaves_a_lock_held() -> None:
+    process = run_python("-c", INTERRUPTS)
+    assert (process.returncode, process.stdout) == (0, "True\n"), process.stderr
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no interval timers")

@@ -262,3 +262,40 @@ def test_backward_is_derivative_of_forward(kind: Any, p: float, seed: int) -> No
 def test_layers_share_only_one_base_class(kind: Any) -> None:
     bases = set(bitdrop.Dropout.__mro__) & set(kind.__mro__) - {object}
     assert {base.__name__ for base in bases} == {"Layer"}
+
+
+@for_all_kinds
+@pytest.mark.parametrize("recompute", [False, True], ids=["bits held", "bits generated again"])
+@pytest.mark.parametrize("p", [0.0, 0.3, 1.0])
+def test_mask_apply_repeats_forward_pass(
+    kind: Any, dtype: np.dtype[Any], p: float, recompute: bool, isa: str, settings_restored: None
+) -> None:
+    _core.set_isa(isa)
+    layer = kind(p, recompute=recompute, rng=0)
+    x = input_for(kind, dtype)
+    y = layer(x)
+    mask = mask_of(layer)
+    assert_identical(mask.apply(x), y)
+    rebuilt = eval(repr(mask), {"Mask": bitdrop.Mask, "Shard": bitdrop.Shard})
+    assert rebuilt == mask
+    assert_identical(rebuilt.apply(x), y)
+    assert_identical(pickle.loads(pickle.dumps(mask)).apply(x), y)
+
+
+@for_all_kinds
+def test_settings_of_layer_are_read_only_attributes(kind: Any) -> None:
+    layer = kind(0.5, inplace=True, recompute=True, rng=0)
+    assert (layer.inplace, layer.recompute, layer.scaling, layer.noise_shape) == (
+        True,
+        True,
+        "inverted",
+        None,
+    )
+    for name in ("inplace", "recompute", "scaling", "noise_shape"):
+        with pytest.raises(AttributeError):
+            setattr(layer, name, False)
+
+
+def test_settings_of_dropout_are_those_of_constructor() -> None:
+    layer = bitdrop.Dropout(scaling="vanilla", noise_shape=[None, 1], rng=0)
+    assert (layer.scaling, layer.noise_shape) == ("vanilla", (None, 1))

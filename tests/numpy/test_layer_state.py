@@ -9,6 +9,7 @@ from typing import Any
 import bitdrop
 import numpy as np
 import pytest
+from bitdrop import _core
 
 from tests.helpers.support import Array, assert_identical, normal
 
@@ -148,3 +149,20 @@ def test_threads_sharing_a_layer_take_each_stream_number_once() -> None:
         worker.join()
     assert sum(map(len, taken)) == threads * calls
     assert layer.state["position"] == threads * calls
+
+
+def test_stream_counter_gives_each_number_once_to_many_threads() -> None:
+    counter = _core.StreamCounter((1, 2), 5)
+    taken: list[int] = []
+
+    def take() -> None:
+        numbers = [counter.take()[1] for _ in range(20000)]
+        taken.extend(numbers)
+
+    threads = [threading.Thread(target=take) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(taken) == list(range(5, 80005))
+    assert (counter.key, counter.position) == ((1, 2), 80005)

@@ -189,3 +189,20 @@ def test_size_may_exceed_memory_if_no_bits_are_requested() -> None:
     mask = bitdrop.Mask((2**20, 2**20), 0.5, key=KEY)
     assert mask.size == 2**40
     assert mask == pickle.loads(pickle.dumps(mask))
+
+
+def test_shift_and_dropped_take_part_in_apply_repr_equality_and_pickle() -> None:
+    mask = some_mask(shift=0.5, dropped=-2.0)
+    x = normal(np.dtype(np.float64), mask.shape)
+    assert_identical(mask.apply(x), np.where(np.asarray(mask), 1.5 * x + 0.5, -2.0))
+    assert_identical(mask.backward(x), np.where(np.asarray(mask), 1.5 * x, 0.0))
+    assert mask != some_mask()
+    assert (mask.shift, mask.dropped) == (0.5, -2.0)
+    assert eval(repr(mask), {"Mask": bitdrop.Mask}) == mask
+    assert pickle.loads(pickle.dumps(mask)) == mask
+    assert hash(pickle.loads(pickle.dumps(mask))) == hash(mask)
+
+
+def test_pickle_without_shift_and_dropped_is_read() -> None:
+    function, arguments = some_mask().__reduce__()
+    assert function(*arguments[:8]) == some_mask()

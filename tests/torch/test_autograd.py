@@ -27,7 +27,7 @@ LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
 @pytest.fixture
 def small_masks_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hold the bits of small masks, which are recomputed by default."""
-    monkeypatch.setattr(_autograd, "_REMADE", 0)
+    monkeypatch.setattr(_autograd, "_RECOMPUTED", 0)
 
 
 def same_mask(name: str, *args: Any, **kwargs: Any) -> Callable[[Tensor], Tensor]:

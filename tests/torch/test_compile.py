@@ -140,10 +140,10 @@ def test_drawing_a_key_advances_its_counter() -> None:
 def test_operators_pass_opcheck() -> None:
     checks = ("test_schema", "test_faketensor", "test_autograd_registration", "test_aot_dispatch_static")
     key = torch.tensor([1, -2])
-    for order, shape in (([], (4, 5)), ([1, 0], (4, 5))):
-        x = torch.rand(shape, requires_grad=True)
+    for order, shared in (([], []), ([1, 0], []), ([], [1])):
+        x = torch.rand((4, 5), requires_grad=True)
         torch.library.opcheck(
-            torch.ops.bitdrop.apply.default, (x, key, 0.5, False, order, 0), test_utils=checks
+            torch.ops.bitdrop.apply.default, (x, key, 0.5, [2.0, 1.0, -1.0], order, shared), test_utils=checks
         )
     torch.library.opcheck(
         torch.ops.bitdrop.draw_key.default, (torch.zeros((), dtype=torch.int64),), test_utils=checks[:2]

@@ -6,7 +6,7 @@ Needs PyTorch: ``pip install 'bitdrop[torch]'``.
 >>> model = torch.nn.Sequential(torch.nn.Linear(8, 8), bitdrop.torch.Dropout(p=0.5))
 >>> y = model(torch.ones(2, 8))
 
-Or in a model that exists, `replace_dropout`, or for a while, `patch`:
+`replace_dropout` changes a model that exists, and `patch` a block of code:
 
 >>> bitdrop.torch.replace_dropout(torch.nn.TransformerEncoderLayer(8, 2))
 3
@@ -15,7 +15,7 @@ Or in a model that exists, `replace_dropout`, or for a while, `patch`:
 """
 
 try:
-    import torch as _torch  # noqa: F401 - to say what to install before anything else fails
+    import torch as _torch  # noqa: F401 - tells what to install before anything else fails
 except ImportError as error:
     raise ImportError("bitdrop.torch needs PyTorch: pip install 'bitdrop[torch]'.") from error
 
@@ -28,7 +28,7 @@ from bitdrop.torch.modules import (
     Dropout3d,
     FeatureAlphaDropout,
 )
-from bitdrop.torch.swapping import patch, replace_dropout
+from bitdrop.torch.patching import patch, replace_dropout
 
 __all__ = [
     "AlphaDropout",
@@ -41,3 +41,8 @@ __all__ = [
     "patch",
     "replace_dropout",
 ]
+
+
+def __dir__() -> list[str]:
+    """Return the public names, for tab completion."""
+    return sorted(__all__)

@@ -1,7 +1,7 @@
-"""Dropout as autograd sees it in ordinary (eager) calls.
+"""Dropout to autograd in ordinary (eager) calls.
 
 An `autograd.Function` costs a few microseconds less than an operator, and holds the bits of the forward pass
-for the backward pass. What traces, batches or fakes tensors goes by the operators, which say the same.
+for the backward pass. Whatever traces, batches or fakes tensors takes the operators, which mean the same.
 """
 
 from typing import Any
@@ -12,20 +12,22 @@ from torch.autograd import Function, forward_ad
 from torch.autograd.graph import increment_version
 
 from bitdrop.torch import _operators, _tensors
-from bitdrop.torch._tensors import Mask
+from bitdrop.torch._tensors import DTYPES, Pass
 
 
 def is_plain(x: Tensor) -> bool:
-    """Return whether a tensor is memory, and nothing watches the operations on it but autograd."""
+    """Return whether the engine can read a tensor's memory, and only autograd watches operations on it."""
     return (
-        type(x) in _PLAIN
-        and not torch.compiler.is_compiling()
-        # torch.func's transforms, and modes such as those of make_fx: there is no public way to ask.
-        and not torch._C._are_functorch_transforms_active()
-        and not torch._C._len_torch_dispatch_stack()
-        # Views of complex numbers that lack their signs, the batches of gradients that
-        # torch.autograd.grad(is_grads_batched=True) makes, what has escaped from torch.func's transforms.
-        and torch._C._dispatch_keys(x).raw_repr() in _PLAIN_KEYS
+        type(x) in PLAIN_TYPES
+        and not _is_compiling()
+        and x.dtype in DTYPES
+        # Transforms of torch.func, and modes such as those of make_fx: no public function tells.
+        and not _are_transforms_active()
+        and not _dispatch_modes()
+        and _tracing_state() is None
+        # The keys tell the CPU and dense strides. Other keys: views of complex numbers that lack their signs,
+        # batches of gradients by torch.autograd.grad(is_grads_batched=True), tensors that left a transform.
+        and _keys_of(x).raw_repr() in _PLAIN_KEYS
     )
 
 
@@ -34,105 +36,109 @@ def _plain_keys() -> int:
     return keys
 
 
-_PLAIN = (Tensor, torch.nn.Parameter)
+PLAIN_TYPES = (Tensor, torch.nn.Parameter)
+_is_compiling = torch.compiler.is_compiling
+_are_transforms_active = torch._C._are_functorch_transforms_active
+_dispatch_modes = torch._C._len_torch_dispatch_stack
+_tracing_state = torch._C._get_tracing_state
+_keys_of = torch._C._dispatch_keys
 with torch.inference_mode(False):
     _PLAIN_KEYS = {_plain_keys()}
 with torch.inference_mode():
     _PLAIN_KEYS.add(_plain_keys())
 
 
-def drop(x: Tensor, mask: Mask, inplace: bool, recompute: bool) -> Tensor:
-    """Drop from a plain tensor."""
+def drop(x: Tensor, values: Pass, inplace: bool, recompute: bool) -> Tensor:
+    """Drop elements of a plain tensor."""
     if _is_recorded(x):
-        y: Tensor = _apply_drop(x, mask, inplace, recompute)
+        y: Tensor = _apply_drop(x, values, inplace, recompute)
         return y
-    out = x if inplace else _tensors.new(x, mask.order)
-    _tensors.drop(x, out, mask, None)
+    out = x if inplace else _tensors.new(x, values.order)
+    _tensors.drop(x, out, values)
     if inplace:
         increment_version(x)
     return out
 
 
-def _scale(x: Tensor, mask: Mask, bits: Tensor | None = None) -> Tensor:
-    """Return the linear part of what a mask does, which gradients and tangents go through."""
+def _scale(x: Tensor, values: Pass, bits: Tensor | None = None) -> Tensor:
+    """Return the linear part of a pass, for gradients and tangents. `values` are linear."""
     if not is_plain(x):
-        key = _operators.words_of(mask.key)
-        return _operators.apply(x, key, mask.p, mask.alpha, mask.order, mask.channel_axes, True)
+        return _operators.apply(x, _operators.words_of(values.plan.key), values)
     if _is_recorded(x):
-        y: Tensor = _apply_scale(x, mask, bits)
+        y: Tensor = _apply_scale(x, values, bits)
         return y
-    return _scaled(x, mask, bits)
+    return _scaled(x, values, bits)
 
 
-def _scaled(x: Tensor, mask: Mask, bits: Tensor | None) -> Tensor:
-    out = _tensors.new(x, mask.order)
+def _scaled(x: Tensor, values: Pass, bits: Tensor | None) -> Tensor:
+    out = _tensors.new(x, values.order)
     if bits is None:
-        _tensors.drop(x, out, mask, None, True)
+        _tensors.drop(x, out, values)
     else:
-        _tensors.scale(x, out, mask, bits)
+        _tensors.apply(x, out, values, bits)
     return out
 
 
 def _is_recorded(x: Tensor) -> bool:
-    """Return whether autograd follows what happens to a tensor, backwards or forwards."""
+    """Return whether autograd records operations on a tensor, for backward or forward mode."""
     return (x.requires_grad and torch.is_grad_enabled()) or forward_ad._current_level >= 0
 
 
-_REMADE = 4096  # so few bits are made again, because that takes less time than to hold them
+_RECOMPUTED = 4096  # Generating up to this many bits again takes less time than holding them.
 
 
 class Drop(Function):
-    """What `drop` is to autograd."""
+    """`drop` to autograd."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, mask: Mask, inplace: bool, recompute: bool) -> Tensor:
+    def forward(ctx: Any, x: Tensor, values: Pass, inplace: bool, recompute: bool) -> Tensor:
         """Drop into a new tensor, or into x."""
-        ctx.mask, ctx.inplace = mask, inplace
+        ctx.values, ctx.inplace = values, inplace
         if inplace:
             ctx.mark_dirty(x)
         bits = None
-        if not recompute and ctx.needs_input_grad[0] and mask.bits(x) > _REMADE:
-            bits = _tensors.new_bits(x, mask)
+        if not recompute and ctx.needs_input_grad[0] and values.bit_count(x.shape) > _RECOMPUTED:
+            bits = _tensors.new_bits(x, values)
             ctx.save_for_backward(bits)
-        out = x if inplace else _tensors.new(x, mask.order)
-        _tensors.drop(x, out, mask, bits)
+        out = x if inplace else _tensors.new(x, values.order)
+        _tensors.drop(x, out, values, bits)
         return out
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         """Drop the same elements of the gradient."""
-        return _scale(dy, ctx.mask, *ctx.saved_tensors), None, None, None
+        return _scale(dy, ctx.values.linear, *ctx.saved_tensors), None, None, None
 
     @staticmethod
     def jvp(ctx: Any, dx: Tensor, *_: None) -> Tensor:
-        """Drop the same elements of the tangent: in place where x was, as PyTorch wants it."""
-        dy = _scale(dx, ctx.mask)
+        """Drop the same elements of the tangent. If x was changed in place, PyTorch wants that of dx too."""
+        dy = _scale(dx, ctx.values.linear)
         return dx.copy_(dy) if ctx.inplace else dy
 
 
 class Scale(Function):
-    """What `_scale` is to autograd: the same forwards and backwards."""
+    """`_scale` to autograd: the same backwards and forwards."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, mask: Mask, bits: Tensor | None) -> Tensor:
-        """Drop by the bits, or by bits that are made again."""
-        ctx.mask = mask
+    def forward(ctx: Any, x: Tensor, values: Pass, bits: Tensor | None) -> Tensor:
+        """Apply stored bits, or generate them again."""
+        ctx.values = values
         if bits is not None:
             ctx.save_for_backward(bits)
-        return _scaled(x, mask, bits)
+        return _scaled(x, values, bits)
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         """Drop the same elements of the gradient."""
-        return _scale(dy, ctx.mask, *ctx.saved_tensors), None, None
+        return _scale(dy, ctx.values, *ctx.saved_tensors), None, None
 
     @staticmethod
     def jvp(ctx: Any, dx: Tensor, *_: None) -> Tensor:
         """Drop the same elements of the tangent."""
-        return _scale(dx, ctx.mask)
+        return _scale(dx, ctx.values)
 
 
-# Without what Function.apply does before: it looks for torch.func's transforms, which never come here, and
-# takes as long as dropping ten thousand elements.
+# Function.apply first looks for transforms of torch.func, which never come here. That takes as long as
+# dropping ten thousand elements.
 _apply_drop = super(Function, Drop).apply
 _apply_scale = super(Function, Scale).apply

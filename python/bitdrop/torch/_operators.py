@@ -1,29 +1,31 @@
-"""Dropout as two operators, for what sees operators alone: torch.compile, torch.func, make_fx, export.
+"""Dropout as two operators, for torch.compile, torch.func, make_fx and export, which see operators alone.
 
-PyTorch's graph optimiser merges equal calls of one operator, random or not. So drawing is apart from
-applying: `draw_key` takes a counter and returns it advanced, so that no two calls are equal and each comes
-after the one before; `apply` is a pure function of tensor and key.
+PyTorch's graph optimiser merges equal calls of one operator, random or not. So drawing a key and applying it
+are two operators. `draw_key` takes a counter and returns it advanced: no two calls are equal, and each
+follows the one before. `apply` is a pure function of tensor and key.
 """
 
 import threading
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd import Function
 
-from bitdrop._rng import Key
+from bitdrop._affine import Affine
+from bitdrop._plan import Plan
+from bitdrop._typing import Key
 from bitdrop.torch import _tensors
-from bitdrop.torch._tensors import Mask, Order
+from bitdrop.torch._tensors import Axes, Pass
 
 _library = torch.library.Library("bitdrop", "DEF")
-# The tag lets a checkpoint inside a compiled function draw the same key again.
+# With the tag, a checkpoint inside a compiled function draws the same key again.
 _library.define("draw_key(Tensor counter) -> (Tensor, Tensor)", tags=(torch.Tag.nondeterministic_seeded,))
-_library.define(
-    "apply(Tensor x, Tensor key, float p, bool alpha, int[] order, int channel_axes, bool linear=False)"
-    " -> Tensor"
-)
+# The last four arguments are a `Pass` without its key.
+_library.define("apply(Tensor x, Tensor key, float p, float[] affine, int[] order, int[] shared) -> Tensor")
 
 _counter = torch.zeros((), dtype=torch.int64, device="cpu")
 
@@ -32,11 +34,12 @@ _RANGE = -(2**63), 2**63 - 1
 
 
 class _Words(threading.local):
-    """Memory to draw a key into, for each thread, because a new tensor takes longer than the drawing."""
+    """Memory to draw a key into, one for each thread: a new tensor takes longer than the draw."""
 
     def __init__(self) -> None:
-        with torch.inference_mode(False):  # whose tensors could not be written to outside
-            self.tensor = torch.empty(2, dtype=torch.int64, device="cpu")
+        with torch.inference_mode(False):  # its tensors could not be written to outside of it
+            self.signed = torch.empty(2, dtype=torch.int64, device="cpu")
+        self.unsigned = self.signed.numpy().view(np.uint64)
 
 
 _words = _Words()
@@ -44,17 +47,24 @@ _words = _Words()
 
 def draw_now(generator: torch.Generator | None) -> Key:
     """Return a key from torch's default generator or another."""
-    return _tensors.key_of(_words.tensor.random_(*_RANGE, generator=generator))
+    words = _words
+    words.signed.random_(*_RANGE, generator=generator)
+    return _key_in(words.unsigned)
+
+
+def _key_in(words: NDArray[np.uint64]) -> Key:
+    k0, k1 = words.tolist()
+    return k0, k1
 
 
 def draw(generator: torch.Generator | None = None) -> Tensor:
-    """Return a key as `draw_now` would draw it, as two int64."""
+    """Return the same key as `draw_now`, as two int64."""
     # The device is named, because torch.set_default_device may have set another one.
     return torch.randint(*_RANGE, (2,), generator=generator, dtype=torch.int64, device="cpu")
 
 
 def draw_key(generator: torch.Generator | None) -> Tensor:
-    """Return a key in a way that is right for what traces and what batches."""
+    """Return a key by operations that can be traced and batched."""
     transforms, compiling = torch._C._are_functorch_transforms_active(), torch.compiler.is_compiling()
     if compiling and (transforms or generator is not None):
         # Without fullgraph=True, the compiler leaves such a function to eager mode.
@@ -63,7 +73,7 @@ def draw_key(generator: torch.Generator | None) -> Tensor:
             "without fullgraph=True, or use torch's default generator."
         )
     if transforms or generator is not None:
-        return draw(generator)  # for vmap: one for the batch, one for each of it, or an error, as it was told
+        return draw(generator)  # vmap's `randomness=` decides: one key, one per sample, or an error
     key: Tensor
     key, advanced = torch.ops.bitdrop.draw_key.default(_counter)
     _counter.copy_(advanced)
@@ -76,12 +86,15 @@ def words_of(key: Key) -> Tensor:
     return torch.tensor(signed, dtype=torch.int64, device="cpu")
 
 
-def apply(  # noqa: PLR0917
-    x: Tensor, key: Tensor, p: float, alpha: bool, order: Order, channel_axes: int, linear: bool = False
-) -> Tensor:
-    """Drop from x by the bits of a key; or do the linear part of that, which gradients go through."""
+def apply(x: Tensor, key: Tensor, values: Pass) -> Tensor:
+    """Drop elements of x: a pass whose plan has the key of a tensor instead of its own."""
+    arguments = x, key, values.plan.p, [*values.affine], values.order, values.shared
+    return _applied(*arguments)
+
+
+def _applied(*arguments: Any) -> Tensor:
     operator = Transformable.apply if torch._C._are_functorch_transforms_active() else torch.ops.bitdrop.apply
-    y: Tensor = operator(x, key, p, alpha, order, channel_axes, linear)
+    y: Tensor = operator(*arguments)
     return y
 
 
@@ -96,48 +109,48 @@ def _fake_key(counter: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @torch.library.impl(_library, "apply", "CPU")
-def _apply(  # noqa: PLR0917
-    x: Tensor, key: Tensor, p: float, alpha: bool, order: Order, channel_axes: int, linear: bool = False
-) -> Tensor:
+def _apply(x: Tensor, key: Tensor, p: float, affine: Sequence[float], order: Axes, shared: Axes) -> Tensor:
     out = _tensors.new(x, order)
-    _tensors.drop(x, out, Mask(p, alpha, _tensors.key_of(key), order, channel_axes), None, linear)
+    plan = Plan(_tensors.key_of(key), 0, p)
+    _tensors.drop(x, out, Pass(Affine(*affine), plan, tuple(order), tuple(shared)))
     return out
 
 
 @torch.library.register_fake("bitdrop::apply", lib=_library)
-def _fake_result(x: Tensor, key: Tensor, p: float, alpha: bool, order: Order, *_: Any) -> Tensor:
+def _fake_result(x: Tensor, key: Tensor, p: float, affine: Sequence[float], order: Axes, *_: Any) -> Tensor:
     return _tensors.empty(x, order)
 
 
 def _keep(ctx: Any, inputs: Sequence[Any], output: Tensor) -> None:
-    _, key, *ctx.rest, _ = inputs
+    _, key, p, affine, *axes = inputs
     ctx.save_for_backward(key)
+    ctx.rest = p, [*Affine(*affine).linear], *axes
 
 
 def _linear(ctx: Any, x: Tensor) -> Tensor:
-    (key,), (p, alpha, order, channel_axes) = ctx.saved_tensors, ctx.rest
-    return apply(x, key, p, alpha, order, channel_axes, linear=True)
+    (key,) = ctx.saved_tensors
+    return _applied(x, key, *ctx.rest)
 
 
 def _backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-    return _linear(ctx, dy), *[None] * 6
+    return _linear(ctx, dy), *[None] * 5
 
 
 torch.library.register_autograd("bitdrop::apply", _backward, setup_context=_keep, lib=_library)
 
 
 class Transformable(Function):
-    """The operator `apply` as torch.func's transforms want it."""
+    """The operator `apply`, for transforms of torch.func."""
 
     @staticmethod
     def forward(x: Tensor, key: Tensor, *rest: Any) -> Tensor:
-        """Drop from x by the bits of a key."""
+        """Drop elements of x."""
         y: Tensor = torch.ops.bitdrop.apply(x, key, *rest)
         return y
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        """Keep what gradients and tangents need."""
+        """Keep the key and the arguments for gradients and tangents."""
         _keep(ctx, inputs, output)
         ctx.save_for_forward(inputs[1])
 
@@ -155,9 +168,9 @@ class Transformable(Function):
     def vmap(
         info: Any, in_dims: tuple[int | None, ...], x: Tensor, key: Tensor, *rest: Any
     ) -> tuple[Tensor, int]:
-        """Apply to each of a batch by itself: it has its own mask only if it has its own key."""
+        """Apply to each sample of a batch. A sample has its own mask only if it has its own key."""
         batches = [
             [tensor] * info.batch_size if axis is None else tensor.unbind(axis)
             for tensor, axis in zip((x, key), in_dims, strict=False)
         ]
-        return torch.stack([apply(*pair, *rest) for pair in zip(*batches, strict=True)]), 0
+        return torch.stack([_applied(*pair, *rest) for pair in zip(*batches, strict=True)]), 0

@@ -1,35 +1,42 @@
-"""On which threads calls work: PyTorch's own, where they can be had.
+"""Threads of a call: PyTorch's own, if they can be had.
 
-Between two of PyTorch's operations its OpenMP threads spin, so threads of another library would have to take
-their CPUs from them.
+Between two operations PyTorch's OpenMP threads spin. Threads of another library would have to take the CPUs
+from them.
 """
 
 import ctypes
 import os
+from collections.abc import Callable
+from functools import partial
 
 import torch
 
 from bitdrop import _core
+from bitdrop._engine import Threads
+
+_torchs_setting, _bitdrops_setting = torch.get_num_threads, _core.get_num_threads
+_new_threads: Callable[[tuple[int, int]], Threads] = partial(tuple.__new__, Threads)
 
 
-def of_a_call() -> tuple[int, int]:
-    """Return how many threads a call may use, the smaller of torch's number and bitdrop's, and whose."""
-    return min(torch.get_num_threads(), _core.get_num_threads()), _team
+def of_a_call() -> Threads:
+    """Return the threads of a call: as many as the smaller of torch's and bitdrop's settings says."""
+    torchs, bitdrops = _torchs_setting(), _bitdrops_setting()
+    return _new_threads((torchs if torchs < bitdrops else bitdrops, _team))
 
 
 def _find_team() -> int:
-    """Return the address of what runs a function on OpenMP's threads, or 0, which means bitdrop's own."""
+    """Return the address of a function that runs work on OpenMP's threads, or 0 for bitdrop's own."""
     if not torch.backends.openmp.is_available():
         return 0
     try:
-        # GCC's runtime has it under this name, and LLVM's and Intel's for programs that GCC has compiled.
+        # GCC's runtime has this name. LLVM's and Intel's have it too, for programs that GCC compiled.
         return ctypes.cast(ctypes.CDLL(None).GOMP_parallel, ctypes.c_void_p).value or 0
-    except (AttributeError, OSError, TypeError):  # the last on Windows, which has no library None
+    except (AttributeError, OSError, TypeError):  # TypeError on Windows, which has no library None
         return 0
 
 
 def _leave_team() -> None:
-    """Do without OpenMP in a forked process, where its runtime may wait for threads that are not there."""
+    """Do without OpenMP in a forked process: its runtime may wait for threads that the child lacks."""
     global _team  # noqa: PLW0603
     _team = 0
 

@@ -10,7 +10,7 @@ __all__ = ["AlphaDropout", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "Fe
 
 
 class _Module(nn.modules.dropout._DropoutNd):
-    """Base of the modules. What they have beyond torch's has defaults in the class, for `replace_dropout`."""
+    """Base class of the modules. Attributes that torch's lack have defaults here, for `replace_dropout`."""
 
     recompute: bool = False
     generator: Generator | None = None
@@ -37,7 +37,7 @@ class _Module(nn.modules.dropout._DropoutNd):
         )
 
     def extra_repr(self) -> str:
-        """Return what torch's module says, and what it does not know."""
+        """Return torch's text, and `recompute` if it is set."""
         return super().extra_repr() + (", recompute=True" if self.recompute else "")
 
 
@@ -51,9 +51,9 @@ class Dropout(_Module, nn.Dropout):
     inplace : bool, default False
         Whether forward writes into its input.
     recompute : bool, default False
-        Whether to hold no bits between forward and backward, but to make them again.
+        Whether to generate the bits again in the backward pass instead of holding them.
     generator : torch.Generator, optional
-        Where the keys of masks are drawn from. None means torch's default generator of the CPU.
+        Source of the masks' keys. None means torch's default generator of the CPU.
 
     Raises
     ------
@@ -104,3 +104,8 @@ class FeatureAlphaDropout(_Module, nn.FeatureAlphaDropout):
     """`torch.nn.FeatureAlphaDropout`, which alpha-drops whole channels. Parameters: see `Dropout`."""
 
     _function = staticmethod(functional.feature_alpha_dropout)
+
+
+def __dir__() -> list[str]:
+    """Return the public names, for tab completion."""
+    return sorted(__all__)

@@ -1,4 +1,4 @@
-"""bitdrop's dropout in models that were written for torch's."""
+"""bitdrop's dropout in models written for torch's."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +13,10 @@ _REPLACEMENTS: dict[type[nn.Module], type[nn.Module]] = {
 
 
 def replace_dropout(model: nn.Module) -> int:
-    """Turn every dropout module of a model into bitdrop's, where it is.
+    """Turn every dropout module of a model into bitdrop's, in place.
 
-    The modules stay the same objects: p, mode, hooks, names, and who shares them stay as they were.
-    Subclasses of torch's modules are left alone, because they may do something of their own.
+    The modules stay the same objects, with their p, mode, hooks, names and owners. Subclasses of torch's
+    modules are left alone, because they may do something of their own.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def replace_dropout(model: nn.Module) -> int:
     Returns
     -------
     int
-        How many modules there were, each counted once.
+        Number of modules that were replaced, each counted once.
 
     Examples
     --------
@@ -45,11 +45,11 @@ def replace_dropout(model: nn.Module) -> int:
 
 @contextmanager
 def patch() -> Iterator[None]:
-    """Make the dropout functions of `torch.nn.functional` bitdrop's for a while, in all threads.
+    """Replace the dropout functions of `torch.nn.functional` by bitdrop's until the block exits.
 
-    What calls them by that module reaches bitdrop: torch's own dropout modules, and models that call
-    ``F.dropout``. Functions that were imported by name before stay torch's, and so does the dropout inside
-    torch's fused attention and recurrent layers.
+    This holds for all threads. It reaches callers that look the functions up in that module: torch's own
+    dropout modules, and models that call ``F.dropout``. Functions that were imported by name before stay
+    torch's, and so does the dropout inside torch's fused attention and recurrent layers.
 
     Examples
     --------

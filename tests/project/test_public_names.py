@@ -1,0 +1,20 @@
+"""Names that the public modules show."""
+
+import importlib
+
+import bitdrop
+import pytest
+
+NAMES = ["bitdrop", "bitdrop.dask", "bitdrop.torch", "bitdrop.torch.functional", "bitdrop.torch.modules"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tab_completion_shows_public_names_only(name: str) -> None:
+    pytest.importorskip({"bitdrop.dask": "dask.array"}.get(name, "torch" if "torch" in name else "bitdrop"))
+    module = importlib.import_module(name)
+    assert dir(module) == sorted(module.__all__)
+    assert all(hasattr(module, public) for public in module.__all__)
+
+
+def test_private_names_remain_importable() -> None:
+    assert bitdrop._core.MASK_FORMAT == bitdrop.MASK_FORMAT
