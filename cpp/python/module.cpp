@@ -106,6 +106,7 @@ void fill(py::handle bits, py::handle plan, py::handle layout, py::handle thread
 void multiply_noise(py::handle operands, py::handle plan, py::handle layout, py::handle threads, const Isa& isa) {
     const OptionalLayout of_draws(layout);
     const Operands arrays = operands_of(operands, Operation::scale, of_draws.get(), AxisOrder::c);
+    if (arrays.parts != 1) throw py::value_error("noise takes real numbers alone");
     const uint64_t first = of_draws.get() ? of_draws.get()->box.first : 0;
     const Resources with = {&kernels_named(isa), threads_of(threads)};
     const NoisePlan random = noise_plan_of(plan);
@@ -152,8 +153,8 @@ py::object forward(py::handle codes, py::handle x, py::handle out, py::handle ru
                    py::handle draw) {
     const Arrays arrays(codes, x, out, py::none());
     if (!arrays.y) return py::none();
-    const Items of_rule(rule, 5, "a rule: (p, affine, at inference, units, store bits)");
-    const bool store = of_rule[4].is(py::handle(Py_True));
+    const Items of_rule(rule, 6, "a rule: (p, affine, at inference, units, accept complex, store bits)");
+    const bool store = of_rule[5].is(py::handle(Py_True));
     const Affine affine = affine_of(of_rule[1]);
     const OptionalLayout bit_layout(layout);
     const Operands operands = arrays.operands(affine, bit_layout.get());

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from bitdrop import _engine
 from bitdrop._affine import IDENTITY, Affine
-from bitdrop._arrays import CODES, as_admitted, as_array, as_output
+from bitdrop._arrays import ALL_CODES, REAL_CODES, as_admitted, as_array, as_output
 from bitdrop._bit_layout import Shard
 from bitdrop._plan import KEEP_ALL, new_plan
 from bitdrop._typing import Array, Key, MaskValues
@@ -32,6 +32,8 @@ class Rule(NamedTuple):
         What becomes of every element at inference.
     units : Units
         The axes that own a draw.
+    accept_complex : bool
+        True if x may be complex: both parts of a number share a draw.
     store_bits : bool
         Whether the mask holds its bits.
     """
@@ -40,6 +42,7 @@ class Rule(NamedTuple):
     affine: Affine
     at_inference: Affine = IDENTITY
     units: Units = ELEMENTS
+    accept_complex: bool = True
     store_bits: bool = True
 
 
@@ -55,21 +58,21 @@ def drop(
     `draw` gives key and stream number. It is used once nothing can fail any more, so that an error uses up
     neither a draw of the user's generator nor a stream number.
     """
-    _, _, _, units, _ = rule
+    _, _, _, units, accept_complex, _ = rule
     layout = None
     if units is not ELEMENTS or shard is not None:
-        x, _ = as_array(x)
+        x, _ = as_array(x, "x", accept_complex)
         layout = units.layout(x.shape, shard)
-    done = _engine.forward(CODES, x, out, rule, layout, draw)
+    done = _engine.forward(ALL_CODES if accept_complex else REAL_CODES, x, out, rule, layout, draw)
     if done is None:
-        return drop(as_admitted(x, out), out, rule, draw, shard)
+        return drop(as_admitted(x, out, accept_complex), out, rule, draw, shard)
     return done
 
 
 def keep_all(x: ArrayLike, out: Array | None, rule: Rule) -> tuple[Array, MaskValues]:
     """Keep all elements of x, as at inference, scaled if the rule scales there."""
-    values, dtype = as_array(x)
-    _, _, affine, units, _ = rule
+    _, _, affine, units, accept_complex, _ = rule
+    values, dtype = as_array(x, "x", accept_complex)
     if units is not ELEMENTS:
         units.check(values.shape)
     mask = values.shape, KEEP_ALL, None, affine, None

@@ -1,6 +1,8 @@
 """Types that the other files share."""
 
 from collections.abc import Sequence
+from decimal import Decimal
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal, Union
 
 import numpy as np
@@ -14,7 +16,14 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 Shape = tuple[int, ...]
 NoiseShape = Sequence[int | None]
-Number = float | np.floating[Any] | np.integer[Any]
+Number = (
+    float
+    | Fraction
+    | Decimal
+    | np.floating[Any]
+    | np.integer[Any]
+    | np.ndarray[tuple[()], np.dtype[np.floating[Any] | np.integer[Any]]]
+)
 Scaling = Literal["inverted", "vanilla"]
 Key = tuple[int, int]
 RNGLike = (

@@ -161,6 +161,9 @@ class BlockMask(Mask):
         bits = self._packed()
         return self._shape, self._plan, None, self._affine, bits
 
+    def _part(self, start: Shape, shape: Shape) -> Mask:
+        return self._part_of_bits(start, shape)
+
     def _parameters(self) -> tuple[Any, ...]:
         return self._shape, self._p, self._blocks, self._plan
 
@@ -198,7 +201,7 @@ def drop_blocks(
     store_bits: bool,
 ) -> tuple[Array, BlockMask]:
     """Drop blocks of x in training. `draw` is called once nothing can fail any more, as in `drop`."""
-    values, dtype = as_array(x)
+    values, dtype = as_array(x, "x", True)
     units.check(values.shape)
     y = as_output(out, values)
     bits = empty_bits(values.size)

@@ -1,15 +1,15 @@
 """The mask as a value: which elements are kept, and what becomes of them."""
 
 from math import prod
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from bitdrop import _core, _engine, _validate
 from bitdrop._affine import Affine
-from bitdrop._arrays import CODES, as_admitted
-from bitdrop._bit_layout import BitLayout, Shard, contiguous
+from bitdrop._arrays import ALL_CODES, REAL_CODES, as_admitted
+from bitdrop._bit_layout import BitLayout, Shard, bit_layout, contiguous
 from bitdrop._buffers import empty_bits
 from bitdrop._plan import Plan
 from bitdrop._typing import Array, Bits, Key, MaskValues, NoiseShape, Number, Shape
@@ -107,6 +107,48 @@ class Mask:
         entries = None if noise_shape is None else _validate.as_noise_entries(noise_shape)
         self._layout = Units(noise=entries).layout(self._shape, shard)
         self._bits = None
+
+    @classmethod
+    def _of(cls, values: MaskValues) -> Self:
+        """Return a mask of validated values: shape, plan, layout, affine, and the bits if they exist already."""
+        mask = object.__new__(cls)
+        mask._shape, mask._plan, mask._layout, mask._affine, mask._bits = values
+        return mask
+
+    @classmethod
+    def from_array(cls, kept: ArrayLike, *, scale: Number = 1.0) -> "Mask":
+        """Return the mask that keeps the elements which an array says.
+
+        Parameters
+        ----------
+        kept : array_like of bool
+            True for elements that are kept. The mask holds a bit of each.
+        scale : float, default 1.0
+            Factor of the kept elements.
+
+        Returns
+        -------
+        Mask
+            A mask with `shape`, `scale`, `bits`, `apply` and `backward` as any other. It has no `p`, `key`
+            and `stream`, is pickled with its bits, and is equal to masks of arrays of the same bits and scale.
+
+        Raises
+        ------
+        TypeError
+            If kept is not of bool, or scale is not a number.
+        ValueError
+            If scale is not finite.
+
+        Examples
+        --------
+        >>> import numpy as np, bitdrop
+        >>> mask = bitdrop.Mask.from_array([True, False, True], scale=2.0)
+        >>> mask.apply(np.array([1.0, 2.0, 3.0]))
+        array([2., 0., 6.])
+        """
+        from bitdrop._array_mask import ArrayMask  # noqa: PLC0415 - its base is this class
+
+        return ArrayMask.of_array(kept, scale)
 
     @property
     def shape(self) -> Shape:
@@ -246,7 +288,7 @@ class Mask:
         Parameters
         ----------
         x : array_like
-            Of the mask's shape, and of dtype float16, bfloat16, float32 or float64.
+            Of the mask's shape, and of a dtype that `bitdrop.dropout` supports.
         out : ndarray, optional
             Where to write the result: an array of x's shape and dtype, or x itself.
 
@@ -280,8 +322,7 @@ class Mask:
         Parameters
         ----------
         dy : array_like
-            Gradient with respect to the output, of the mask's shape, and of dtype float16, bfloat16, float32
-            or float64.
+            Gradient with respect to the output, of the mask's shape, and of a supported dtype.
         out : ndarray, optional
             Where to write the result: an array of dy's shape and dtype, or dy itself.
 
@@ -307,6 +348,56 @@ class Mask:
     def _values(self) -> MaskValues:
         return self._shape, self._plan, self._layout, self._affine, self._bits
 
+    def part(self, start: int | Shape, shape: int | Shape) -> "Mask":
+        """Return the mask of a part of the elements.
+
+        Parameters
+        ----------
+        start : int or tuple of ints
+            Index of the part's first element.
+        shape : int or tuple of ints
+            Shape of the part.
+
+        Returns
+        -------
+        Mask
+            A mask that does to an array of that shape what this mask does to the same part of a whole array.
+
+        Raises
+        ------
+        TypeError
+            If start or shape is not a tuple of ints.
+        ValueError
+            If the part does not lie within the mask.
+
+        Examples
+        --------
+        The same units for a last batch that is smaller:
+
+        >>> import numpy as np, bitdrop
+        >>> mask = bitdrop.Mask((64, 6), 0.5, key=(1, 2), noise_shape=(1, None))
+        >>> mask.part((0, 0), (2, 6)).apply(np.ones((2, 6)))
+        array([[0., 2., 2., 0., 0., 2.],
+               [0., 2., 2., 0., 0., 2.]])
+        """
+        first, lengths = _validate.as_part(start, shape, self._shape)
+        return self if lengths == self._shape else self._part(first, lengths)
+
+    def _part(self, start: Shape, shape: Shape) -> "Mask":
+        return Mask._of((shape, self._plan, self._layout_of_part(start, shape), self._affine, None))
+
+    def _layout_of_part(self, start: Shape, shape: Shape) -> BitLayout:
+        whole = self.shard or Shard(self._shape, (0,) * len(self._shape))
+        place = tuple(a + b for a, b in zip(whole.start, start, strict=True))
+        return bit_layout(shape, self.noise_shape, Shard(whole.shape, place))
+
+    def _part_of_bits(self, start: Shape, shape: Shape) -> "Mask":
+        """Return a part as a mask of an array, for masks whose bits are no pure function of the index."""
+        from bitdrop._array_mask import ArrayMask  # noqa: PLC0415 - its base is this class
+
+        index = tuple(slice(a, a + length) for a, length in zip(start, shape, strict=True))
+        return ArrayMask.of_bits(np.asarray(self)[index], self._affine)
+
     def __eq__(self, other: object) -> bool:
         """Compare the values."""
         return self._parameters() == other._parameters() if isinstance(other, Mask) else NotImplemented
@@ -315,7 +406,7 @@ class Mask:
         """Hash the values."""
         return hash(self._parameters())
 
-    def _parameters(self) -> tuple[Shape, Plan, Affine, Shape | None, Shard | None]:
+    def _parameters(self) -> tuple[Any, ...]:
         return self._shape, self._plan, self._affine, self.noise_shape, self.shard
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -333,21 +424,12 @@ class Mask:
         return f"Mask({self._shape}, {p!r}, key={key}, stream={stream}, scale={scale!r}{rest})"
 
 
-_new = object.__new__
-
-
-def new_mask(values: MaskValues) -> Mask:
-    """Return a mask of validated values: shape, plan, layout, affine, and the bits if they exist already."""
-    mask: Mask = _new(Mask)
-    mask._shape, mask._plan, mask._layout, mask._affine, mask._bits = values
-    return mask
-
-
 def repeat(mask: MaskValues, x: ArrayLike, out: Array | None, linear: bool, name: str) -> Array:
     """Repeat the forward pass of a mask of these values on an array, or the linear part of that pass."""
-    y = _engine.repeat(CODES, x, out, mask, linear)
+    accept_complex = linear or mask[3].shift == mask[3].dropped == 0.0
+    y = _engine.repeat(ALL_CODES if accept_complex else REAL_CODES, x, out, mask, linear)
     if y is None:
-        return repeat(mask, as_admitted(x, out, name, mask[0]), out, linear, name)
+        return repeat(mask, as_admitted(x, out, accept_complex, name, mask[0]), out, linear, name)
     return y
 
 
