@@ -209,7 +209,7 @@ def train(kind: str, seeds: int, epochs: int, learning_rate: float, progress: Pr
 
 
 def time_wide_steps(rounds: int) -> dict[str, float]:
-    """Return the time of a step of a wide network, by kind, in steps without dropout: medians of quotients."""
+    """Return the time of a step of each kind, in steps without dropout: medians of quotients."""
     rng = np.random.default_rng(0)
     x, labels = rng.random((WIDE_BATCH, 64), dtype=np.float32), rng.integers(10, size=WIDE_BATCH)
     trainers = {kind: build(kind, WIDE, 0, 0.001) for kind in COLOURS}

@@ -29,7 +29,9 @@ def as_array(x: ArrayLike, name: str = "x", accept_complex: bool = False) -> tup
     return array, _rare_code(array.dtype, x, name, accept_complex) if code is None else code
 
 
-def as_admitted(x: ArrayLike, out: Any, accept_complex: bool, name: str = "x", shape: Shape | None = None) -> Array:
+def as_admitted(
+    x: ArrayLike, out: Any, accept_complex: bool, name: str = "x", shape: Shape | None = None
+) -> Array:
     """Return `x` as an array of a supported dtype that a pass into `out` takes.
 
     The engine passes over arrays that fit, and tells no reason if they do not: this does.

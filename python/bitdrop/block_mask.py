@@ -12,7 +12,7 @@ from bitdrop._arrays import as_array, as_output
 from bitdrop._blocks import Blocks, BlockUnits
 from bitdrop._buffers import empty_bits
 from bitdrop._plan import Plan
-from bitdrop._typing import Array, MaskValues, Key, Number, Shape
+from bitdrop._typing import Array, Key, MaskValues, Number, Shape
 from bitdrop.mask import Mask
 
 EPS = 1e-6

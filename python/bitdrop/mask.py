@@ -110,7 +110,7 @@ class Mask:
 
     @classmethod
     def _of(cls, values: MaskValues) -> Self:
-        """Return a mask of validated values: shape, plan, layout, affine, and the bits if they exist already."""
+        """Return a mask of validated values: shape, plan, layout, affine, and bits if they exist."""
         mask = object.__new__(cls)
         mask._shape, mask._plan, mask._layout, mask._affine, mask._bits = values
         return mask
