@@ -121,7 +121,7 @@ namespace {
 // Memory of the operands: the output, then the inputs.
 class Views {
 public:
-    Views(const Items& arrays, DType dtype, int parts) : count_(static_cast<int>(arrays.size())) {
+    Views(const py::handle* arrays, int count, DType dtype, int parts) : count_(count) {
         static const uint64_t kNegativeZero[kDTypes] = {0x8000, 0x8000, 0x80000000, uint64_t{1} << 63};
         const auto size = static_cast<py::ssize_t>(item_size(dtype) * parts);
         for (int i = 0; i < count_; ++i)
@@ -204,19 +204,21 @@ bool takes_complex(Operation operation) {
 }  // namespace
 
 Operands operands_of(py::handle described, Operation operation, const BitLayout* layout, AxisOrder order) {
-    const Items items(described, 2, "operands: (dtype, (output, input))");
-    return operands_of(items.integer(0), items[1], operation, layout, order);
+    const Items items(described, 2, "operands: (dtype, (output, input))"), arrays(items[1], 2, "two arrays");
+    if (arrays.size() != 1 + inputs_of(operation)) throw py::value_error("the operation has another number of inputs");
+    py::handle handles[kMaxOperands];
+    for (py::ssize_t i = 0; i < arrays.size(); ++i) handles[i] = arrays[i];
+    return operands_of(items.integer(0), handles, operation, layout, order);
 }
 
-Operands operands_of(int64_t code, py::handle tuple, Operation operation, const BitLayout* layout, AxisOrder order) {
-    const Items arrays(tuple, 2, "two arrays");
+Operands operands_of(int64_t code, const py::handle* arrays, Operation operation, const BitLayout* layout,
+                     AxisOrder order) {
     if (code < 0 || code >= kDTypes + kComplexDTypes) throw py::value_error("no such dtype");
-    if (arrays.size() != 1 + inputs_of(operation)) throw py::value_error("the operation has another number of inputs");
     const bool is_complex = code >= kComplex64;
     if (is_complex && !takes_complex(operation)) throw py::value_error("the operation takes real numbers alone");
     const DType dtype = is_complex ? code == kComplex64 ? DType::float32 : DType::float64 : static_cast<DType>(code);
     const int parts = is_complex ? 2 : 1;
-    const Views views(arrays, dtype, parts);
+    const Views views(arrays, 1 + static_cast<int>(inputs_of(operation)), dtype, parts);
     if (layout && layout->ndim != views[0].ndim) throw py::value_error("one bit stride for each axis");
     Operands operands = {dtype, {}, layout_of(views, layout, order), parts};
     for (int i = 0; i < views.count(); ++i) operands.data[i] = views[i].data;

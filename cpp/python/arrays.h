@@ -56,7 +56,8 @@ enum class AxisOrder { memory, c };
 // Without a layout, element i in C order has bit i.
 Operands operands_of(pybind11::handle described, Operation operation, const BitLayout* layout,
                      AxisOrder order = AxisOrder::memory);
-Operands operands_of(int64_t dtype, pybind11::handle arrays, Operation operation, const BitLayout* layout,
+// The same of as many arrays as the operation has operands.
+Operands operands_of(int64_t dtype, const pybind11::handle* arrays, Operation operation, const BitLayout* layout,
                      AxisOrder order = AxisOrder::memory);
 
 }  // namespace bitdrop

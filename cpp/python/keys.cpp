@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "bindings.h"
+#include "results.h"
 
 namespace py = pybind11;
 
@@ -16,14 +17,34 @@ struct BitGenerator {
     uint64_t (*next_uint64)(void* state);
 };
 
+// Names of attributes, made once: looking one up by a C string makes a str of it each time.
+struct Names {
+    PyObject* capsule = PyUnicode_InternFromString("capsule");
+    PyObject* lock = PyUnicode_InternFromString("lock");
+    PyObject* acquire = PyUnicode_InternFromString("acquire");
+    PyObject* release = PyUnicode_InternFromString("release");
+};
+
+const Names& names() {
+    static const Names names;  // first called when the module is imported
+    return names;
+}
+
+py::object owned(PyObject* object) {
+    if (!object) throw py::error_already_set();
+    return py::reinterpret_steal<py::object>(object);
+}
+
 // Holds the lock of a bit generator. No signal handler runs between the acquisition and the destructor.
 class Lock {
 public:
-    explicit Lock(const py::object& lock) : lock_(lock) { lock_.attr("acquire")(); }
+    explicit Lock(py::handle bit_generator) : lock_(owned(PyObject_GetAttr(bit_generator.ptr(), names().lock))) {
+        owned(PyObject_CallMethodNoArgs(lock_.ptr(), names().acquire));
+    }
     Lock(const Lock&) = delete;
     Lock& operator=(const Lock&) = delete;
     ~Lock() {
-        PyObject* result = PyObject_CallMethod(lock_.ptr(), "release", nullptr);
+        PyObject* result = PyObject_CallMethodNoArgs(lock_.ptr(), names().release);
         if (!result) PyErr_WriteUnraisable(lock_.ptr());
         Py_XDECREF(result);
     }
@@ -33,21 +54,22 @@ private:
 };
 
 // The words that Generator.integers(0, 2**64, size=2, dtype=np.uint64) returns, a twentieth of the time.
-py::tuple draw_words(py::handle bit_generator) {
-    const py::object capsule = bit_generator.attr("capsule");
+py::object draw_words(py::handle bit_generator) {
+    const py::object capsule = owned(PyObject_GetAttr(bit_generator.ptr(), names().capsule));
     auto* generator = static_cast<BitGenerator*>(PyCapsule_GetPointer(capsule.ptr(), "BitGenerator"));
     if (!generator) throw py::error_already_set();
     uint64_t words[2];
     {
-        const Lock lock(bit_generator.attr("lock"));
+        const Lock lock(bit_generator);
         for (uint64_t& word : words) word = generator->next_uint64(generator->state);
     }
-    return py::make_tuple(words[0], words[1]);
+    return pack<2>({py::int_(words[0]), py::int_(words[1])});
 }
 
 }  // namespace
 
 void add_keys(py::module_& m) {
+    names();
     m.def("draw_words", &draw_words, py::arg("bit_generator"), "Draw two words of 64 bits from a NumPy BitGenerator.");
 }
 

@@ -142,7 +142,8 @@ struct Arrays {
     }
 
     Operands operands(const Affine& affine, const BitLayout* layout) const {
-        return operands_of(dtype, pack<2>({y, py::reinterpret_borrow<py::object>(x)}), affine.operation, layout);
+        const py::handle arrays[] = {y, x};  // a pass over arrays has one input
+        return operands_of(dtype, arrays, affine.operation, layout);
     }
 };
 
@@ -156,6 +157,7 @@ py::object forward(py::handle codes, py::handle x, py::handle out, py::handle ru
     const Items of_rule(rule, 6, "a rule: (p, affine, at inference, units, accept complex, store bits)");
     const bool store = of_rule[5].is(py::handle(Py_True));
     const Affine affine = affine_of(of_rule[1]);
+    if (inputs_of(affine.operation) != 1) throw py::value_error("a forward pass has one input");
     const OptionalLayout bit_layout(layout);
     const Operands operands = arrays.operands(affine, bit_layout.get());
     const bool needs_bits = store || !operands.layout.bits_follow;
