@@ -18,7 +18,7 @@ from bitdrop._typing import NoiseShape
 from bitdrop._units import ELEMENTS, Units
 from bitdrop._validate import as_noise_entries, as_noise_shape
 from bitdrop.torch import _autograd, _keys, _operators, _tensors
-from bitdrop.torch._autograd import PLAIN_TYPES, is_plain
+from bitdrop.torch._plain import PLAIN_TYPES, is_plain
 from bitdrop.torch._tensors import DTYPES, Axes, Pass
 
 
@@ -131,11 +131,6 @@ def _eager(input: Tensor, values: Pass, inplace: bool, options: Options) -> Tens
 
 def _recorded(input: Tensor, values: Pass, inplace: bool, options: Options) -> Tensor:
     """Drop by operators. They take the key from a tensor, not from the plan."""
-    if torch.onnx.is_in_onnx_export():
-        raise RuntimeError(
-            "bitdrop.torch cannot be exported to ONNX in training mode: call model.eval() first, or use "
-            "torch's own modules."
-        )
     y = _operators.apply(input, _keys.draw_words(options.generator), values)
     return input.copy_(y) if inplace else y
 
