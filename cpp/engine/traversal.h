@@ -12,7 +12,7 @@ public:
 protected:
     struct Needs {
         uint64_t min_elements_per_thread;  // with fewer, waking a thread costs more than it saves
-        bool one_span = false;             // elements are used in place only if they are one span
+        bool one_span = false;  // elements are used in place only if they are one span
     };
 
     Traversal(const Resources& with, const Operands& operands, const Needs& needs);

@@ -96,7 +96,9 @@ struct Vec {
     }
 
     // The lanes that are kept, and of those the ones that are active: above 0, or NaN.
-    static __m256 kept(Singles, Bits bits, Selector selector) { return _mm256_castsi256_ps(kept_lanes(bits, selector)); }
+    static __m256 kept(Singles, Bits bits, Selector selector) {
+        return _mm256_castsi256_ps(kept_lanes(bits, selector));
+    }
     static __m256d kept(Doubles, Bits bits, Selector selector) {
         return _mm256_castsi256_pd(kept_lanes(bits, selector));
     }
