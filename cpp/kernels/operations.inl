@@ -46,6 +46,7 @@ template <class T> using Broadcast = decltype(broadcast<T>(0.0));
 template <class T> struct Scale {
     static constexpr int kInputs = 1;
     static constexpr bool kActivates = false;
+    static constexpr bool kSums = false;
     using Vector = typename Arithmetic<T>::Vector;
     Broadcast<T> scale;
 
@@ -56,9 +57,25 @@ template <class T> struct Scale {
     }
 };
 
+// Inputs: x, and sums that the results are added to.
+template <class T> struct ScaleSum {
+    static constexpr int kInputs = 2;
+    static constexpr bool kActivates = false;
+    static constexpr bool kSums = true;
+    using Vector = typename Arithmetic<T>::Vector;
+    Broadcast<T> scale;
+
+    explicit ScaleSum(const Affine& affine) : scale(broadcast<T>(affine.scale)) {}
+
+    auto operator()(const Vector* x, Vec::Bits bits, Vec::Selector selector) const {
+        return Vec::keep(Vec::multiply(x[0], scale), bits, selector);
+    }
+};
+
 template <class T> struct ScaleShift {
     static constexpr int kInputs = 1;
     static constexpr bool kActivates = false;
+    static constexpr bool kSums = false;
     using Vector = typename Arithmetic<T>::Vector;
     Broadcast<T> scale, shift, dropped;
 
@@ -73,6 +90,7 @@ template <class T> struct ScaleShift {
 template <class T> struct Relu {
     static constexpr int kInputs = 1;
     static constexpr bool kActivates = true;
+    static constexpr bool kSums = false;
     using Vector = typename Arithmetic<T>::Vector;
     Broadcast<T> scale;
 
@@ -89,6 +107,7 @@ template <class T> struct Relu {
 template <class T> struct Fused {
     static constexpr int kInputs = 3;
     static constexpr bool kActivates = false;
+    static constexpr bool kSums = false;
     using Vector = typename Arithmetic<T>::Vector;
     Broadcast<T> scale;
 
@@ -104,6 +123,7 @@ template <class T> struct Fused {
 template <class T> struct FusedRelu {
     static constexpr int kInputs = 3;
     static constexpr bool kActivates = true;
+    static constexpr bool kSums = false;
     using Vector = typename Arithmetic<T>::Vector;
     Broadcast<T> scale;
 
@@ -117,10 +137,39 @@ template <class T> struct FusedRelu {
     }
 };
 
+// Inputs: x, previous.
+template <class T> struct Zoneout {
+    static constexpr int kInputs = 2;
+    static constexpr bool kActivates = false;
+    static constexpr bool kSums = false;
+    using Vector = typename Arithmetic<T>::Vector;
+
+    explicit Zoneout(const Affine&) {}
+
+    auto operator()(const Vector* x, Vec::Bits bits, Vec::Selector selector) const {
+        return Vec::choose(x[0], x[1], bits, selector);
+    }
+};
+
+template <class T> struct Blend {
+    static constexpr int kInputs = 2;
+    static constexpr bool kActivates = false;
+    static constexpr bool kSums = false;
+    using Vector = typename Arithmetic<T>::Vector;
+    Broadcast<T> scale, shift;
+
+    explicit Blend(const Affine& affine) : scale(broadcast<T>(affine.scale)), shift(broadcast<T>(affine.shift)) {}
+
+    auto operator()(const Vector* x, Vec::Bits, Vec::Selector) const {
+        return Arithmetic<T>::stored(Vec::add(Vec::multiply(x[0], scale), Vec::multiply(x[1], shift)));
+    }
+};
+
 // x * (1 + sigma * z), z a normal number.
 template <class T> struct Noise {
     static constexpr int kInputs = 1;
     static constexpr bool kActivates = false;
+    static constexpr bool kSums = false;
     using Vector = typename Arithmetic<T>::Vector;
     Broadcast<T> sigma, one;
 

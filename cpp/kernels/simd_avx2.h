@@ -165,8 +165,11 @@ struct Vec {
     static Halves keep(Pairs a, Bits bits, Selector selector) {
         return _mm256_and_si256(narrow(a), kept_halves(bits, selector));
     }
+    static Halves choose(Pairs a, Pairs b, Bits bits, Selector selector) {
+        return _mm256_blendv_epi8(narrow(b), narrow(a), kept_halves(bits, selector));
+    }
     static Halves choose(Pairs a, Singles b, Bits bits, Selector selector) {
-        return _mm256_blendv_epi8(narrow({b, b}), narrow(a), kept_halves(bits, selector));
+        return choose(a, Pairs{b, b}, bits, selector);
     }
     struct PairLanes {
         __m256 even, odd;

@@ -20,24 +20,30 @@ except ImportError as error:
     raise ImportError("bitdrop.torch needs PyTorch: pip install 'bitdrop[torch]'.") from error
 
 from bitdrop.torch import functional
+from bitdrop.torch.fusing import FusedDropout, fuse_dropout
 from bitdrop.torch.modules import (
     AlphaDropout,
     Dropout,
     Dropout1d,
     Dropout2d,
     Dropout3d,
+    DropPath,
     FeatureAlphaDropout,
 )
-from bitdrop.torch.patching import patch, replace_dropout
+from bitdrop.torch.patching import find_dropout, patch, replace_dropout
 
 __all__ = [
     "AlphaDropout",
+    "DropPath",
     "Dropout",
     "Dropout1d",
     "Dropout2d",
     "Dropout3d",
     "FeatureAlphaDropout",
+    "FusedDropout",
+    "find_dropout",
     "functional",
+    "fuse_dropout",
     "patch",
     "replace_dropout",
 ]

@@ -11,9 +11,9 @@ from torch import Tensor
 from bitdrop import _core, _engine
 from bitdrop._affine import Affine
 from bitdrop._bit_layout import BitLayout, bit_layout
-from bitdrop._engine import Operands
+from bitdrop._engine import Operands, Threads
 from bitdrop._plan import Plan
-from bitdrop._typing import Key, Memory, Shape
+from bitdrop._typing import Memory, Shape
 from bitdrop.torch import _threads
 
 DTYPES = {getattr(torch, name): code for name, code in _engine.DTYPES.items()}
@@ -21,10 +21,10 @@ DTYPES = {getattr(torch, name): code for name, code in _engine.DTYPES.items()}
 
 Axes = Sequence[int]
 
-_WORD = 2**64 - 1
-
 # Calls on 1,024 elements take 6 us. These names save a tenth of that.
 _POOLED = _core.POOLED_BYTES
+_ONE_THREAD = 8192  # The engine takes one thread for so few bytes, without being told.
+_SINGLE = Threads(1)
 _C_ORDER = torch.contiguous_format
 _empty_like = torch.empty_like
 
@@ -58,6 +58,8 @@ class Pass(NamedTuple):
 
     def bit_count(self, shape: Shape) -> int:
         """Return the number of bits for a tensor of this shape."""
+        if not self.shared:
+            return prod(shape)
         return prod(length for axis, length in enumerate(shape) if axis not in self.shared)
 
 
@@ -103,12 +105,6 @@ def new(x: Tensor, order: Axes) -> Tensor:
     return memory.as_strided_(x.shape, strides)
 
 
-def key_of(words: Tensor) -> Key:
-    """Return the key that two random int64 are."""
-    k0, k1 = words.tolist()
-    return k0 & _WORD, k1 & _WORD
-
-
 def new_bits(x: Tensor, values: Pass) -> Tensor:
     """Return uninitialised memory for the packed bits of a pass over x."""
     return torch.from_numpy(_core.empty_bits(values.bit_count(x.shape)))
@@ -122,7 +118,7 @@ def drop(x: Tensor, out: Tensor, values: Pass, bits: Tensor | None = None) -> No
         values.plan,
         _layout(x.shape, values.shared) if values.shared else None,
         None if bits is None else _bytes(bits),
-        _threads.of_a_call(),
+        _threads.of_a_call() if x.nbytes > _ONE_THREAD else _SINGLE,
     )
 
 

@@ -1,12 +1,26 @@
 """Dropout functions with the names, arguments and errors of `torch.nn.functional`."""
 
-from torch import Generator, Tensor
-from torch.overrides import has_torch_function_unary
+from collections.abc import Sequence
 
-from bitdrop.torch import _calls
+from torch import Generator, Tensor
+from torch.overrides import handle_torch_function, has_torch_function, has_torch_function_unary
+
+from bitdrop._fusion import Activation, check_activation
+from bitdrop.torch import _calls, _drop_path, _fused
+from bitdrop.torch._attention import scaled_dot_product_attention
 from bitdrop.torch._calls import DEFAULTS, Options
 
-__all__ = ["alpha_dropout", "dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout"]
+__all__ = [
+    "alpha_dropout",
+    "drop_path",
+    "dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
+    "feature_alpha_dropout",
+    "fused_dropout",
+    "scaled_dot_product_attention",
+]
 
 
 def dropout(
@@ -17,6 +31,7 @@ def dropout(
     *,
     recompute: bool = False,
     generator: Generator | None = None,
+    noise_shape: Sequence[int | None] | None = None,
 ) -> Tensor:
     """Set each element to zero with probability `p`, and scale the rest by 1 / (1 - p).
 
@@ -37,6 +52,9 @@ def dropout(
     generator : torch.Generator, optional
         Source of the mask's key. None means torch's default generator of the CPU, which
         `torch.manual_seed` and the like set.
+    noise_shape : sequence of ints and None, optional
+        Shape of the draws: along each axis 1, if all elements share a draw, or input's length (or None, which
+        means the same). ``(None, 1, None)`` drops the same elements at all times of (N, T, F).
 
     Returns
     -------
@@ -48,8 +66,9 @@ def dropout(
     ------
     TypeError, ValueError, RuntimeError
         As by `torch.nn.functional.dropout`, with its messages.
-    ValueError
-        If a generator is given for a tensor that goes to torch's own function.
+    TypeError, ValueError
+        If noise_shape does not fit input, or a generator is given for a tensor that goes to torch's own
+        function.
 
     Examples
     --------
@@ -63,7 +82,9 @@ def dropout(
     >>> bool((x.grad == y).all())
     True
     """
-    options = Options(recompute, generator) if recompute or generator is not None else DEFAULTS
+    options = DEFAULTS
+    if recompute or generator is not None or noise_shape is not None:
+        options = Options(recompute, generator, noise_shape)
     if has_torch_function_unary(input):
         return _calls.overridden(dropout, input, p, training, inplace, options)
     return _calls.drop(_calls.DROPOUT, input, p, training, inplace, options)
@@ -167,6 +188,132 @@ def feature_alpha_dropout(
     if has_torch_function_unary(input):
         return _calls.overridden(feature_alpha_dropout, input, p, training, inplace, options)
     return _calls.drop(_calls.FEATURE_ALPHA_DROPOUT, input, p, training, inplace, options)
+
+
+def drop_path(
+    input: Tensor,
+    p: float = 0.0,
+    training: bool = True,
+    scale_by_keep: bool = True,
+    mode: str = "row",
+    *,
+    recompute: bool = False,
+    generator: Generator | None = None,
+) -> Tensor:
+    """Stochastic depth: set samples to zero with probability `p`, as `timm.layers.drop_path`.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of shape (N, ...): one sample for each index of the first axis.
+    p : float, default 0.0
+        Probability that a sample is dropped, in [0, 1].
+    training : bool, default True
+        Whether to drop. Otherwise input itself is returned.
+    scale_by_keep : bool, default True
+        Whether kept samples are multiplied by 1 / (1 - p).
+    mode : {"row", "batch"}
+        "row": each sample owns a draw. "batch": all samples share one.
+    recompute, generator
+        As in `dropout`.
+
+    Returns
+    -------
+    Tensor
+        As from `dropout`.
+
+    Raises
+    ------
+    ValueError
+        If p is not in [0, 1], mode is neither "row" nor "batch", or input has no axes in mode "row".
+
+    Examples
+    --------
+    >>> import torch, bitdrop.torch
+    >>> y = bitdrop.torch.functional.drop_path(torch.ones(8, 3), p=1.0)
+    >>> y.unique()
+    tensor([0.])
+    """
+    if has_torch_function_unary(input):
+        result: Tensor = handle_torch_function(
+            drop_path,
+            (input,),
+            input,
+            p=p,
+            training=training,
+            scale_by_keep=scale_by_keep,
+            mode=mode,
+            recompute=recompute,
+            generator=generator,
+        )
+        return result
+    _drop_path.check(p, mode)
+    kind = _drop_path.KINDS[mode, bool(scale_by_keep)]
+    return _calls.drop(kind, input, p, training, False, Options(recompute, generator))
+
+
+def fused_dropout(
+    x: Tensor,
+    p: float = 0.5,
+    bias: Tensor | None = None,
+    activation: Activation | None = None,
+    residual: Tensor | None = None,
+    training: bool = True,
+) -> Tensor:
+    """Return ``residual + dropout(activation(x + bias), p)``, in one pass over memory.
+
+    Parameters
+    ----------
+    x : Tensor
+        Of any shape and strides.
+    p : float, default 0.5
+        Probability that an element is dropped, in [0, 1].
+    bias : Tensor, optional
+        Added to x, of a shape that broadcasts to x's.
+    activation : {"relu"}, optional
+        Applied after the bias. None: no activation.
+    residual : Tensor, optional
+        Added to the result, of x's shape.
+    training : bool, default True
+        Whether to drop. Otherwise the rest is still one pass, and x itself is returned if there is no rest.
+
+    Returns
+    -------
+    Tensor
+        A new tensor with torch's strides. Gradients flow to x, bias and residual.
+
+    Raises
+    ------
+    ValueError
+        If bias or residual is of a shape that does not fit, or the activation is unknown.
+
+    Notes
+    -----
+    The random bits are those of `dropout`. Tensors on the CPU, of one dtype and in ordinary calls, take one
+    pass. Others, compiled functions and transforms take the same steps one by one, with the same result.
+    float16 and bfloat16 are computed in float32 and rounded once. A NaN is active, as for `torch.relu`.
+
+    Examples
+    --------
+    >>> import torch, bitdrop.torch
+    >>> x, bias = torch.tensor([[-3.0, 1.0], [2.0, 4.0]]), torch.ones(2, requires_grad=True)
+    >>> y = bitdrop.torch.functional.fused_dropout(x, 0.0, bias, "relu", x)
+    >>> y
+    tensor([[-3.,  3.],
+            [ 5.,  9.]], grad_fn=<FusedBackward>)
+    >>> y.sum().backward()
+    >>> bias.grad
+    tensor([1., 2.])
+    """
+    check_activation(activation)
+    tensors = tuple(tensor for tensor in (x, bias, residual) if tensor is not None)
+    if has_torch_function(tensors):
+        result: Tensor = handle_torch_function(
+            fused_dropout, tensors, x, p, bias, activation, residual, training
+        )
+        return result
+    p = _fused.check(p, x, bias, activation, residual)
+    return _fused.fused(x, p, bias, activation is not None, residual, bool(training))
 
 
 def __dir__() -> list[str]:
