@@ -59,9 +59,9 @@ uint8_t* bytes_of(pybind11::handle bits, uint64_t count, bool writable);
 // draws that are generated when they are needed.
 enum class AxisOrder { memory, c };
 
-// Operands of an operation, as the engine takes them: (dtype, (output, input, ...)). The output and the first input have
-// one shape. Other inputs are broadcast to it, and None stands for -0.0, which changes no number that it is added to.
-// Without a layout, element i in C order has bit i.
+// Operands of an operation, as the engine takes them: (dtype, (output, input, ...)). The output and the first input
+// have one shape. Other inputs are broadcast to it, and None stands for -0.0, which changes no number that it is added
+// to. Without a layout, element i in C order has bit i.
 Operands operands_of(pybind11::handle described, Operation operation, const BitLayout* layout,
                      AxisOrder order = AxisOrder::memory);
 // The same of as many arrays as the operation has operands.

@@ -1,5 +1,7 @@
 #include "values.h"
 
+#include "../runtime/float_mode.h"
+
 #include <algorithm>
 #include <cstdint>
 
@@ -41,7 +43,11 @@ template <class Make> auto from_plan(py::handle plan, Make make) {
 }  // namespace
 
 Plan plan_of(py::handle plan) { return from_plan(plan, make_plan); }
-NoisePlan noise_plan_of(py::handle plan) { return from_plan(plan, make_noise_plan); }
+
+NoisePlan noise_plan_of(py::handle plan) {
+    const DefaultFloatMode mode;
+    return from_plan(plan, make_noise_plan);
+}
 
 namespace {
 
