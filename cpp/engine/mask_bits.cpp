@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "block_reader.h"
+
 namespace bitdrop {
 namespace {
 
@@ -51,40 +53,19 @@ void generate_chunk(void* context, uint64_t chunk) {
     generate_bits(task.kernels, task.plan, task.box.first + start, end - start, task.bits + start / 8);
 }
 
-// Single elements of a mask. It holds their block, so that neighbouring spans do not generate it again.
-class BlockReader {
-public:
-    BlockReader(const Kernels& kernels, const Plan& plan) : kernels_(kernels), plan_(plan) {}
+// A block of bits, for BlockReader.
+struct MaskBlock {
+    static constexpr uint64_t kElements = kBlockElements;
 
-    // Writes the bits of `count` elements, `stride` apart, from `element` on.
-    void read(uint64_t element, uint64_t stride, uint8_t* to, uint64_t to_bit, uint64_t count) {
-        while (count) {
-            const uint8_t* block = block_of(element);
-            const uint64_t at = element % kBlockElements, room = kBlockElements - at;
-            const uint64_t taken = stride ? std::min(count, (room + stride - 1) / stride) : count;
-            copy_strided_bits(to, to_bit, block, at, stride, taken);
-            element += taken * stride;
-            to_bit += taken;
-            count -= taken;
-        }
+    const Kernels& kernels;
+    const Plan& plan;
+    uint8_t bits[kBlockBytes] = {};
+
+    void generate(uint64_t number) { kernels.generate(plan, number * kRowsPerBlock, kRowsPerBlock, bits); }
+
+    void copy(uint64_t at, uint64_t stride, uint8_t* to, uint64_t to_bit, uint64_t count) const {
+        copy_strided_bits(to, to_bit, bits, at, stride, count);
     }
-
-private:
-    const uint8_t* block_of(uint64_t element) {
-        const uint64_t block = element / kBlockElements;
-        if (!any_ || block != block_) {
-            kernels_.generate(plan_, block * kRowsPerBlock, kRowsPerBlock, bits_);
-            block_ = block;
-            any_ = true;
-        }
-        return bits_;
-    }
-
-    const Kernels& kernels_;
-    const Plan& plan_;
-    bool any_ = false;
-    uint64_t block_ = 0;
-    uint8_t bits_[kBlockBytes];
 };
 
 // Of any box.
@@ -93,7 +74,7 @@ void generate_scattered_chunk(void* context, uint64_t chunk) {
     const uint64_t start = chunk * kChunkBits, end = std::min(start + kChunkBits, task.count);
     const uint64_t stride = static_cast<uint64_t>(task.box.axes.inner().bit_stride);
     std::memset(task.bits + start / 8, 0, (end - start + 7) / 8);
-    BlockReader reader(task.kernels, task.plan);
+    BlockReader<MaskBlock> reader(MaskBlock{task.kernels, task.plan});
     Cursor cursor(task.box.axes, nullptr, start);
     for_each_span(&cursor, static_cast<int64_t>(end - start), [&](int64_t done, int64_t length) {
         reader.read(task.box.first + cursor.bit, stride, task.bits, start + static_cast<uint64_t>(done),
@@ -198,6 +179,34 @@ void fill_bits(uint8_t* to, uint64_t to_bit, bool value, uint64_t count) {
         to_bit, count,
         [&](uint64_t done, unsigned bits) { write_bits(to, to_bit + done, value ? (1u << bits) - 1 : 0, bits); },
         [&](uint64_t done, uint64_t bytes) { std::memset(to + (to_bit + done) / 8, value ? 0xFF : 0, bytes); });
+}
+
+namespace {
+
+// Bit i becomes bits 2 * i and 2 * i + 1.
+uint64_t doubled(uint64_t bits) {
+    bits = (bits | bits << 16) & 0x0000FFFF0000FFFF;
+    bits = (bits | bits << 8) & 0x00FF00FF00FF00FF;
+    bits = (bits | bits << 4) & 0x0F0F0F0F0F0F0F0F;
+    bits = (bits | bits << 2) & 0x3333333333333333;
+    bits = (bits | bits << 1) & 0x5555555555555555;
+    return bits * 3;
+}
+
+}  // namespace
+
+void double_bits(uint8_t* to, const uint8_t* from, uint64_t count) {
+    uint64_t done = 0;
+    for (; count - done >= 32; done += 32) {
+        const uint8_t* bytes = from + done / 8;
+        uint64_t word = 0;
+        for (int i = 0; i < 4; ++i) word |= uint64_t{bytes[i]} << (8 * i);
+        store_word(to + done / 4, doubled(word));
+    }
+    for (; done < count; done += 4) {  // half a byte becomes one
+        const unsigned half = from[done / 8] >> (done % 8) & 15;
+        to[done / 4] = static_cast<uint8_t>(doubled(half));
+    }
 }
 
 }  // namespace bitdrop

@@ -121,9 +121,9 @@ namespace {
 // Memory of the operands: the output, then the inputs.
 class Views {
 public:
-    Views(const Items& arrays, DType dtype) : count_(static_cast<int>(arrays.size())) {
+    Views(const Items& arrays, DType dtype, int parts) : count_(static_cast<int>(arrays.size())) {
         static const uint64_t kNegativeZero[kDTypes] = {0x8000, 0x8000, 0x80000000, uint64_t{1} << 63};
-        const auto size = static_cast<py::ssize_t>(item_size(dtype));
+        const auto size = static_cast<py::ssize_t>(item_size(dtype) * parts);
         for (int i = 0; i < count_; ++i)
             if (i > 1 && arrays[i].is_none())
                 views_[i].emplace(element_of(&kNegativeZero[static_cast<int>(dtype)], size), size);
@@ -171,13 +171,13 @@ int long_axes(const Views& views, const BitLayout* layout, Axis* axes) {
     return count;
 }
 
-// Output and first input decide the order of the axes.
-Layout layout_of(const Views& views, const BitLayout* bit_layout) {
+// In the order of memory, output and first input decide the order of the axes.
+Layout layout_of(const Views& views, const BitLayout* bit_layout, AxisOrder order) {
     Axis axes[kMaxNdim];
     const int count = long_axes(views, bit_layout, axes);
     const auto reach = [](const Axis& axis) { return std::abs(axis.stride[0]) + std::abs(axis.stride[1]); };
     const auto outer = [&](const Axis& a, const Axis& b) { return reach(a) > reach(b); };
-    const bool in_order = std::is_sorted(axes, axes + count, outer);
+    const bool in_order = order == AxisOrder::c || std::is_sorted(axes, axes + count, outer);
     if (!in_order) std::stable_sort(axes, axes + count, outer);
     Layout layout(views.count(), !bit_layout && in_order);
     for (const Axis* axis = axes; axis < axes + count; ++axis) layout.add_axis(*axis);
@@ -191,15 +191,30 @@ Layout layout_of(const Views& views, const BitLayout* bit_layout) {
 
 }  // namespace
 
-Operands operands_of(py::handle described, Operation operation, const BitLayout* layout) {
+namespace {
+
+// After the codes of `DType`: complex numbers of two float32 or float64.
+constexpr int kComplex64 = kDTypes, kComplexDTypes = 2;
+
+// Others add numbers that only the real part has.
+bool takes_complex(Operation operation) {
+    return operation == Operation::scale || operation == Operation::zoneout || operation == Operation::blend;
+}
+
+}  // namespace
+
+Operands operands_of(py::handle described, Operation operation, const BitLayout* layout, AxisOrder order) {
     const Items items(described, 2, "operands: (dtype, (output, input))"), arrays(items[1], 2, "two arrays");
     const int64_t code = items.integer(0);
-    if (code < 0 || code >= kDTypes) throw py::value_error("no such dtype");
+    if (code < 0 || code >= kDTypes + kComplexDTypes) throw py::value_error("no such dtype");
     if (arrays.size() != 1 + inputs_of(operation)) throw py::value_error("the operation has another number of inputs");
-    const DType dtype = static_cast<DType>(code);
-    const Views views(arrays, dtype);
+    const bool is_complex = code >= kComplex64;
+    if (is_complex && !takes_complex(operation)) throw py::value_error("the operation takes real numbers alone");
+    const DType dtype = is_complex ? code == kComplex64 ? DType::float32 : DType::float64 : static_cast<DType>(code);
+    const int parts = is_complex ? 2 : 1;
+    const Views views(arrays, dtype, parts);
     if (layout && layout->ndim != views[0].ndim) throw py::value_error("one bit stride for each axis");
-    Operands operands = {dtype, {}, layout_of(views, layout)};
+    Operands operands = {dtype, {}, layout_of(views, layout, order), parts};
     for (int i = 0; i < views.count(); ++i) operands.data[i] = views[i].data;
     return operands;
 }

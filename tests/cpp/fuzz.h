@@ -27,6 +27,7 @@ void try_fill(Random* random);
 // fuzz_bits.cpp
 void try_generate_bits(Random* random);
 void try_generate_box(Random* random);
+void try_double_bits(Random* random);
 void try_copy_bits(Random* random);
 
 // fuzz_blocks.cpp
@@ -34,3 +35,8 @@ void try_generate_block_bits(Random* random);
 
 // fuzz_layouts.cpp
 void try_arrays(Random* random);
+
+// fuzz_noise.cpp
+void try_generate_noise(Random* random);
+void try_noise(Random* random);
+void try_noise_arrays(Random* random);
