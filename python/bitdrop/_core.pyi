@@ -34,7 +34,7 @@ def drop(
 def apply(
     operands: _Operands,
     affine: _Affine,
-    bits: Memory,
+    bits: Memory | bytes,
     layout: _Layout | None = None,
     threads: _Threads = (0, 0),
     *,
