@@ -104,13 +104,12 @@ def _dtype_hint(dtype: np.dtype[Any], name: str, accept_complex: bool) -> str:
     native = dtype.newbyteorder("=")
     if not dtype.isnative and (native in REAL_CODES or (accept_complex and native in _COMPLEX_CODES)):
         return f"pass {name}.astype('{native.name}'), which is in this machine's byte order"
+    if dtype.kind == "c" and not accept_complex:
+        return f"drop {name}.real and {name}.imag with the same mask"
     match dtype.kind:
-        case "c" if accept_complex:
-            return f"pass {name}.astype('complex128'), which keeps fewer digits"
-        case "c":
-            return f"drop {name}.real and {name}.imag with the same mask"
-        case "f" if dtype.itemsize > 8:
-            return f"pass {name}.astype('float64'), which keeps fewer digits"
+        case "c" | "f" if dtype.itemsize > 8:
+            target = "float64" if dtype.kind == "f" else "complex128"
+            return f"pass {name}.astype('{target}'), which keeps fewer digits"
         case "S" | "U" | "M" | "m":
             return "convert its elements to numbers first"
         case "V" if dtype.names:
@@ -148,37 +147,40 @@ def as_second_array(x: ArrayLike, name: str, first: Array, first_name: str) -> A
     return array
 
 
-def as_output(out: Array | None, x: Array, name: str = "x") -> Array:
+def as_output(out: Array | None, x: Array, name: str = "x", out_name: str = "out") -> Array:
     """Return `out`, if a result for `x` can be written into it, or a new array."""
     if out is None:
         return empty_like(x)
-    check_output(out, x, name)
+    check_output(out, x, name, out_name)
     return out
 
 
-def check_output(out: Any, x: Array, name: str = "x") -> None:
+def check_output(out: Any, x: Array, name: str = "x", out_name: str = "out") -> None:
     """Check that a result for `x` can be written into `out`."""
     fit = _core.fit(x, out)
     if fit:
-        _raise_misfit(fit, out, x, name)
+        _raise_misfit(fit, out, x, (name, out_name))
 
 
-def _raise_misfit(fit: int, out: Any, x: Array, name: str) -> None:
+def _raise_misfit(fit: int, out: Any, x: Array, names: tuple[str, str]) -> None:
+    name, out_name = names
     match _core.Fit(fit):
         case _core.Fit.NOT_AN_ARRAY:
-            raise TypeError(f"out must be a NumPy array, but got {type_name(out)}.")
+            raise TypeError(f"{out_name} must be a NumPy array, but got {type_name(out)}.")
         case _core.Fit.OTHER_DTYPE:
-            raise TypeError(f"out must be of {name}'s dtype, {x.dtype}, but its dtype is {out.dtype}.")
+            raise TypeError(f"{out_name} must be of {name}'s dtype, {x.dtype}, but its dtype is {out.dtype}.")
         case _core.Fit.OTHER_SHAPE:
-            raise ValueError(f"out must have {name}'s shape, {x.shape}, but its shape is {out.shape}.")
+            raise ValueError(f"{out_name} must have {name}'s shape, {x.shape}, but its shape is {out.shape}.")
         case _core.Fit.READ_ONLY:
-            raise ValueError("out is read-only: pass an array that may be written to.")
+            raise ValueError(f"{out_name} is read-only: pass an array that may be written to.")
         case _core.Fit.OVERLAPS_ITSELF:
             raise ValueError(
-                "out has elements that share memory with each other: pass an array without overlap."
+                f"{out_name} has elements that share memory with each other: pass an array without overlap."
             )
         case _core.Fit.OVERLAPS:
-            raise ValueError(f"out overlaps {name} in part: pass {name} itself, or an array apart from it.")
+            raise ValueError(
+                f"{out_name} overlaps {name} in part: pass {name} itself, or an array apart from it."
+            )
 
 
 def as_inplace_target(x: Any, out: Any, name: str = "x") -> Array:

@@ -14,7 +14,7 @@ COMPILER: str
 POOLED_BYTES: int
 
 # Tuples of bitdrop._affine, _plan, _bit_layout, _blocks and _engine.
-_Operands = tuple[int, tuple[Memory, ...]]
+_Operands = tuple[int, tuple[Memory | None, ...]]
 _Affine = tuple[float, float, float] | tuple[float, float, float, int]  # with an operation's code
 _Plan = tuple[tuple[int, int], int, float]
 _Layout = tuple[int, Sequence[int], Sequence[int], Sequence[int], Any, Any]
@@ -55,6 +55,15 @@ def repeat(
     mask: MaskValues,
     linear: bool,
 ) -> NDArray[Any] | None: ...
+def apply_and_sum(
+    operands: _Operands,
+    affine: _Affine,
+    bits: Memory,
+    sums: NDArray[Any],
+    threads: _Threads = (0, 0),
+    *,
+    isa: str | None = None,
+) -> None: ...
 def fill(
     bits: Memory, plan: _Plan, layout: _Layout, threads: _Threads = (0, 0), *, isa: str | None = None
 ) -> None: ...
