@@ -69,6 +69,7 @@ class BlockMask(Mask):
 
     _blocks: Blocks
     _p: float  # the plan has the probability of a seed
+    _bits: NDArray[np.uint8] | None
 
     def __init__(
         self,
