@@ -84,6 +84,8 @@ void Traversal::choose_path() {
     path_ = &Traversal::apply_blocks;
     if (plan_) {
         if (direct && follow && layout_.ndim == 1) path_ = &Traversal::drop_contiguous;
+    } else if (has_activation(affine_.operation)) {
+        // By blocks: active bits are stored in another order.
     } else if (direct && (follow || inner.bit_stride == 1)) {
         path_ = &Traversal::apply_spans;
     } else if (direct && inner.bit_stride == 0 && inputs_ == 1) {
