@@ -44,8 +44,8 @@ void MaskTraversal::choose_path() {
     path_ = &MaskTraversal::apply_blocks;
     if (plan_) {
         if (direct_ && follow && each && layout_.ndim == 1) path_ = &MaskTraversal::drop_contiguous;
-    } else if (with_.active_bits) {
-        return;  // only blocks store bits of active elements elsewhere
+    } else if (has_activation(affine_.operation)) {
+        return;  // by blocks: bits of active elements are stored in another order
     } else if (direct_ && each && (follow || inner.bit_stride == 1)) {
         path_ = &MaskTraversal::apply_spans;
     } else if (direct_ && inner.bit_stride == 0 && inputs_ == 1) {

@@ -256,22 +256,38 @@ Operands summed_operands_of(py::handle described, const py::array& sums, char* m
     return operands;
 }
 
+namespace {
+
+// One number after another, `stride` bytes apart.
+void store_numbers(char* to, py::ssize_t stride, const char* sums, int64_t count, DType dtype) {
+    const auto size = static_cast<size_t>(item_size(dtype));
+    if (dtype == DType::float32 || dtype == DType::float64) {
+        if (stride == static_cast<py::ssize_t>(size)) {
+            std::memcpy(to, sums, static_cast<size_t>(count) * size);
+            return;
+        }
+        for (int64_t i = 0; i < count; ++i) std::memcpy(to + i * stride, sums + static_cast<size_t>(i) * size, size);
+        return;
+    }
+    for (int64_t i = 0; i < count; ++i) {
+        float single;
+        std::memcpy(&single, sums + i * sum_size(dtype), sizeof single);
+        const uint16_t half = dtype == DType::float16 ? narrow_float16(single).bits : narrow_bfloat16(single).bits;
+        std::memcpy(to + i * stride, &half, sizeof half);
+    }
+}
+
+}  // namespace
+
 void store_sums(const ArrayView& array, DType dtype, const Sums& sums) {
+    if (sums.count == 0) return;
     Layout layout(1, true);
     layout.add_axis({1, {array.item_size}, 1});
     for (int a = 0; a < array.ndim; ++a) layout.add_axis({array.shape[a], {array.strides[a]}, 1});
-    if (sums.count == 0) return;
     Cursor cursor(layout, &array.data, 0);
-    const auto size = static_cast<size_t>(array.item_size);
-    const float* singles = reinterpret_cast<const float*>(sums.memory);
-    for (uint64_t i = 0; i < sums.count; ++i, cursor.advance(1)) {
-        const Float16 half = dtype == DType::float16 ? narrow_float16(singles[i]) : Float16{};
-        const BFloat16 brain = dtype == DType::bfloat16 ? narrow_bfloat16(singles[i]) : BFloat16{};
-        const void* number = dtype == DType::float16    ? static_cast<const void*>(&half)
-                             : dtype == DType::bfloat16 ? static_cast<const void*>(&brain)
-                                                        : sums.memory + i * size;
-        std::memcpy(cursor.place[0], number, size);
-    }
+    for_each_span(&cursor, static_cast<int64_t>(sums.count), [&](int64_t done, int64_t length) {
+        store_numbers(cursor.place[0], layout.inner().stride[0], sums.memory + done * sum_size(dtype), length, dtype);
+    });
 }
 
 uint8_t* bytes_of(py::handle bits, uint64_t count, bool writable) {

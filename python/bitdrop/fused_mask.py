@@ -117,10 +117,14 @@ class FusedMask(Mask):
         name = "bias_gradient"
         if self._bias_shape is None:
             raise ValueError(f"{name} must be None, because the forward pass had no bias.")
-        as_output(gradient, np.empty(self._bias_shape, dy.dtype), "the bias", name)
-        for other, its_name in (dy, "dy"), (y, "out"):
+        usual = type(gradient) is np.ndarray and gradient.shape == self._bias_shape
+        if not (usual and gradient.dtype == dy.dtype and gradient.flags.carray):
+            as_output(gradient, np.empty(self._bias_shape, dy.dtype), "the bias", name)
+        for other, its_name in (y, "out"), (dy, "dy"):
             if np.shares_memory(gradient, other):
                 raise ValueError(f"{name} overlaps {its_name}: pass an array apart from it.")
+            if y is dy:
+                break
 
     def _packed(self) -> NDArray[np.uint8]:
         if self._bits is not None:

@@ -11,7 +11,7 @@ from torch.nn import functional as torchs_own
 
 from bitdrop import _core, _engine
 from bitdrop._affine import IDENTITY, Affine
-from bitdrop._fusion import Inputs
+from bitdrop._fusion import broadcasts, fused_affine
 from bitdrop._plan import KEEP_ALL, Plan, new_plan
 from bitdrop._typing import Memory
 from bitdrop.torch import _calls, _keys, _tensors, _threads
@@ -91,14 +91,13 @@ def _run(
     """Do the pass on the memory of tensors. Store the bits in `bits`, unless that is None."""
     order = values.order
     out = _tensors.new(x, order)
-    inputs = Inputs(
-        None if bias is None else _memory(_like(bias, x), order),
-        None if residual is None else _memory(residual, order),
-        "relu" if values.active else None,
-    )
-    arrays = inputs.arrays(_memory(out, order), _memory(x, order))
+    arrays: tuple[Memory | None, ...] = (_memory(out, order), _memory(x, order))
+    more = bias is not None or residual is not None
+    if more:
+        added = None if bias is None else _memory(_like(bias, x), order)
+        arrays = *arrays, added, None if residual is None else _memory(residual, order)
     memory = None if bits is None else _tensors._bytes(bits)
-    affine = inputs.operation(values.affine)
+    affine = fused_affine(values.affine, values.active, more)
     _engine.drop((DTYPES[x.dtype], arrays), affine, values.plan, None, memory, _threads.of_a_call())
     return out
 
@@ -187,16 +186,10 @@ def check(p: Any, x: Tensor, bias: Any, activation: Any, residual: Any) -> float
     if not (type(p) is float and 0.0 <= p <= 1.0):
         torchs_own.dropout(x[:0].detach() if x.dim() else x.detach(), p, False)  # raises as torch does
         p = float(p)
-    if bias is not None and not _broadcasts(bias.shape, x.shape):
+    if bias is not None and not broadcasts(bias.shape, x.shape):
         shapes = f"{tuple(x.shape)}, but its shape is {tuple(bias.shape)}"
         raise ValueError(f"bias must broadcast to x's shape, {shapes}.")
     if residual is not None and residual.shape != x.shape:
         shapes = f"{tuple(x.shape)}, but its shape is {tuple(residual.shape)}"
         raise ValueError(f"residual must have x's shape, {shapes}.")
     return p
-
-
-def _broadcasts(shape: Sequence[int], to: Sequence[int]) -> bool:
-    if len(shape) > len(to):
-        return False
-    return all(length in (1, whole) for length, whole in zip(reversed(shape), reversed(to), strict=False))
