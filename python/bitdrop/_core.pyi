@@ -40,7 +40,6 @@ def apply(
     *,
     isa: str | None = None,
 ) -> None: ...
-<<<<<<< HEAD
 def apply_and_sum(
     operands: _Operands,
     affine: _Affine,
@@ -50,8 +49,6 @@ def apply_and_sum(
     *,
     isa: str | None = None,
 ) -> None: ...
-=======
->>>>>>> calls
 def forward(
     codes: dict[np.dtype[Any], int],
     x: ArrayLike,
@@ -67,18 +64,6 @@ def repeat(
     mask: MaskValues,
     linear: bool,
 ) -> NDArray[Any] | None: ...
-<<<<<<< HEAD
-=======
-def apply_and_sum(
-    operands: _Operands,
-    affine: _Affine,
-    bits: Memory,
-    sums: NDArray[Any],
-    threads: _Threads = (0, 0),
-    *,
-    isa: str | None = None,
-) -> None: ...
->>>>>>> calls
 def fill(
     bits: Memory, plan: _Plan, layout: _Layout, threads: _Threads = (0, 0), *, isa: str | None = None
 ) -> None: ...
