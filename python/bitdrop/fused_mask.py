@@ -38,6 +38,7 @@ class FusedMask(Mask):
     __slots__ = ("_bias_shape",)
 
     _bias_shape: Shape | None
+    _bits: NDArray[np.uint8] | None
 
     def __init__(self, *_: Any, **__: Any) -> None:
         raise TypeError("A FusedMask is made by a fused pass: call bitdrop.fused_dropout.")
