@@ -39,7 +39,7 @@ class FusedMask(Mask):
 
     _bias_shape: Shape | None
 
-    def __init__(self, *_: Any, **__: Any) -> None:
+    def __init__(self) -> None:
         raise TypeError("A FusedMask is made by a fused pass: call bitdrop.fused_dropout.")
 
     @classmethod
