@@ -40,7 +40,7 @@ class FusedMask(Mask):
     _bias_shape: Shape | None
     _bits: NDArray[np.uint8] | None
 
-    def __init__(self, *_: Any, **__: Any) -> None:
+    def __init__(self) -> None:
         raise TypeError("A FusedMask is made by a fused pass: call bitdrop.fused_dropout.")
 
     @classmethod
