@@ -5,6 +5,8 @@
 #include <cstring>
 #include <optional>
 
+#include "../kernels/half.h"
+
 namespace py = pybind11;
 
 namespace bitdrop {
@@ -25,6 +27,11 @@ ArrayView::ArrayView(const py::array& array) : item_size(array.itemsize()) { rea
 
 ArrayView::ArrayView(const void* element, py::ssize_t size)
     : data(static_cast<char*>(const_cast<void*>(element))), item_size(size) {}
+
+ArrayView::ArrayView(const ArrayView& like, py::ssize_t size, char* memory)
+    : data(memory), item_size(size), ndim(like.ndim), shape(like.shape), strides(numbers_) {
+    for (int a = ndim - 1; a >= 0; size *= shape[a--]) numbers_[a] = size;
+}
 
 void ArrayView::read_array(const py::array& array) {
     data = static_cast<char*>(const_cast<void*>(array.data()));
@@ -121,7 +128,7 @@ namespace {
 // Memory of the operands: the output, then the inputs.
 class Views {
 public:
-    Views(const Items& arrays, DType dtype, int parts) : count_(static_cast<int>(arrays.size())) {
+    Views(const py::handle* arrays, int count, DType dtype, int parts) : count_(count) {
         static const uint64_t kNegativeZero[kDTypes] = {0x8000, 0x8000, 0x80000000, uint64_t{1} << 63};
         const auto size = static_cast<py::ssize_t>(item_size(dtype) * parts);
         for (int i = 0; i < count_; ++i)
@@ -133,6 +140,12 @@ public:
             if (i == 1 ? !(*this)[i].same_shape((*this)[0]) : !(*this)[i].broadcasts_to((*this)[0]))
                 throw py::value_error("operands have different shapes");
         if ((*this)[0].ndim > kMaxNdim) throw py::value_error("operands have too many axes");
+    }
+
+    void add_sums(const ArrayView& like, DType dtype, char* memory) {
+        views_[count_].emplace(like, static_cast<py::ssize_t>(sum_size(dtype)), memory);
+        if (!(*this)[count_].broadcasts_to((*this)[0])) throw py::value_error("the sums have no shape to broadcast");
+        ++count_;
     }
 
     int count() const { return count_; }
@@ -150,7 +163,7 @@ private:
         return reinterpret_cast<const char*>(word) + (little ? 0 : 8 - size);
     }
 
-    const int count_;
+    int count_;
     std::optional<ArrayView> views_[kMaxOperands];
 };
 
@@ -189,9 +202,15 @@ Layout layout_of(const Views& views, const BitLayout* bit_layout, AxisOrder orde
     return layout;
 }
 
-}  // namespace
+DType dtype_of(const Items& described) {
+    const int64_t code = described.integer(0);
+    if (code < 0 || code >= kDTypes) throw py::value_error("no such dtype");
+    return static_cast<DType>(code);
+}
 
-namespace {
+void add_addresses(const Views& views, Operands* operands) {
+    for (int i = 0; i < views.count(); ++i) operands->data[i] = views[i].data;
+}
 
 // After the codes of `DType`: complex numbers of two float32 or float64.
 constexpr int kComplex64 = kDTypes, kComplexDTypes = 2;
@@ -205,25 +224,66 @@ bool takes_complex(Operation operation) {
 
 Operands operands_of(py::handle described, Operation operation, const BitLayout* layout, AxisOrder order) {
     const Items items(described, 2, "operands: (dtype, (output, input))"), arrays(items[1], 2, "two arrays");
-    const int64_t code = items.integer(0);
-    if (code < 0 || code >= kDTypes + kComplexDTypes) throw py::value_error("no such dtype");
     if (arrays.size() != 1 + inputs_of(operation)) throw py::value_error("the operation has another number of inputs");
+    py::handle handles[kMaxOperands];
+    for (py::ssize_t i = 0; i < arrays.size(); ++i) handles[i] = arrays[i];
+    return operands_of(items.integer(0), handles, operation, layout, order);
+}
+
+Operands operands_of(int64_t code, const py::handle* arrays, Operation operation, const BitLayout* layout,
+                     AxisOrder order) {
+    if (code < 0 || code >= kDTypes + kComplexDTypes) throw py::value_error("no such dtype");
     const bool is_complex = code >= kComplex64;
     if (is_complex && !takes_complex(operation)) throw py::value_error("the operation takes real numbers alone");
     const DType dtype = is_complex ? code == kComplex64 ? DType::float32 : DType::float64 : static_cast<DType>(code);
     const int parts = is_complex ? 2 : 1;
-    const Views views(arrays, dtype, parts);
+    const Views views(arrays, 1 + static_cast<int>(inputs_of(operation)), dtype, parts);
     if (layout && layout->ndim != views[0].ndim) throw py::value_error("one bit stride for each axis");
     Operands operands = {dtype, {}, layout_of(views, layout, order), parts};
-    for (int i = 0; i < views.count(); ++i) operands.data[i] = views[i].data;
+    add_addresses(views, &operands);
     return operands;
 }
 
+Operands summed_operands_of(py::handle described, const py::array& sums, char* memory) {
+    const Items items(described, 2, "operands: (dtype, (output, input))"), arrays(items[1], 2, "two arrays");
+    const DType dtype = dtype_of(items);
+    if (arrays.size() != 2) throw py::value_error("only one input can be summed");
+    const py::handle handles[] = {arrays[0], arrays[1]};
+    Views views(handles, 2, dtype, 1);
+    views.add_sums(ArrayView(sums), dtype, memory);
+    Operands operands = {dtype, {}, layout_of(views, nullptr, AxisOrder::memory)};
+    add_addresses(views, &operands);
+    return operands;
+}
+
+void store_sums(const ArrayView& array, DType dtype, const Sums& sums) {
+    Layout layout(1, true);
+    layout.add_axis({1, {array.item_size}, 1});
+    for (int a = 0; a < array.ndim; ++a) layout.add_axis({array.shape[a], {array.strides[a]}, 1});
+    if (sums.count == 0) return;
+    Cursor cursor(layout, &array.data, 0);
+    const auto size = static_cast<size_t>(array.item_size);
+    const float* singles = reinterpret_cast<const float*>(sums.memory);
+    for (uint64_t i = 0; i < sums.count; ++i, cursor.advance(1)) {
+        const Float16 half = dtype == DType::float16 ? narrow_float16(singles[i]) : Float16{};
+        const BFloat16 brain = dtype == DType::bfloat16 ? narrow_bfloat16(singles[i]) : BFloat16{};
+        const void* number = dtype == DType::float16    ? static_cast<const void*>(&half)
+                             : dtype == DType::bfloat16 ? static_cast<const void*>(&brain)
+                                                        : sums.memory + i * size;
+        std::memcpy(cursor.place[0], number, size);
+    }
+}
+
 uint8_t* bytes_of(py::handle bits, uint64_t count, bool writable) {
+    const char* const error = "bits must be (size + 7) // 8 adjacent bytes";
+    if (PyBytes_CheckExact(bits.ptr())) {
+        if (static_cast<uint64_t>(PyBytes_GET_SIZE(bits.ptr())) < (count + 7) / 8) throw py::value_error(error);
+        return reinterpret_cast<uint8_t*>(PyBytes_AS_STRING(bits.ptr()));
+    }
     const ArrayView bytes(bits, 1, writable);
     if (bytes.ndim != 1 || (bytes.shape[0] > 1 && bytes.strides[0] != 1) ||
         static_cast<uint64_t>(bytes.shape[0]) < (count + 7) / 8)
-        throw py::value_error("bits must be (size + 7) // 8 adjacent bytes");
+        throw py::value_error(error);
     return reinterpret_cast<uint8_t*>(bytes.data);
 }
 

@@ -17,6 +17,7 @@ public:
     ArrayView(pybind11::handle array, pybind11::ssize_t item_size, bool writable);
     explicit ArrayView(const pybind11::array& array);
     ArrayView(const void* element, pybind11::ssize_t item_size);  // one element, without axes
+    ArrayView(const ArrayView& like, pybind11::ssize_t item_size, char* memory);  // of that shape, in C order
     ArrayView(const ArrayView&) = delete;
     ArrayView& operator=(const ArrayView&) = delete;
 
@@ -44,17 +45,27 @@ private:
     pybind11::ssize_t numbers_[2 * kMaxNdim];  // shape and strides of a tuple
 };
 
-// The first of at least (count + 7) / 8 adjacent bytes.
+// An output, an input, and sums of the output for an array of sums that is broadcast to them. `memory` is null, or for
+// the sums.
+Operands summed_operands_of(pybind11::handle described, const pybind11::array& sums, char* memory);
+
+// Rounds the sums to the dtype, into an array of their shape.
+void store_sums(const ArrayView& array, DType dtype, const Sums& sums);
+
+// The first of at least (count + 7) / 8 adjacent bytes, of an array or of bytes.
 uint8_t* bytes_of(pybind11::handle bits, uint64_t count, bool writable);
 
 // The order of the operands' axes: that of memory, in which stored bits find their elements by strides, or C order, for
 // draws that are generated when they are needed.
 enum class AxisOrder { memory, c };
 
-// Operands of an operation, as the engine takes them: (dtype, (output, input, ...)). The output and the first input have
-// one shape. Other inputs are broadcast to it, and None stands for -0.0, which changes no number that it is added to.
-// Without a layout, element i in C order has bit i.
+// Operands of an operation, as the engine takes them: (dtype, (output, input, ...)). The output and the first input
+// have one shape. Other inputs are broadcast to it, and None stands for -0.0, which changes no number that it is added
+// to. Without a layout, element i in C order has bit i.
 Operands operands_of(pybind11::handle described, Operation operation, const BitLayout* layout,
+                     AxisOrder order = AxisOrder::memory);
+// The same of as many arrays as the operation has operands.
+Operands operands_of(int64_t dtype, const pybind11::handle* arrays, Operation operation, const BitLayout* layout,
                      AxisOrder order = AxisOrder::memory);
 
 }  // namespace bitdrop

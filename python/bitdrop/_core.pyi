@@ -1,12 +1,12 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from types import TracebackType
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from bitdrop._typing import Memory
+from bitdrop._typing import MaskValues, Memory
 
 MASK_FORMAT: int
 NOISE_FORMAT: int
@@ -14,7 +14,7 @@ COMPILER: str
 POOLED_BYTES: int
 
 # Tuples of bitdrop._affine, _plan, _bit_layout, _blocks and _engine.
-_Operands = tuple[int, tuple[Memory, ...]]
+_Operands = tuple[int, tuple[Memory | None, ...]]
 _Affine = tuple[float, float, float] | tuple[float, float, float, int]  # with an operation's code
 _Plan = tuple[tuple[int, int], int, float]
 _Layout = tuple[int, Sequence[int], Sequence[int], Sequence[int], Any, Any]
@@ -34,12 +34,51 @@ def drop(
 def apply(
     operands: _Operands,
     affine: _Affine,
-    bits: Memory,
+    bits: Memory | bytes,
     layout: _Layout | None = None,
     threads: _Threads = (0, 0),
     *,
     isa: str | None = None,
 ) -> None: ...
+<<<<<<< HEAD
+def apply_and_sum(
+    operands: _Operands,
+    affine: _Affine,
+    bits: Memory,
+    sums: NDArray[Any],
+    threads: _Threads = (0, 0),
+    *,
+    isa: str | None = None,
+) -> None: ...
+=======
+>>>>>>> calls
+def forward(
+    codes: dict[np.dtype[Any], int],
+    x: ArrayLike,
+    out: NDArray[Any] | None,
+    rule: tuple[float, _Affine, Any, Any, bool, bool],
+    layout: _Layout | None,
+    draw: Callable[[], tuple[tuple[int, int], int]],
+) -> tuple[NDArray[Any], MaskValues] | None: ...
+def repeat(
+    codes: dict[np.dtype[Any], int],
+    x: ArrayLike,
+    out: NDArray[Any] | None,
+    mask: MaskValues,
+    linear: bool,
+) -> NDArray[Any] | None: ...
+<<<<<<< HEAD
+=======
+def apply_and_sum(
+    operands: _Operands,
+    affine: _Affine,
+    bits: Memory,
+    sums: NDArray[Any],
+    threads: _Threads = (0, 0),
+    *,
+    isa: str | None = None,
+) -> None: ...
+>>>>>>> calls
 def fill(
     bits: Memory, plan: _Plan, layout: _Layout, threads: _Threads = (0, 0), *, isa: str | None = None
 ) -> None: ...
@@ -58,15 +97,16 @@ def fill_blocks(
 class Fit(IntEnum):
     __pybind11_native_enum__: ClassVar[Any]
     FITS = ...
+    NOT_AN_ARRAY = ...
     OTHER_DTYPE = ...
     OTHER_SHAPE = ...
     READ_ONLY = ...
     OVERLAPS_ITSELF = ...
     OVERLAPS = ...
 
-def fit(x: NDArray[Any], out: NDArray[Any]) -> int: ...
+def fit(x: NDArray[Any], out: object) -> int: ...
 def empty_bits(count: int) -> NDArray[np.uint8]: ...
-def pooled(like: NDArray[Any]) -> NDArray[Any]: ...
+def empty_like(x: NDArray[Any]) -> NDArray[Any]: ...
 def get_buffer_limit() -> int: ...
 def set_buffer_limit(nbytes: int) -> None: ...
 def held_buffer_bytes() -> int: ...
@@ -79,6 +119,7 @@ def set_num_threads(n: int) -> None: ...
 def get_non_temporal_threshold() -> int: ...
 def set_non_temporal_threshold(nbytes: int) -> None: ...
 def last_level_cache() -> int: ...
+def draw_words(bit_generator: np.random.BitGenerator) -> tuple[int, int]: ...
 
 class StreamLock:
     def __enter__(self) -> None: ...
@@ -93,6 +134,7 @@ class StreamCounter:
     @property
     def position(self) -> int: ...
     def take(self) -> tuple[tuple[int, int], int]: ...
+    def __call__(self) -> tuple[tuple[int, int], int]: ...
     def lock(self) -> StreamLock: ...
     def renewed(self, key: tuple[int, int], position: int) -> StreamCounter: ...
 

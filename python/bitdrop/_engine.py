@@ -2,14 +2,15 @@
 
 Every front-end passes memory and the four values through here. Arguments have been validated.
 
-`drop` generates bits and applies them, `apply` applies stored bits, `fill` generates bits into memory, and
-`fill_blocks` those of maps that lose whole blocks. Kept elements become ``scale * x + shift``, others
-``dropped``. `noise` multiplies by Gaussian noise of mean 1. See ``_core.pyi`` for the signatures.
+`drop` generates bits and applies them, `apply` applies stored bits, `apply_and_sum` also sums the result,
+`fill` generates bits into memory, and `fill_blocks` those of maps that lose whole blocks. Kept elements
+become ``scale * x + shift``, others ``dropped``. `noise` multiplies by Gaussian noise of mean 1. See
+``_core.pyi`` for the signatures.
 """
 
 from typing import NamedTuple
 
-from bitdrop._core import apply, drop, fill, fill_blocks, noise
+from bitdrop._core import apply, apply_and_sum, drop, fill, fill_blocks, forward, noise, repeat
 from bitdrop._typing import Memory
 
 __all__ = [
@@ -20,23 +21,28 @@ __all__ = [
     "Operands",
     "Threads",
     "apply",
+    "apply_and_sum",
     "drop",
     "fill",
     "fill_blocks",
+    "forward",
     "noise",
+    "repeat",
 ]
 
 DTYPES = {"float16": 0, "bfloat16": 1, "float32": 2, "float64": 3}
 """Codes of the supported dtypes in the engine, by name."""
 
 COMPLEX_DTYPES = {"complex64": 4, "complex128": 5}
-"""Codes of complex dtypes: both parts of a number share a draw. Not for activations, alpha dropout and noise."""
+"""Codes of complex dtypes. Both parts of a number share a draw. Not for activations, shifts and noise."""
 
 ZONEOUT, BLEND = 5, 6
 """Codes of the operations of two inputs: ``kept ? x : previous``, and ``scale * x + shift * previous``."""
 
-Operands = tuple[int, tuple[Memory, ...]]
-"""Memory of a call: the code of the dtype, and arrays of one shape, the output first, then the inputs."""
+Operands = tuple[int, tuple[Memory | None, ...]]
+"""Memory of a call: the code of the dtype, and arrays of one shape, the output first, then the inputs.
+
+Inputs after the first are broadcast, or None if they are not there."""
 
 
 class Threads(NamedTuple):

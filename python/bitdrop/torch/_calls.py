@@ -62,7 +62,7 @@ DROPOUT3D = Kind(functional.dropout3d, Affine.inverted, Units(2, unbatched=_NOT_
 ALPHA_DROPOUT = Kind(functional.alpha_dropout, Affine.alpha)
 FEATURE_ALPHA_DROPOUT = Kind(functional.feature_alpha_dropout, Affine.alpha, Units(2))
 
-_SUPPORTED = "strided, not nested, of float16, bfloat16, float32 or float64, and on the CPU"
+SUPPORTED = "strided, not nested, of float16, bfloat16, float32 or float64, and on the CPU"
 
 
 def overridden(
@@ -142,7 +142,7 @@ def _left_to_torch(
     if options.generator is not None:
         raise ValueError(
             "generator must be None, because torch's own function drops this tensor: pass a tensor that is "
-            f"{_SUPPORTED}."
+            f"{SUPPORTED}."
         )
     if options.noise_shape is None:
         return kind.torchs_own(input, p, training, inplace)
