@@ -13,6 +13,9 @@ from torch import Tensor, nn
 
 from tests.helpers.pytorch_support import DTYPES, compiled_fresh
 
+# PyTorch's own, at the first tangent.
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
+
 CASES = [
     ("bias and residual", True, True, "relu"),
     ("bias", True, False, "relu"),
