@@ -1,4 +1,4 @@
-"""Cost of shared masks and memory layouts, as ratios to a copy.
+"""Cost of shared masks, blocks and memory layouts, as ratios to a copy.
 
     pip install '.[bench]'
     python benchmarks/shapes.py
@@ -16,8 +16,9 @@ import bitdrop
 import machine
 import numpy as np
 import report
+from bitdrop._layer import Layer
 from competitors.copying import copy
-from timing import Array, alternate, buffers
+from timing import Array, Timing, alternate, buffers
 
 _IMAGES = (64, 128, 56, 56)
 _SEQUENCES = (64, 512, 768)
@@ -35,8 +36,21 @@ _SHARED: tuple[tuple[str, tuple[int, ...], tuple[int | None, ...] | None, float 
 )
 
 
+# Layer, shape of x, and the ratio to reach.
+_BLOCK_P = 0.1
+_BLOCKS: tuple[
+    tuple[type[bitdrop.DropBlock2d | bitdrop.DropBlock3d], int, tuple[int, ...], float | None], ...
+] = (
+    (bitdrop.DropBlock2d, 7, _IMAGES, 5.0),
+    (bitdrop.DropBlock2d, 3, _IMAGES, None),
+    (bitdrop.DropBlock2d, 7, (64, 512, 14, 14), None),
+    (bitdrop.DropBlock2d, 7, (64, 2048, 7, 7), None),
+    (bitdrop.DropBlock3d, 7, (8, 64, 16, 56, 56), None),
+)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure and print both tables."""
+    """Measure and print the tables."""
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
@@ -47,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     bitdrop.set_num_threads(options.threads)
     report.print_facts(machine.facts())
     _print_shared(options)
+    _print_blocks(options)
     _print_layouts(options)
 
 
@@ -58,11 +73,29 @@ def _print_shared(options: argparse.Namespace) -> None:
             layer = bitdrop.Dropout(options.p, noise_shape=noise_shape, rng=0)
             places.append(_sides(layer, x.reshape(shape), out.reshape(shape), options.threads))
         timings = alternate(places, "copy", options.seconds)
-        forward, backward = (timings[side].ratio for side in ("forward", "backward"))
-        mark = "" if reach is None else f"{'reached' if forward <= reach else 'MISSED'} ({reach})"
-        rows.append([name, str(shape), f"{forward:.2f}", f"{backward:.2f}", mark])
+        rows.append([name, str(shape), *_ratios(timings, reach)])
     title = f"Shared masks: ratios to a copy, p = {options.p}, float32, `out=`, threads: {options.threads}"
     report.print_table(title, ("one draw for", "shape", "forward", "backward", "to reach"), rows)
+
+
+def _print_blocks(options: argparse.Namespace) -> None:
+    rows = []
+    for kind, size, shape, reach in _BLOCKS:
+        places = []
+        for x, out in buffers(math.prod(shape)):
+            layer = kind(_BLOCK_P, size, rng=0)
+            places.append(_sides(layer, x.reshape(shape), out.reshape(shape), options.threads))
+        timings = alternate(places, "copy", options.seconds)
+        rows.append([f"{kind.__name__}, {size}", str(shape), *_ratios(timings, reach)])
+    title = f"Blocks: ratios to a copy, p = {_BLOCK_P}, float32, `out=`, threads: {options.threads}"
+    report.print_table(title, ("layer, block size", "shape", "forward", "backward", "to reach"), rows)
+
+
+def _ratios(timings: Mapping[str, Timing], reach: float | None) -> tuple[str, str, str]:
+    """Return the ratios of forward and backward, and whether forward reaches its target."""
+    forward, backward = (timings[side].ratio for side in ("forward", "backward"))
+    mark = "" if reach is None else f"{'reached' if forward <= reach else 'MISSED'} ({reach})"
+    return f"{forward:.2f}", f"{backward:.2f}", mark
 
 
 def _print_layouts(options: argparse.Namespace) -> None:
@@ -105,7 +138,7 @@ def _layouts(x: Array, out: Array) -> dict[str, tuple[Array, Array]]:
     }
 
 
-def _sides(layer: bitdrop.Dropout, x: Array, out: Array, threads: int) -> dict[str, Timer]:
+def _sides(layer: Layer, x: Array, out: Array, threads: int) -> dict[str, Timer]:
     layer.forward(x, out=out)
     return {
         "copy": Timer(copy(x, out, threads)),

@@ -20,6 +20,7 @@ void drop(const Resources& with, const Operands& operands, const Affine& affine,
     if (operands.layout.bits_follow) return Traversal(with, operands, affine, &plan, bits).run();
     generate_bits(*with.kernels, plan, box, bits, with.threads);
     apply(with, operands, affine, bits);
+    if (with.active_bits) reorder_bits(operands.layout, with.active_bits, bits, with.threads);
 }
 
 void apply(const Resources& with, const Operands& operands, const Affine& affine, const uint8_t* bits) {

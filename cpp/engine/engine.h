@@ -8,7 +8,8 @@
 
 namespace bitdrop {
 
-// The output, then the inputs. The output is an input, with the same strides, or overlaps none.
+// The output, then the inputs, as many as the operation has. The output is an input, with the same strides, or overlaps
+// none. Inputs after the first may have strides of 0, along which they repeat.
 struct Operands {
     DType dtype;
     char* data[kMaxOperands];
@@ -18,14 +19,17 @@ struct Operands {
 struct Resources {
     const Kernels* kernels;
     Threads threads;
+    // Memory for a bit of each element, if the operation has an activation and bits do not follow the elements.
+    uint8_t* active_bits = nullptr;
 };
 
 // Generates the bits of `box` and applies them. If the operands' bits follow the elements, `box` is all of the mask's
-// elements in order, and `bits` may be null; else `bits` has room for the box. Bits are stored there.
+// elements in order, and `bits` may be null; else `bits` has room for the box. Bits are stored there. For an operation
+// with an activation they are those of active elements, and every element must have its own bit, in C order.
 void drop(const Resources& with, const Operands& operands, const Affine& affine, const Plan& plan, const BitBox& box,
           uint8_t* bits);
 
-// Applies stored bits.
+// Applies stored bits. The operation has no activation.
 void apply(const Resources& with, const Operands& operands, const Affine& affine, const uint8_t* bits);
 
 // Outputs of at least this many bytes use non-temporal stores. By default those that do not fit in the last-level

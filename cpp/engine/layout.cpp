@@ -28,13 +28,18 @@ uint64_t Layout::size() const {
     return product;
 }
 
-bool Layout::is_dense(int64_t item_size) const {
+bool Layout::is_dense(int operand, int64_t item_size) const {
     int64_t stride = item_size;
     for (int a = ndim - 1; a >= 0; --a) {
-        for (int i = 0; i < operands; ++i)
-            if (axis[a].stride[i] != stride) return false;
+        if (axis[a].stride[operand] != stride) return false;
         stride *= axis[a].length;
     }
+    return true;
+}
+
+bool Layout::repeats(int operand) const {
+    for (int a = 0; a < ndim; ++a)
+        if (axis[a].stride[operand] != 0) return false;
     return true;
 }
 

@@ -28,7 +28,8 @@ struct Layout {
 
     void add_axis(const Axis& added);
     uint64_t size() const;
-    bool is_dense(int64_t item_size) const;  // adjacent elements in every operand, whatever the bits do
+    bool is_dense(int operand, int64_t item_size) const;  // adjacent elements, in the order of the axes
+    bool repeats(int operand) const;  // one element, for all
     const Axis& inner() const { return axis[ndim - 1]; }
 
 private:

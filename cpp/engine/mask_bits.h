@@ -25,6 +25,10 @@ void generate_bits(const Kernels& kernels, const Plan& plan, const BitBox& box, 
 // Generates the bits of the elements first ... first + count - 1, on the calling thread.
 void generate_bits(const Kernels& kernels, const Plan& plan, uint64_t first, uint64_t count, uint8_t* bits);
 
+// Copies the bits of a layout's elements from the order of its axes to the order of their bit strides, which are those
+// of an array in C order. Zeros follow the last.
+void reorder_bits(const Layout& layout, const uint8_t* from, uint8_t* to, Threads threads);
+
 // Write `count` bits from bit `to_bit` of `to` on, and no other bit.
 void copy_bits(uint8_t* to, uint64_t to_bit, const uint8_t* from, uint64_t from_bit, uint64_t count);
 void copy_strided_bits(uint8_t* to, uint64_t to_bit, const uint8_t* from, uint64_t from_bit, uint64_t stride,

@@ -25,16 +25,16 @@ private:
     void apply_blocks(uint64_t first, uint64_t last) const;
 
     // The elements of a block, whose bits are packed from bit 0.
-    void block_of_spans(Cursor* cursor, const uint8_t* bits, int64_t count) const;
-    void block_of_dense_memory(Cursor* cursor, const uint8_t* bits, int64_t count) const;
-    void block_of_scattered_elements(Cursor* cursor, const uint8_t* bits, int64_t count) const;
+    void block_of_spans(Cursor* cursor, uint8_t* bits, int64_t count) const;
+    void block_of_elements(Cursor* cursor, uint8_t* bits, int64_t count) const;
 
-    const uint8_t* bits_of_block(const Cursor& cursor, uint64_t first, int64_t count, uint8_t* scratch) const;
+    uint8_t* bits_of_block(const Cursor& cursor, uint64_t first, int64_t count, uint8_t* scratch) const;
+    void gather_input(int operand, const Cursor& cursor, char* to, int64_t count) const;
     void apply_equal_bits(char* const* places, bool kept, int64_t count) const;
     Span span_at(char* const* places, int64_t count) const;
 
     using Path = void (Traversal::*)(uint64_t first, uint64_t last) const;
-    using BlockPath = void (Traversal::*)(Cursor* cursor, const uint8_t* bits, int64_t count) const;
+    using BlockPath = void (Traversal::*)(Cursor* cursor, uint8_t* bits, int64_t count) const;
     using Gather = void (*)(char* to, const char* from, int64_t from_stride, int64_t count);
     using Scatter = void (*)(char* to, int64_t to_stride, const char* from, int64_t count);
 
@@ -46,8 +46,11 @@ private:
     uint8_t* const bits_;
     const int64_t size_;  // bytes of an element
     const uint64_t count_;
-    const int operation_, dtype_;  // of the kernel table
+    const Kernels::Drop drop_;
+    const Kernels::Apply apply_;
     bool non_temporal_;
+    bool constant_[kMaxOperands] = {};  // one element for an innermost span
+    bool dense_[kMaxOperands] = {};
     Path path_;
     BlockPath block_path_;
     Gather gather_;

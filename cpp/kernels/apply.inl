@@ -1,7 +1,8 @@
 // Application of bits to elements, row by row. Nothing here knows of random numbers: the caller's source has the rows.
 #include <cstring>
 
-#include "kernel_table.h"
+#include "active_bits.inl"
+#include "operations.inl"
 
 // For loops in which a call costs a third of the speed, and for rare cases whose bulk beside the loop would.
 #if defined(_MSC_VER)
@@ -15,77 +16,46 @@
 namespace bitdrop {
 namespace {
 
-// The type of the arithmetic on elements T, and the part of it that a store takes.
-template <class T> struct Arithmetic {
-    using Scalar = float;
-    using Vector = Vec::Singles;
-    static constexpr int kVector = Vec::kSingles;
-    static Vector stored(Vec::Singles a) { return a; }
-};
-template <> struct Arithmetic<double> {
-    using Scalar = double;
-    using Vector = Vec::Doubles;
-    static constexpr int kVector = Vec::kDoubles;
-    static Vector stored(Vec::Doubles a) { return a; }
-};
-template <> struct Arithmetic<BFloat16> {
-    using Scalar = float;
-    using Vector = Vec::Pairs;
-    static constexpr int kVector = 2 * Vec::kSingles;
-    static Vec::Halves stored(Vec::Singles a) { return Vec::narrow({a, a}); }
-};
-
-template <class T> auto broadcast(double value) {
-    return Vec::broadcast_scalar(static_cast<typename Arithmetic<T>::Scalar>(value));
-}
-template <class T> using Broadcast = decltype(broadcast<T>(0.0));
-
-// The operations. Each takes the vectors of its inputs, and selects by the bits. See `Operation`.
-template <class T> struct Scale {
-    static constexpr int kInputs = 1;
-    using Vector = typename Arithmetic<T>::Vector;
-    Broadcast<T> scale;
-
-    explicit Scale(const Affine& affine) : scale(broadcast<T>(affine.scale)) {}
-
-    auto operator()(const Vector* x, Vec::Bits bits, Vec::Selector selector) const {
-        return Vec::keep(Vec::multiply(x[0], scale), bits, selector);
-    }
-};
-
-template <class T> struct ScaleShift {
-    static constexpr int kInputs = 1;
-    using Vector = typename Arithmetic<T>::Vector;
-    Broadcast<T> scale, shift, dropped;
-
-    explicit ScaleShift(const Affine& affine)
-        : scale(broadcast<T>(affine.scale)), shift(broadcast<T>(affine.shift)), dropped(broadcast<T>(affine.dropped)) {}
-
-    auto operator()(const Vector* x, Vec::Bits bits, Vec::Selector selector) const {
-        return Vec::choose(Vec::add(Vec::multiply(x[0], scale), shift), dropped, bits, selector);
-    }
-};
-
 constexpr size_t kPrefetchDistance = 8192;  // bytes; measured flat from 4 to 32 KiB
 
 // A unit is the elements of whole bytes of bits and of whole vectors.
 template <class T> constexpr int kUnit = Arithmetic<T>::kVector < 8 ? 8 : Arithmetic<T>::kVector;
+
+// Copies of the single element of an input, enough for an iteration. It is read again and again.
+template <class T> struct Copies {
+    alignas(64) T elements[4 * kUnit<T>];
+
+    void fill(const void* element) {
+        for (T& copy : elements) std::memcpy(static_cast<void*>(&copy), element, sizeof(T));
+    }
+};
 
 template <class T, template <class> class Operation> struct Applier {
     using Vector = typename Arithmetic<T>::Vector;
     static constexpr int kInputs = Operation<T>::kInputs;
     static constexpr int kVector = Arithmetic<T>::kVector;
     static constexpr int kVectors = kUnit<T> / kVector;
+    static constexpr bool kActivates = Operation<T>::kActivates;
+    static constexpr int kStep = 4 * kUnit<T>;  // elements of an iteration
 
     const Operation<T> operation;
     const T* inputs[kInputs];
+    int64_t moves[kInputs];  // 1, or 0 if the input has one element
     T* const out;
     Vec::Selector selectors[kVectors];
     uintptr_t prefetch_end;  // of the first input: the elements from there on are not prefetched
 
     Applier(const Affine& affine, const Span& span) : operation(affine), out(static_cast<T*>(span.out)) {
-        for (int i = 0; i < kInputs; ++i) inputs[i] = static_cast<const T*>(span.inputs[i]);
+        for (int i = 0; i < kInputs; ++i) {
+            inputs[i] = static_cast<const T*>(span.inputs[i]);
+            moves[i] = 1;
+        }
         prefetch_end = span.isolated ? reinterpret_cast<uintptr_t>(inputs[0] + span.count) : UINTPTR_MAX;
+    }
+
+    void repeat(int input, const Copies<T>& copies) {
+        inputs[input] = copies.elements;
+        moves[input] = 0;
     }
 
     // The first element's bit is bit `first_bit` (0 to 7) of the byte that unit() takes.
@@ -94,24 +64,41 @@ template <class T, template <class> class Operation> struct Applier {
             selectors[v] = Vec::selector(Vector{}, first_bit + static_cast<unsigned>(v * kVector));
     }
 
-    template <bool non_temporal> void unit(T* to, const T* const* from, const uint8_t* bytes) const {
+    const T* input_at(int i, uint64_t element) const {
+        return i == 0 ? inputs[0] + element : inputs[i] + static_cast<int64_t>(element) * moves[i];
+    }
+
+    // `active` gets the bits of the unit if the operation has an activation.
+    template <bool non_temporal>
+    void unit(T* to, const T* const* from, const uint8_t* bytes, [[maybe_unused]] uint8_t* active) const {
         const Vec::Bits bits = Vec::load_bits(Vector{}, bytes);
+        [[maybe_unused]] uint64_t found = 0;
         for (int v = 0; v < kVectors; ++v) {
             Vector x[kInputs];
             for (int i = 0; i < kInputs; ++i) x[i] = Vec::template load<non_temporal>(from[i] + v * kVector);
-            Vec::template store<non_temporal>(to + v * kVector, operation(x, bits, selectors[v]));
+            if constexpr (kActivates) {
+                uint32_t lanes;
+                Vec::template store<non_temporal>(to + v * kVector, operation(x, bits, selectors[v], &lanes));
+                found |= uint64_t{lanes} << (v * kVector);
+            } else {
+                Vec::template store<non_temporal>(to + v * kVector, operation(x, bits, selectors[v]));
+            }
         }
+        if constexpr (kActivates) std::memcpy(active, &found, kUnit<T> / 8);
     }
 
-    template <bool non_temporal> BITDROP_INLINE void units(uint64_t first, const uint8_t* bytes, uint64_t count) const {
-        constexpr int kBytes = kUnit<T> / 8, kStep = 4 * kUnit<T>;
+    template <bool non_temporal>
+    BITDROP_INLINE void units(uint64_t first, const uint8_t* bytes, uint64_t count, uint8_t* active) const {
+        constexpr int kBytes = kUnit<T> / 8;
         T* to = out + first;
         const T* from[kInputs];
-        for (int i = 0; i < kInputs; ++i) from[i] = inputs[i] + first;
+        for (int i = 0; i < kInputs; ++i) from[i] = input_at(i, first);
         const auto advance = [&](int elements) {
             to += elements;
-            for (int i = 0; i < kInputs; ++i) from[i] += elements;
+            from[0] += elements;
+            for (int i = 1; i < kInputs; ++i) from[i] += elements * moves[i];
             bytes += elements / 8;
+            active += elements / 8;
         };
         for (; count >= 4; count -= 4) {
             if (non_temporal && reinterpret_cast<uintptr_t>(from[0]) + kPrefetchDistance < prefetch_end)
@@ -119,12 +106,12 @@ template <class T, template <class> class Operation> struct Applier {
             for (int u = 0; u < 4; ++u) {
                 const T* at[kInputs];
                 for (int i = 0; i < kInputs; ++i) at[i] = from[i] + u * kUnit<T>;
-                unit<non_temporal>(to + u * kUnit<T>, at, bytes + u * kBytes);
+                unit<non_temporal>(to + u * kUnit<T>, at, bytes + u * kBytes, active + u * kBytes);
             }
             advance(kStep);
         }
         for (; count; --count) {
-            unit<non_temporal>(to, from, bytes);
+            unit<non_temporal>(to, from, bytes, active);
             advance(kUnit<T>);
         }
     }
@@ -136,14 +123,14 @@ template <class T, template <class> class Operation> struct Applier {
     }
 
     // Fewer elements than a unit: through buffers, so that no byte outside the span is touched.
-    BITDROP_NOINLINE void partial(uint64_t first, const uint8_t* bytes, uint64_t count) const {
+    BITDROP_NOINLINE void partial(uint64_t first, const uint8_t* bytes, uint64_t count, uint8_t* active) const {
         alignas(64) T buffers[kInputs][kUnit<T>] = {};
         const T* from[kInputs];
         for (int i = 0; i < kInputs; ++i) {
-            std::memcpy(static_cast<void*>(buffers[i]), inputs[i] + first, count * sizeof(T));
+            std::memcpy(static_cast<void*>(buffers[i]), input_at(i, first), count * sizeof(T));
             from[i] = buffers[i];
         }
-        unit<false>(buffers[0], from, bytes);
+        unit<false>(buffers[0], from, bytes, active);
         std::memcpy(static_cast<void*>(out + first), buffers[0], count * sizeof(T));
     }
 };
@@ -158,9 +145,10 @@ template <class T> uint64_t elements_to_alignment(const T* p) {
 
 // Applies rows in order. Vectors are aligned to `out`, rows to the elements' index, so up to a unit of a row's
 // elements wait for the next row: the last word of a row is kept before the words of the next one.
-// `index` is the first element's, modulo a row.
-template <bool non_temporal, class Source, class T, template <class> class Operation>
-BITDROP_INLINE void apply_rows(Source* source, uint64_t index, uint64_t total, Applier<T, Operation>* applier) {
+// `index` is the first element's, modulo a row. `active` takes the bits of active elements.
+template <bool non_temporal, class Source, class T, template <class> class Operation, class Active>
+BITDROP_INLINE void apply_rows(Source* source, uint64_t index, uint64_t total, Applier<T, Operation>* applier,
+                               Active* active) {
     alignas(64) uint64_t buffer[8 + kLanes + 8] = {};  // [7] the last word of the row before; reads may pass the end
     uint64_t* const row = buffer + 8;
     const uint8_t* const row_bytes = reinterpret_cast<const uint8_t*>(row);
@@ -181,15 +169,18 @@ BITDROP_INLINE void apply_rows(Source* source, uint64_t index, uint64_t total, A
         };
         if (head) {
             const uint64_t count = head < available - done ? head : available - done;
-            applier->partial(done, bytes(), count);
+            applier->partial(done, bytes(), count, active->portion());
+            active->append(count);
             done += count;
             head -= count;
         }
         const uint64_t units = (available - done) / kUnit<T>;
-        applier->template units<non_temporal>(done, bytes(), units);
+        applier->template units<non_temporal>(done, bytes(), units, active->portion());
+        active->append(units * kUnit<T>);
         done += units * kUnit<T>;
         if (last && done < total) {
-            applier->partial(done, bytes(), total - done);
+            applier->partial(done, bytes(), total - done, active->portion());
+            active->append(total - done);
             done = total;
         }
     }
@@ -197,13 +188,28 @@ BITDROP_INLINE void apply_rows(Source* source, uint64_t index, uint64_t total, A
 
 template <class T> bool is_aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % sizeof(T) == 0; }
 
-template <class T, template <class> class Operation, class Source>
-void apply_rows(Source* source, uint64_t index, const Affine& affine, const Span& span) {
-    Applier<T, Operation> applier(affine, span);
+template <class T, template <class> class Operation, class Source, class Active>
+BITDROP_INLINE void apply_rows(Source* source, uint64_t index, const Span& span, Applier<T, Operation>* applier,
+                               Active* active) {
     if (span.non_temporal && is_aligned<T>(span.out))
-        apply_rows<true>(source, index, span.count, &applier);
+        apply_rows<true>(source, index, span.count, applier, active);
     else
-        apply_rows<false>(source, index, span.count, &applier);
+        apply_rows<false>(source, index, span.count, applier, active);
+}
+
+// `active_bits` is where an operation with an activation stores its bits, if anywhere.
+template <class T, template <class> class Operation, class Source>
+void apply_rows(Source* source, uint64_t index, const Affine& affine, const Span& span, uint8_t* active_bits) {
+    using Active = Choose<Operation<T>::kActivates, ActiveBits, NoActiveBits>;
+    Applier<T, Operation> applier(affine, span);
+    Active active(active_bits, span.count);
+    Copies<T> copies[Operation<T>::kInputs];
+    for (int i = 1; i < Operation<T>::kInputs; ++i) {
+        if (!span.constant[i]) continue;
+        copies[i].fill(span.inputs[i]);
+        applier.repeat(i, copies[i]);
+    }
+    apply_rows(source, index, span, &applier, &active);
 }
 
 template <class T, bool non_temporal> void fill_vectors(double value, const Span& span) {

@@ -6,7 +6,7 @@
 
 namespace bitdrop {
 
-constexpr int kMaxInputs = 1;
+constexpr int kMaxInputs = 3;
 
 // Contiguous elements of each operand, not necessarily aligned. `out` is an input or overlaps none.
 // No kernel touches a byte outside the span, not even to read it.
@@ -16,25 +16,39 @@ struct Span {
     uint64_t count;
     bool non_temporal = false;  // store past the caches; `out` must not be an input, and `fence` must follow
     bool isolated = false;      // the memory after the span is not read next, so it is not prefetched
+    bool constant[kMaxInputs] = {};  // inputs of one element for all of the span: any but the first
 };
 
-// Kept elements become scale * x + shift, rounded after each operation; dropped elements become `dropped`.
-// The coefficients are converted once to the type of the arithmetic.
+// The operation on an element: a template parameter of the one apply loop. Each step is rounded, in this order.
+enum class Operation {
+    scale,       // kept ? scale * x : +0.0
+    affine,      // kept ? scale * x + shift : dropped
+    relu,        // kept ? scale * max(x, +0.0) : +0.0
+    fused,       // residual + (kept ? scale * (x + bias) : +0.0)
+    fused_relu,  // residual + (kept ? scale * max(x + bias, +0.0) : +0.0)
+};
+constexpr int kOperations = 5;
+
+static constexpr int inputs_of(Operation operation) {
+    return operation == Operation::fused || operation == Operation::fused_relu ? 3 : 1;
+}
+
+// Whether elements are active or not. A NaN is active, as for PyTorch. The bits that these operations store are those
+// of elements that are kept and active.
+static constexpr bool has_activation(Operation operation) {
+    return operation == Operation::relu || operation == Operation::fused_relu;
+}
+
+// What becomes of an element. The coefficients are converted once to the type of the arithmetic.
 struct Affine {
     double scale = 1.0;
     double shift = 0.0;
     double dropped = 0.0;
+    Operation operation = Operation::scale;
 };
 
-// The operation on an element: a template parameter of the one apply loop.
-enum class Operation {
-    scale,   // kept ? scale * x : +0.0
-    affine,  // kept ? scale * x + shift : dropped
-};
-constexpr int kOperations = 2;
-
-static inline Operation operation_of(const Affine& affine) {
-    return affine.shift == 0.0 && affine.dropped == 0.0 ? Operation::scale : Operation::affine;
+static inline Affine make_affine(double scale, double shift, double dropped) {
+    return {scale, shift, dropped, shift == 0.0 && dropped == 0.0 ? Operation::scale : Operation::affine};
 }
 
 // Features of CPU and operating system that kernels require, one bit each.
@@ -58,8 +72,10 @@ struct Kernels {
                           const Span& span);
     Drop drop[kOperations][kDTypes];
 
-    // Applies stored bits, beginning with bit `first_bit` of `bits`. Bytes of other bits are not read.
-    using Apply = void (*)(const uint8_t* bits, uint64_t first_bit, const Affine& affine, const Span& span);
+    // Applies stored bits, beginning with bit `first_bit` of `bits`. Bytes of other bits are not read. An operation
+    // with an activation clears the bits of elements that are not active; then `first_bit` must be 0, and bits after
+    // the last element's become 0. Other operations do not write to `bits`.
+    using Apply = void (*)(uint8_t* bits, uint64_t first_bit, const Affine& affine, const Span& span);
     Apply apply[kOperations][kDTypes];
 
     // out[i] = value. Nothing is read.

@@ -8,35 +8,44 @@ namespace {
 
 template <class T, template <class> class Operation>
 void drop(const Plan& plan, uint64_t first_element, uint8_t* bits, const Affine& affine, const Span& span) {
-    if (bits) {
+    if (bits && !Operation<T>::kActivates) {
         StoringRows source(plan, first_element, bits, span.count);
-        apply_rows<T, Operation>(&source, first_element, affine, span);
+        apply_rows<T, Operation>(&source, first_element, affine, span, nullptr);
     } else {
         GeneratedRows source(plan, first_element / kRowElements);
-        apply_rows<T, Operation>(&source, first_element, affine, span);
+        apply_rows<T, Operation>(&source, first_element, affine, span, bits);
     }
 }
 
 template <class T, template <class> class Operation>
-void apply(const uint8_t* bits, uint64_t first_bit, const Affine& affine, const Span& span) {
+void apply(uint8_t* bits, uint64_t first_bit, const Affine& affine, const Span& span) {
     StoredRows source(bits, first_bit / kRowElements, first_bit + span.count);
-    apply_rows<T, Operation>(&source, first_bit, affine, span);
+    apply_rows<T, Operation>(&source, first_bit, affine, span, bits);
+}
+
+template <template <class> class Operation> constexpr void add(bitdrop::Operation operation, Kernels* kernels) {
+    Kernels::Drop* drops = kernels->drop[static_cast<int>(operation)];
+    drops[static_cast<int>(DType::float16)] = drop<Float16, Operation>;
+    drops[static_cast<int>(DType::bfloat16)] = drop<BFloat16, Operation>;
+    drops[static_cast<int>(DType::float32)] = drop<float, Operation>;
+    drops[static_cast<int>(DType::float64)] = drop<double, Operation>;
+    Kernels::Apply* applies = kernels->apply[static_cast<int>(operation)];
+    applies[static_cast<int>(DType::float16)] = apply<Float16, Operation>;
+    applies[static_cast<int>(DType::bfloat16)] = apply<BFloat16, Operation>;
+    applies[static_cast<int>(DType::float32)] = apply<float, Operation>;
+    applies[static_cast<int>(DType::float64)] = apply<double, Operation>;
 }
 
 constexpr Kernels table(const char* name, uint32_t required) {
-    return {
-        name,
-        required,
-        generate,
-        {{drop<Float16, Scale>, drop<BFloat16, Scale>, drop<float, Scale>, drop<double, Scale>},
-         {drop<Float16, ScaleShift>, drop<BFloat16, ScaleShift>, drop<float, ScaleShift>, drop<double, ScaleShift>}},
-        {{apply<Float16, Scale>, apply<BFloat16, Scale>, apply<float, Scale>, apply<double, Scale>},
-         {apply<Float16, ScaleShift>, apply<BFloat16, ScaleShift>, apply<float, ScaleShift>,
-          apply<double, ScaleShift>}},
-        {fill<Float16>, fill<BFloat16>, fill<float>, fill<double>},
-        Vec::fence,
-        slice,
+    Kernels kernels = {
+        name, required, generate, {}, {}, {fill<Float16>, fill<BFloat16>, fill<float>, fill<double>}, Vec::fence, slice,
     };
+    add<Scale>(Operation::scale, &kernels);
+    add<ScaleShift>(Operation::affine, &kernels);
+    add<Relu>(Operation::relu, &kernels);
+    add<Fused>(Operation::fused, &kernels);
+    add<FusedRelu>(Operation::fused_relu, &kernels);
+    return kernels;
 }
 
 }  // namespace

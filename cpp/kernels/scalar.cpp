@@ -112,22 +112,44 @@ template <class T> void store_number(void* array, uint64_t i, Number<T> number) 
     store(array, i, value);
 }
 
-// The result for element i.
-template <class T, Operation operation> Number<T> result(const Affine& affine, const Span& span, uint64_t i,
-                                                         bool kept) {
+// Input `input` of element i.
+template <class T> Number<T> input_of(const Span& span, int input, uint64_t i) {
+    return widen(load<T>(span.inputs[input], span.constant[input] ? 0 : i));
+}
+
+// The result for element i. `kept` becomes false if the element is not active.
+template <class T, Operation operation>
+Number<T> result(const Affine& affine, const Span& span, uint64_t i, bool* kept) {
     using N = Number<T>;
-    const N scaled = widen(load<T>(span.inputs[0], i)) * static_cast<N>(affine.scale);
+    const N scale = static_cast<N>(affine.scale);
+    N x = input_of<T>(span, 0, i);
+    if (inputs_of(operation) == 3) x = x + input_of<T>(span, 1, i);
+    if (has_activation(operation) && x <= N{0}) *kept = false;
+    const N scaled = x * scale;
     switch (operation) {
-        case Operation::scale: return kept ? scaled : N{0};
-        case Operation::affine: break;
+        case Operation::scale:
+        case Operation::relu: return *kept ? scaled : N{0};
+        case Operation::affine: return *kept ? scaled + static_cast<N>(affine.shift) : static_cast<N>(affine.dropped);
+        case Operation::fused:
+        case Operation::fused_relu: break;
     }
-    return kept ? scaled + static_cast<N>(affine.shift) : static_cast<N>(affine.dropped);
+    return input_of<T>(span, 2, i) + (*kept ? scaled : N{0});
+}
+
+void set_bit(uint8_t* bits, uint64_t i, bool bit) {
+    const unsigned mask = 1u << (i % 8);
+    bits[i / 8] = static_cast<uint8_t>((bits[i / 8] & ~mask) | (bit ? mask : 0));
 }
 
 template <class T, Operation operation>
-void apply(const uint8_t* bits, uint64_t first_bit, const Affine& affine, const Span& span) {
-    for (uint64_t i = 0; i < span.count; ++i)
-        store_number<T>(span.out, i, result<T, operation>(affine, span, i, packed_bit(bits, first_bit + i)));
+void apply(uint8_t* bits, uint64_t first_bit, const Affine& affine, const Span& span) {
+    for (uint64_t i = 0; i < span.count; ++i) {
+        bool kept = packed_bit(bits, first_bit + i);
+        store_number<T>(span.out, i, result<T, operation>(affine, span, i, &kept));
+        if (has_activation(operation)) set_bit(bits, i, kept);
+    }
+    if (has_activation(operation))
+        for (uint64_t i = span.count; i % 8; ++i) set_bit(bits, i, false);
 }
 
 template <class T, Operation operation>
@@ -137,11 +159,11 @@ void drop(const Plan& plan, uint64_t first_element, uint8_t* bits, const Affine&
     for (uint64_t i = 0; i < span.count; ++i) {
         const uint64_t position = (first_element + i) % kRowElements;
         if (i == 0 || position == 0) source.next(row_bits);
-        const bool kept = packed_bit(row_bits, position);
-        store_number<T>(span.out, i, result<T, operation>(affine, span, i, kept));
+        bool kept = packed_bit(row_bits, position);
+        store_number<T>(span.out, i, result<T, operation>(affine, span, i, &kept));
         if (bits) {
             if (i % 8 == 0) bits[i / 8] = 0;
-            bits[i / 8] = static_cast<uint8_t>(bits[i / 8] | (kept << (i % 8)));
+            set_bit(bits, i, kept);
         }
     }
 }
@@ -152,21 +174,33 @@ template <class T> void fill(double value, const Span& span) {
 
 void fence() {}
 
-constexpr Operation kScale = Operation::scale, kAffine = Operation::affine;
+template <Operation operation> constexpr void add(Kernels* kernels) {
+    Kernels::Drop* drops = kernels->drop[static_cast<int>(operation)];
+    drops[static_cast<int>(DType::float16)] = drop<Float16, operation>;
+    drops[static_cast<int>(DType::bfloat16)] = drop<BFloat16, operation>;
+    drops[static_cast<int>(DType::float32)] = drop<float, operation>;
+    drops[static_cast<int>(DType::float64)] = drop<double, operation>;
+    Kernels::Apply* applies = kernels->apply[static_cast<int>(operation)];
+    applies[static_cast<int>(DType::float16)] = apply<Float16, operation>;
+    applies[static_cast<int>(DType::bfloat16)] = apply<BFloat16, operation>;
+    applies[static_cast<int>(DType::float32)] = apply<float, operation>;
+    applies[static_cast<int>(DType::float64)] = apply<double, operation>;
+}
+
+constexpr Kernels table() {
+    Kernels kernels = {
+        "scalar", 0, generate, {}, {}, {fill<Float16>, fill<BFloat16>, fill<float>, fill<double>}, fence, slice,
+    };
+    add<Operation::scale>(&kernels);
+    add<Operation::affine>(&kernels);
+    add<Operation::relu>(&kernels);
+    add<Operation::fused>(&kernels);
+    add<Operation::fused_relu>(&kernels);
+    return kernels;
+}
 
 }  // namespace
 
-extern const Kernels kScalarKernels = {
-    "scalar",
-    0,
-    generate,
-    {{drop<Float16, kScale>, drop<BFloat16, kScale>, drop<float, kScale>, drop<double, kScale>},
-     {drop<Float16, kAffine>, drop<BFloat16, kAffine>, drop<float, kAffine>, drop<double, kAffine>}},
-    {{apply<Float16, kScale>, apply<BFloat16, kScale>, apply<float, kScale>, apply<double, kScale>},
-     {apply<Float16, kAffine>, apply<BFloat16, kAffine>, apply<float, kAffine>, apply<double, kAffine>}},
-    {fill<Float16>, fill<BFloat16>, fill<float>, fill<double>},
-    fence,
-    slice,
-};
+extern const Kernels kScalarKernels = table();
 
 }  // namespace bitdrop

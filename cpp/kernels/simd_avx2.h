@@ -78,6 +78,22 @@ struct Vec {
         return _mm256_blendv_pd(b, a, _mm256_castsi256_pd(kept_lanes(bits, selector)));
     }
 
+    // The lanes that are kept, and of those the ones that are active: above 0, or NaN.
+    static __m256 kept(Singles, Bits bits, Selector selector) { return _mm256_castsi256_ps(kept_lanes(bits, selector)); }
+    static __m256d kept(Doubles, Bits bits, Selector selector) {
+        return _mm256_castsi256_pd(kept_lanes(bits, selector));
+    }
+    static __m256 active(Singles a, __m256 kept) {
+        return _mm256_and_ps(kept, _mm256_cmp_ps(a, _mm256_setzero_ps(), _CMP_NLE_UQ));
+    }
+    static __m256d active(Doubles a, __m256d kept) {
+        return _mm256_and_pd(kept, _mm256_cmp_pd(a, _mm256_setzero_pd(), _CMP_NLE_UQ));
+    }
+    static Singles zero_unless(Singles a, __m256 lanes) { return _mm256_and_ps(a, lanes); }
+    static Doubles zero_unless(Doubles a, __m256d lanes) { return _mm256_and_pd(a, lanes); }
+    static uint32_t bits_of(__m256 lanes) { return static_cast<uint32_t>(_mm256_movemask_ps(lanes)); }
+    static uint32_t bits_of(__m256d lanes) { return static_cast<uint32_t>(_mm256_movemask_pd(lanes)); }
+
     template <bool non_temporal> static void store(float* p, Singles a) {
         non_temporal ? _mm256_stream_ps(p, a) : _mm256_storeu_ps(p, a);
     }
@@ -101,6 +117,7 @@ struct Vec {
     }
     static Pairs multiply(Pairs a, Singles b) { return {multiply(a.even, b), multiply(a.odd, b)}; }
     static Pairs add(Pairs a, Singles b) { return {add(a.even, b), add(a.odd, b)}; }
+    static Pairs add(Pairs a, Pairs b) { return {add(a.even, b.even), add(a.odd, b.odd)}; }
     // To nearest even. (low + 0x7FFF + the last bit of high) carries into high; the average of 16-bit lanes is that
     // sum's upper half. A NaN that arithmetic gives is quiet, and its low half is 0, because it began as a half.
     static Halves narrow(Pairs a) {
@@ -125,6 +142,24 @@ struct Vec {
     }
     static Halves choose(Pairs a, Singles b, Bits bits, Selector selector) {
         return _mm256_blendv_epi8(narrow({b, b}), narrow(a), kept_halves(bits, selector));
+    }
+    struct PairLanes {
+        __m256 even, odd;
+    };
+    static PairLanes kept(Pairs, Bits bits, Selector selector) {
+        const __m256i lanes = kept_halves(bits, selector);
+        return {_mm256_castsi256_ps(_mm256_srai_epi32(_mm256_slli_epi32(lanes, 16), 16)),
+                _mm256_castsi256_ps(_mm256_srai_epi32(lanes, 16))};
+    }
+    static PairLanes active(Pairs a, PairLanes kept) { return {active(a.even, kept.even), active(a.odd, kept.odd)}; }
+    static Pairs zero_unless(Pairs a, PairLanes lanes) {
+        return {zero_unless(a.even, lanes.even), zero_unless(a.odd, lanes.odd)};
+    }
+    static uint32_t bits_of(PairLanes lanes) {
+        const __m256i even = _mm256_castps_si256(lanes.even), odd = _mm256_castps_si256(lanes.odd);
+        const __m256i halves = _mm256_blend_epi16(even, odd, 0xAA);
+        const auto bytes = static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_packs_epi16(halves, halves)));
+        return (bytes & 0xFF) | (bytes >> 8 & 0xFF00);
     }
     template <bool non_temporal> static void store(BFloat16* p, Halves a) {
         __m256i* to = reinterpret_cast<__m256i*>(p);

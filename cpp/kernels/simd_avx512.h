@@ -80,6 +80,20 @@ struct Vec {
         return _mm512_mask_mov_pd(b, _mm512_test_epi64_mask(bits, selector), a);
     }
 
+    // The lanes that are kept, and of those the ones that are active: above 0, or NaN.
+    static __mmask16 kept(Singles, Bits bits, Selector selector) { return _mm512_test_epi32_mask(bits, selector); }
+    static __mmask8 kept(Doubles, Bits bits, Selector selector) { return _mm512_test_epi64_mask(bits, selector); }
+    static __mmask16 active(Singles a, __mmask16 kept) {
+        return _mm512_mask_cmp_ps_mask(kept, a, _mm512_setzero_ps(), _CMP_NLE_UQ);
+    }
+    static __mmask8 active(Doubles a, __mmask8 kept) {
+        return _mm512_mask_cmp_pd_mask(kept, a, _mm512_setzero_pd(), _CMP_NLE_UQ);
+    }
+    static Singles zero_unless(Singles a, __mmask16 lanes) { return _mm512_maskz_mov_ps(lanes, a); }
+    static Doubles zero_unless(Doubles a, __mmask8 lanes) { return _mm512_maskz_mov_pd(lanes, a); }
+    static uint32_t bits_of(__mmask16 lanes) { return lanes; }
+    static uint32_t bits_of(__mmask8 lanes) { return lanes; }
+
     template <bool non_temporal> static void store(float* p, Singles a) {
         non_temporal ? _mm512_stream_ps(p, a) : _mm512_storeu_ps(p, a);
     }
@@ -103,6 +117,7 @@ struct Vec {
     }
     static Pairs multiply(Pairs a, Singles b) { return {multiply(a.even, b), multiply(a.odd, b)}; }
     static Pairs add(Pairs a, Singles b) { return {add(a.even, b), add(a.odd, b)}; }
+    static Pairs add(Pairs a, Pairs b) { return {add(a.even, b.even), add(a.odd, b.odd)}; }
     // To nearest even. (low + 0x7FFF + the last bit of high) carries into high; the average of 16-bit lanes is that
     // sum's upper half. A NaN that arithmetic gives is quiet, and its low half is 0, because it began as a half.
     static Halves narrow(Pairs a) {
@@ -129,6 +144,21 @@ struct Vec {
     }
     static Halves choose(Pairs a, Singles b, Bits bits, Selector selector) {
         return _mm512_mask_mov_epi16(narrow({b, b}), _mm512_test_epi16_mask(bits, selector), narrow(a));
+    }
+    struct PairLanes {
+        __mmask16 even, odd;
+    };
+    static PairLanes kept(Pairs, Bits bits, Selector selector) {
+        const __m512i lanes = _mm512_movm_epi16(_mm512_test_epi16_mask(bits, selector));
+        return {_mm512_movepi32_mask(_mm512_slli_epi32(lanes, 16)), _mm512_movepi32_mask(lanes)};
+    }
+    static PairLanes active(Pairs a, PairLanes kept) { return {active(a.even, kept.even), active(a.odd, kept.odd)}; }
+    static Pairs zero_unless(Pairs a, PairLanes lanes) {
+        return {zero_unless(a.even, lanes.even), zero_unless(a.odd, lanes.odd)};
+    }
+    static uint32_t bits_of(PairLanes lanes) {
+        const __m512i even = _mm512_movm_epi32(lanes.even), odd = _mm512_movm_epi32(lanes.odd);
+        return _mm512_movepi16_mask(_mm512_mask_blend_epi16(0xAAAAAAAA, even, odd));
     }
     template <bool non_temporal> static void store(BFloat16* p, Halves a) {
         __m512i* to = reinterpret_cast<__m512i*>(p);

@@ -80,6 +80,28 @@ struct Vec {
         return vbslq_f64(vreinterpretq_u64_u32(vtstq_u32(bits, selector)), a, b);
     }
 
+    // The lanes that are kept, and of those the ones that are active: above 0, or NaN.
+    static uint32x4_t kept(Singles, Bits bits, Selector selector) { return vtstq_u32(bits, selector); }
+    static uint64x2_t kept(Doubles, Bits bits, Selector selector) {
+        return vreinterpretq_u64_u32(vtstq_u32(bits, selector));
+    }
+    static uint32x4_t active(Singles a, uint32x4_t kept) { return vbicq_u32(kept, vclezq_f32(a)); }
+    static uint64x2_t active(Doubles a, uint64x2_t kept) { return vbicq_u64(kept, vclezq_f64(a)); }
+    static Singles zero_unless(Singles a, uint32x4_t lanes) {
+        return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(a), lanes));
+    }
+    static Doubles zero_unless(Doubles a, uint64x2_t lanes) {
+        return vreinterpretq_f64_u64(vandq_u64(vreinterpretq_u64_f64(a), lanes));
+    }
+    static uint32_t bits_of(uint32x4_t lanes) {
+        const uint32_t places[4] = {1, 2, 4, 8};
+        return vaddvq_u32(vandq_u32(lanes, vld1q_u32(places)));
+    }
+    static uint32_t bits_of(uint64x2_t lanes) {
+        const uint64_t places[2] = {1, 2};
+        return static_cast<uint32_t>(vaddvq_u64(vandq_u64(lanes, vld1q_u64(places))));
+    }
+
     template <bool> static void store(float* p, Singles a) { store_bytes(p, vreinterpretq_u8_f32(a)); }
     template <bool> static void store(double* p, Doubles a) { store_bytes(p, vreinterpretq_u8_f64(a)); }
     template <bool> static void store(Float16* p, Singles a) {
@@ -99,6 +121,7 @@ struct Vec {
     }
     static Pairs multiply(Pairs a, Singles b) { return {multiply(a.even, b), multiply(a.odd, b)}; }
     static Pairs add(Pairs a, Singles b) { return {add(a.even, b), add(a.odd, b)}; }
+    static Pairs add(Pairs a, Pairs b) { return {add(a.even, b.even), add(a.odd, b.odd)}; }
     // To nearest even. (low + 0x7FFF + the last bit of high) carries into high; the average of 16-bit lanes is that
     // sum's upper half. A NaN that arithmetic gives is quiet, and its low half is 0, because it began as a half.
     static Halves narrow(Pairs a) {
@@ -121,6 +144,23 @@ struct Vec {
     }
     static Halves choose(Pairs a, Singles b, Bits bits, Selector selector) {
         return vbslq_u16(kept_halves(bits, selector), narrow(a), narrow({b, b}));
+    }
+    struct PairLanes {
+        uint32x4_t even, odd;
+    };
+    static PairLanes kept(Pairs, Bits bits, Selector selector) {
+        const int32x4_t lanes = vreinterpretq_s32_u16(kept_halves(bits, selector));
+        return {vreinterpretq_u32_s32(vshrq_n_s32(vshlq_n_s32(lanes, 16), 16)),
+                vreinterpretq_u32_s32(vshrq_n_s32(lanes, 16))};
+    }
+    static PairLanes active(Pairs a, PairLanes kept) { return {active(a.even, kept.even), active(a.odd, kept.odd)}; }
+    static Pairs zero_unless(Pairs a, PairLanes lanes) {
+        return {zero_unless(a.even, lanes.even), zero_unless(a.odd, lanes.odd)};
+    }
+    static uint32_t bits_of(PairLanes lanes) {
+        const uint16_t places[8] = {1, 2, 4, 8, 16, 32, 64, 128};
+        const uint16x8_t halves = vreinterpretq_u16_u32(vsliq_n_u32(lanes.even, lanes.odd, 16));
+        return vaddvq_u16(vandq_u16(halves, vld1q_u16(places)));
     }
     template <bool> static void store(BFloat16* p, Halves a) { store_bytes(p, vreinterpretq_u8_u16(a)); }
 

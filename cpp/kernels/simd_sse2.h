@@ -90,6 +90,16 @@ struct Vec {
         return _mm_or_pd(_mm_and_pd(kept, a), _mm_andnot_pd(kept, b));
     }
 
+    // The lanes that are kept, and of those the ones that are active: above 0, or NaN.
+    static __m128 kept(Singles, Bits bits, Selector selector) { return _mm_castsi128_ps(kept_lanes(bits, selector)); }
+    static __m128d kept(Doubles, Bits bits, Selector selector) { return _mm_castsi128_pd(kept_lanes(bits, selector)); }
+    static __m128 active(Singles a, __m128 kept) { return _mm_and_ps(kept, _mm_cmpnle_ps(a, _mm_setzero_ps())); }
+    static __m128d active(Doubles a, __m128d kept) { return _mm_and_pd(kept, _mm_cmpnle_pd(a, _mm_setzero_pd())); }
+    static Singles zero_unless(Singles a, __m128 lanes) { return _mm_and_ps(a, lanes); }
+    static Doubles zero_unless(Doubles a, __m128d lanes) { return _mm_and_pd(a, lanes); }
+    static uint32_t bits_of(__m128 lanes) { return static_cast<uint32_t>(_mm_movemask_ps(lanes)); }
+    static uint32_t bits_of(__m128d lanes) { return static_cast<uint32_t>(_mm_movemask_pd(lanes)); }
+
     template <bool non_temporal> static void store(float* p, Singles a) {
         non_temporal ? _mm_stream_ps(p, a) : _mm_storeu_ps(p, a);
     }
@@ -128,6 +138,7 @@ struct Vec {
     }
     static Pairs multiply(Pairs a, Singles b) { return {multiply(a.even, b), multiply(a.odd, b)}; }
     static Pairs add(Pairs a, Singles b) { return {add(a.even, b), add(a.odd, b)}; }
+    static Pairs add(Pairs a, Pairs b) { return {add(a.even, b.even), add(a.odd, b.odd)}; }
     // To nearest even. (low + 0x7FFF + the last bit of high) carries into high; the average of 16-bit lanes is that
     // sum's upper half. A NaN that arithmetic gives is quiet, and its low half is 0, because it began as a half.
     static Halves narrow(Pairs a) {
@@ -150,6 +161,23 @@ struct Vec {
     static Halves choose(Pairs a, Singles b, Bits bits, Selector selector) {
         const __m128i kept = _mm_cmpeq_epi16(_mm_and_si128(bits, selector), selector);
         return _mm_or_si128(_mm_and_si128(kept, narrow(a)), _mm_andnot_si128(kept, narrow({b, b})));
+    }
+    struct PairLanes {
+        __m128 even, odd;
+    };
+    static PairLanes kept(Pairs, Bits bits, Selector selector) {
+        const __m128i lanes = _mm_cmpeq_epi16(_mm_and_si128(bits, selector), selector);
+        return {_mm_castsi128_ps(_mm_srai_epi32(_mm_slli_epi32(lanes, 16), 16)),
+                _mm_castsi128_ps(_mm_srai_epi32(lanes, 16))};
+    }
+    static PairLanes active(Pairs a, PairLanes kept) { return {active(a.even, kept.even), active(a.odd, kept.odd)}; }
+    static Pairs zero_unless(Pairs a, PairLanes lanes) {
+        return {zero_unless(a.even, lanes.even), zero_unless(a.odd, lanes.odd)};
+    }
+    static uint32_t bits_of(PairLanes lanes) {
+        const __m128i even = _mm_srli_epi32(_mm_castps_si128(lanes.even), 16);
+        const __m128i halves = _mm_or_si128(even, upper_half(_mm_castps_si128(lanes.odd)));
+        return static_cast<uint32_t>(_mm_movemask_epi8(_mm_packs_epi16(halves, _mm_setzero_si128())));
     }
     template <bool non_temporal> static void store(BFloat16* p, Halves a) {
         __m128i* to = reinterpret_cast<__m128i*>(p);

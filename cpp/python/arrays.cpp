@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
+#include <optional>
 
 namespace py = pybind11;
 
@@ -20,6 +22,9 @@ ArrayView::ArrayView(py::handle array, py::ssize_t expected_item_size, bool writ
 }
 
 ArrayView::ArrayView(const py::array& array) : item_size(array.itemsize()) { read_array(array); }
+
+ArrayView::ArrayView(const void* element, py::ssize_t size)
+    : data(static_cast<char*>(const_cast<void*>(element))), item_size(size) {}
 
 void ArrayView::read_array(const py::array& array) {
     data = static_cast<char*>(const_cast<void*>(array.data()));
@@ -55,6 +60,19 @@ py::ssize_t ArrayView::size() const {
 
 bool ArrayView::same_shape(const ArrayView& other) const {
     return ndim == other.ndim && std::equal(shape, shape + ndim, other.shape);
+}
+
+bool ArrayView::broadcasts_to(const ArrayView& other) const {
+    const int added = other.ndim - ndim;
+    if (added < 0) return false;
+    for (int a = 0; a < ndim; ++a)
+        if (shape[a] != 1 && shape[a] != other.shape[added + a]) return false;
+    return true;
+}
+
+py::ssize_t ArrayView::broadcast_stride(int axis, int broadcast_ndim) const {
+    const int own = axis - (broadcast_ndim - ndim);
+    return own < 0 || shape[own] == 1 ? 0 : strides[own];
 }
 
 bool ArrayView::same_memory(const ArrayView& other) const {
@@ -100,15 +118,52 @@ bool ArrayView::overlaps_itself() const {
 
 namespace {
 
+// Memory of the operands: the output, then the inputs.
+class Views {
+public:
+    Views(const Items& arrays, DType dtype) : count_(static_cast<int>(arrays.size())) {
+        static const uint64_t kNegativeZero[kDTypes] = {0x8000, 0x8000, 0x80000000, uint64_t{1} << 63};
+        const auto size = static_cast<py::ssize_t>(item_size(dtype));
+        for (int i = 0; i < count_; ++i)
+            if (i > 1 && arrays[i].is_none())
+                views_[i].emplace(element_of(&kNegativeZero[static_cast<int>(dtype)], size), size);
+            else
+                views_[i].emplace(arrays[i], size, i == 0);
+        for (int i = 1; i < count_; ++i)
+            if (i == 1 ? !(*this)[i].same_shape((*this)[0]) : !(*this)[i].broadcasts_to((*this)[0]))
+                throw py::value_error("operands have different shapes");
+        if ((*this)[0].ndim > kMaxNdim) throw py::value_error("operands have too many axes");
+    }
+
+    int count() const { return count_; }
+    const ArrayView& operator[](int i) const { return *views_[i]; }
+
+private:
+    // The bytes of a number, whatever the byte order of the machine.
+    static const void* element_of(const uint64_t* word, py::ssize_t size) {
+        static const bool little = [] {
+            const uint16_t one = 1;
+            uint8_t first;
+            std::memcpy(&first, &one, 1);
+            return first == 1;
+        }();
+        return reinterpret_cast<const char*>(word) + (little ? 0 : 8 - size);
+    }
+
+    const int count_;
+    std::optional<ArrayView> views_[kMaxOperands];
+};
+
 // The axes in C order, without those of length 1, which have no stride.
-int long_axes(const ArrayView* views, int operands, const BitLayout* layout, Axis* axes) {
+int long_axes(const Views& views, const BitLayout* layout, Axis* axes) {
+    const int ndim = views[0].ndim;
     int count = 0;
     int64_t in_c_order = 1;
-    for (int a = views[0].ndim - 1; a >= 0; --a) {
+    for (int a = ndim - 1; a >= 0; --a) {
         const int64_t length = views[0].shape[a];
         if (length != 1) {
             Axis& axis = axes[count++] = {length, {}, layout ? layout->bit_strides[a] : in_c_order};
-            for (int i = 0; i < operands; ++i) axis.stride[i] = views[i].strides[a];
+            for (int i = 0; i < views.count(); ++i) axis.stride[i] = views[i].broadcast_stride(a, ndim);
         }
         in_c_order *= length;
     }
@@ -116,22 +171,19 @@ int long_axes(const ArrayView* views, int operands, const BitLayout* layout, Axi
     return count;
 }
 
-Layout layout_of(const ArrayView* views, int operands, const BitLayout* bit_layout) {
+// Output and first input decide the order of the axes.
+Layout layout_of(const Views& views, const BitLayout* bit_layout) {
     Axis axes[kMaxNdim];
-    const int count = long_axes(views, operands, bit_layout, axes);
-    const auto reach = [&](const Axis& axis) {
-        int64_t sum = 0;
-        for (int i = 0; i < operands; ++i) sum += std::abs(axis.stride[i]);
-        return sum;
-    };
+    const int count = long_axes(views, bit_layout, axes);
+    const auto reach = [](const Axis& axis) { return std::abs(axis.stride[0]) + std::abs(axis.stride[1]); };
     const auto outer = [&](const Axis& a, const Axis& b) { return reach(a) > reach(b); };
     const bool in_order = std::is_sorted(axes, axes + count, outer);
     if (!in_order) std::stable_sort(axes, axes + count, outer);
-    Layout layout(operands, !bit_layout && in_order);
+    Layout layout(views.count(), !bit_layout && in_order);
     for (const Axis* axis = axes; axis < axes + count; ++axis) layout.add_axis(*axis);
     if (count == 0) {
         Axis one = {1, {}, 1};
-        for (int i = 0; i < operands; ++i) one.stride[i] = views[0].item_size;
+        for (int i = 0; i < views.count(); ++i) one.stride[i] = views[0].item_size;
         layout.add_axis(one);
     }
     return layout;
@@ -139,18 +191,16 @@ Layout layout_of(const ArrayView* views, int operands, const BitLayout* bit_layo
 
 }  // namespace
 
-Operands operands_of(py::handle described, const BitLayout* layout) {
-    const Items items(described, 2, "operands: (dtype, (output, input))"), arrays(items[1], kMaxOperands, "two arrays");
+Operands operands_of(py::handle described, Operation operation, const BitLayout* layout) {
+    const Items items(described, 2, "operands: (dtype, (output, input))"), arrays(items[1], 2, "two arrays");
     const int64_t code = items.integer(0);
     if (code < 0 || code >= kDTypes) throw py::value_error("no such dtype");
+    if (arrays.size() != 1 + inputs_of(operation)) throw py::value_error("the operation has another number of inputs");
     const DType dtype = static_cast<DType>(code);
-    const auto size = static_cast<py::ssize_t>(item_size(dtype));
-    const ArrayView views[kMaxOperands] = {{arrays[0], size, true}, {arrays[1], size, false}};
-    for (const ArrayView& view : views)
-        if (!view.same_shape(views[0]) || view.ndim > kMaxNdim) throw py::value_error("operands have different shapes");
+    const Views views(arrays, dtype);
     if (layout && layout->ndim != views[0].ndim) throw py::value_error("one bit stride for each axis");
-    Operands operands = {dtype, {}, layout_of(views, kMaxOperands, layout)};
-    for (int i = 0; i < kMaxOperands; ++i) operands.data[i] = views[i].data;
+    Operands operands = {dtype, {}, layout_of(views, layout)};
+    for (int i = 0; i < views.count(); ++i) operands.data[i] = views[i].data;
     return operands;
 }
 

@@ -16,11 +16,14 @@ class ArrayView {
 public:
     ArrayView(pybind11::handle array, pybind11::ssize_t item_size, bool writable);
     explicit ArrayView(const pybind11::array& array);
+    ArrayView(const void* element, pybind11::ssize_t item_size);  // one element, without axes
     ArrayView(const ArrayView&) = delete;
     ArrayView& operator=(const ArrayView&) = delete;
 
     pybind11::ssize_t size() const;
     bool same_shape(const ArrayView& other) const;
+    bool broadcasts_to(const ArrayView& other) const;  // as in NumPy
+    pybind11::ssize_t broadcast_stride(int axis, int broadcast_ndim) const;
     bool same_memory(const ArrayView& other) const;  // equal places of equal elements; the shapes are the same
     bool bounds_meet(const ArrayView& other) const;  // neither is empty
     // Sorted by stride, each axis must step over all that the smaller ones span. Exotic views without overlap that
@@ -44,9 +47,10 @@ private:
 // The first of at least (count + 7) / 8 adjacent bytes.
 uint8_t* bytes_of(pybind11::handle bits, uint64_t count, bool writable);
 
-// Operands of one shape, as the engine takes them: (dtype, (output, input)). The axes are in the order of memory,
-// whatever their order in the arrays: bits find their elements by strides. Without a layout, element i in C order has
-// bit i.
-Operands operands_of(pybind11::handle described, const BitLayout* layout);
+// Operands of an operation, as the engine takes them: (dtype, (output, input, ...)). The output and the first input have
+// one shape. Other inputs are broadcast to it, and None stands for -0.0, which changes no number that it is added to.
+// The axes are in the order of memory, whatever their order in the arrays: bits find their elements by strides. Without
+// a layout, element i in C order has bit i.
+Operands operands_of(pybind11::handle described, Operation operation, const BitLayout* layout);
 
 }  // namespace bitdrop

@@ -12,19 +12,27 @@ namespace bitdrop {
 // Below this many elements the work takes less time than a release of the interpreter lock.
 constexpr uint64_t kHoldLock = 8192;
 
+// Stops a thread whose stack is unwound before `done`. At exit, Python before 3.14 ends daemon threads so, when they
+// ask for the interpreter lock. Destructors further up need that lock: the thread waits here until the process is gone.
+// A destructor and not catch (...), which the runtime of LLVM passes by in such an unwinding.
+class WaitsIfUnwound {
+public:
+    ~WaitsIfUnwound() {
+        while (!done) std::this_thread::sleep_for(std::chrono::hours(1));
+    }
+
+    bool done = false;
+};
+
 // Does the work without the interpreter lock. The caller's references keep the arrays alive, and the work touches
 // nothing of Python.
 template <class Work> void without_lock(uint64_t elements, Work work) {
     if (elements < kHoldLock) return work();
     PyThreadState* state = PyEval_SaveThread();
     work();
-    try {
-        PyEval_RestoreThread(state);
-    } catch (...) {
-        // The interpreter is ending, and Python before 3.14 ends this daemon thread by unwinding its stack. That
-        // would run destructors that need the lock, so the thread waits here until the process is gone.
-        for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
-    }
+    WaitsIfUnwound guard;
+    PyEval_RestoreThread(state);
+    guard.done = true;
 }
 
 }  // namespace bitdrop

@@ -83,15 +83,21 @@ private:
 void drop_arrays(py::handle operands, py::handle affine, py::handle plan, py::handle layout, py::handle bits,
                  py::handle threads, const Isa& isa) {
     const OptionalLayout bit_layout(layout);
-    const Operands arrays = operands_of(operands, bit_layout.get());
+    const Affine coefficients = affine_of(affine);
+    const Operands arrays = operands_of(operands, coefficients.operation, bit_layout.get());
     const uint64_t size = arrays.layout.size();
     const BitBox box = bit_layout.get() ? bit_layout.get()->box : contiguous_box(0, size);
     const uint64_t count = std::max(box.size(), bits_reached(arrays.layout));
     auto stored = py::reinterpret_borrow<py::object>(bits);
     if (stored.is_none() && !arrays.layout.bits_follow) stored = empty_bits(count);  // for the call alone
     uint8_t* bytes = stored.is_none() ? nullptr : bytes_of(stored, count, true);
-    const Resources with = {&kernels_named(isa), threads_of(threads)};
-    const Affine coefficients = affine_of(affine);
+    Resources with = {&kernels_named(isa), threads_of(threads)};
+    py::object active;
+    if (has_activation(coefficients.operation) && !arrays.layout.bits_follow) {
+        if (bit_layout.get()) throw py::value_error("an activation needs a bit for each element");
+        active = empty_bits(size);
+        with.active_bits = bytes_of(active, size, true);
+    }
     const Plan random = plan_of(plan);
     without_lock(size, [&] { drop(with, arrays, coefficients, random, box, bytes); });
 }
@@ -99,10 +105,11 @@ void drop_arrays(py::handle operands, py::handle affine, py::handle plan, py::ha
 void apply_bits(py::handle operands, py::handle affine, py::handle bits, py::handle layout, py::handle threads,
                 const Isa& isa) {
     const OptionalLayout bit_layout(layout);
-    const Operands arrays = operands_of(operands, bit_layout.get());
+    const Affine coefficients = affine_of(affine);
+    if (has_activation(coefficients.operation)) throw py::value_error("stored bits are applied without an activation");
+    const Operands arrays = operands_of(operands, coefficients.operation, bit_layout.get());
     const uint8_t* bytes = bytes_of(bits, bits_reached(arrays.layout), false);
     const Resources with = {&kernels_named(isa), threads_of(threads)};
-    const Affine coefficients = affine_of(affine);
     without_lock(arrays.layout.size(), [&] { apply(with, arrays, coefficients, bytes); });
 }
 
@@ -114,6 +121,18 @@ void fill(py::handle bits, py::handle plan, py::handle layout, py::handle thread
     const Threads limit = threads_of(threads);
     const Plan random = plan_of(plan);
     without_lock(box.size(), [&] { generate_bits(kernels, random, box, bytes, limit); });
+}
+
+// Returns the number of kept elements.
+uint64_t fill_blocks(py::handle bits, py::handle plan, py::handle maps, py::handle threads, const Isa& isa) {
+    const Maps shape = maps_of(maps);
+    uint8_t* bytes = bytes_of(bits, shape.size(), true);
+    const Kernels& kernels = kernels_named(isa);
+    const Threads limit = threads_of(threads);
+    const Plan random = plan_of(plan);
+    uint64_t kept = 0;
+    without_lock(shape.size(), [&] { kept = generate_block_bits(kernels, random, shape, bytes, limit); });
+    return kept;
 }
 
 // The reason why a result for x cannot be written into `out`, if there is one. `overlaps` means that their bounds meet.
@@ -143,11 +162,15 @@ void add_engine(py::module_& m) {
     m.def("drop", &drop_arrays, py::arg("operands"), py::arg("affine"), py::arg("plan"), layout,
           py::arg("bits") = py::none(), threads, py::kw_only(), isa,
           "Generate bits and apply them: kept elements become scale * x + shift, others `dropped`.\n\n"
-          "Without a layout, element i in C order has bit i. If `bits` is given, the packed bits are stored there.");
+          "Without a layout, element i in C order has bit i. If `bits` is given, the packed bits are stored there.\n"
+          "A fourth item of `affine` names another operation, which may have more inputs: see kernel_table.h.");
     m.def("apply", &apply_bits, py::arg("operands"), py::arg("affine"), py::arg("bits"), layout, threads, py::kw_only(),
           isa, "Apply stored bits: kept elements become scale * x + shift, others `dropped`.");
     m.def("fill", &fill, py::arg("bits"), py::arg("plan"), py::arg("layout"), threads, py::kw_only(), isa,
           "Generate the bits of a layout's box into memory for them.");
+    m.def("fill_blocks", &fill_blocks, py::arg("bits"), py::arg("plan"), py::arg("maps"), threads, py::kw_only(), isa,
+          "Generate the bits of maps that lose whole blocks into memory for them, and return the number kept.\n\n"
+          "The plan decides the seeds: one for each place that a block can have in a map, in C order.");
 }
 
 void add_memory(py::module_& m) {
@@ -187,7 +210,11 @@ void add_settings(py::module_& m) {
 }  // namespace
 }  // namespace bitdrop
 
-PYBIND11_MODULE(_core, m) {
+// Free-threaded Python runs these functions in parallel: whatever they share is atomic or behind a lock of its own.
+PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
+    // pybind11's first look-up of NumPy releases the interpreter lock, in objects whose destructors must not throw. In a
+    // daemon thread at exit they would, before Python 3.14: the look-up is done here instead.
+    (void)py::dtype::of<uint8_t>();
     bitdrop::add_engine(m);
     bitdrop::add_memory(m);
     bitdrop::add_settings(m);

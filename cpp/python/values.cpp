@@ -1,5 +1,8 @@
 #include "values.h"
 
+#include <algorithm>
+#include <cstdint>
+
 namespace py = pybind11;
 
 namespace bitdrop {
@@ -33,14 +36,36 @@ Plan plan_of(py::handle plan) {
 }
 
 Affine affine_of(py::handle affine) {
-    const Items items(affine, 3, "an affine: (scale, shift, dropped)");
-    return {items.number(0), items.number(1), items.number(2)};
+    const Items items(affine, 3, "an affine: (scale, shift, dropped, operation)");
+    Affine coefficients = make_affine(items.number(0), items.number(1), items.number(2));
+    if (items.size() > 3) {
+        const int64_t code = items.integer(3);
+        if (code < 0 || code >= kOperations) throw py::value_error("no such operation");
+        coefficients.operation = static_cast<Operation>(code);
+    }
+    return coefficients;
 }
 
 Threads threads_of(py::handle threads) {
     const Items items(threads, 2, "threads: (limit, team)");
     const auto limit = static_cast<int>(items.integer(0));
     return {limit > 0 ? limit : num_threads(), reinterpret_cast<Team>(static_cast<uintptr_t>(items.word(1)))};
+}
+
+// The number of elements fits in 63 bits, so that no product of lengths overflows.
+Maps maps_of(py::handle maps) {
+    const Items items(maps, 3, "maps: (count, lengths, blocks)");
+    const Items lengths(items[1], kMapNdim, "three lengths"), blocks(items[2], kMapNdim, "three lengths of a block");
+    Maps checked = {items.word(0), {}, {}};
+    uint64_t largest = static_cast<uint64_t>(INT64_MAX) / std::max<uint64_t>(checked.count, 1);
+    for (int axis = 0; axis < kMapNdim; ++axis) {
+        const uint64_t length = checked.length[axis] = lengths.word(axis);
+        checked.block[axis] = blocks.word(axis);
+        if (checked.block[axis] < 1 || checked.block[axis] > length) throw py::value_error("a block exceeds its map");
+        if (length > largest) throw py::value_error("too many elements");
+        largest /= length;
+    }
+    return checked;
 }
 
 BitLayout::BitLayout(py::handle layout) {

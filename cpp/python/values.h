@@ -1,10 +1,11 @@
-// Plan, Affine, BitLayout and Threads of the Python package, read from the tuples that they are.
+// Plan, Affine, BitLayout, Maps and Threads of the Python package, read from the tuples that they are.
 #pragma once
 
 #include <pybind11/pybind11.h>
 
 #include <cstdint>
 
+#include "../engine/block_bits.h"
 #include "../engine/engine.h"
 
 namespace bitdrop {
@@ -25,8 +26,10 @@ private:
 };
 
 Plan plan_of(pybind11::handle plan);
-Affine affine_of(pybind11::handle affine);
+Affine affine_of(pybind11::handle affine);  // without an operation, the one of the coefficients
 Threads threads_of(pybind11::handle threads);  // a limit of 0 is the setting of the process
+
+Maps maps_of(pybind11::handle maps);
 
 // The fields of bitdrop._bit_layout.BitLayout that the engine needs.
 struct BitLayout {

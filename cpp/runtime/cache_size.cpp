@@ -1,6 +1,7 @@
 #include "cache_size.h"
 
 #include <cstdio>
+#include <initializer_list>
 
 #if defined(__APPLE__)
 #include <sys/sysctl.h>

@@ -18,6 +18,8 @@ from bitdrop._core import MASK_FORMAT
 from bitdrop._validate import NdimError
 from bitdrop._version import __version__
 from bitdrop.alpha import AlphaDropout, FeatureAlphaDropout
+from bitdrop.block_mask import BlockMask
+from bitdrop.drop_block import DropBlock2d, DropBlock3d
 from bitdrop.functional import dropout
 from bitdrop.layers import Dropout, Dropout1d, Dropout2d, Dropout3d, DropPath
 from bitdrop.mask import Mask
@@ -25,6 +27,9 @@ from bitdrop.mask import Mask
 __all__ = [
     "MASK_FORMAT",
     "AlphaDropout",
+    "BlockMask",
+    "DropBlock2d",
+    "DropBlock3d",
     "DropPath",
     "Dropout",
     "Dropout1d",

@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 from enum import IntEnum
+from types import TracebackType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,11 +12,12 @@ MASK_FORMAT: int
 COMPILER: str
 POOLED_BYTES: int
 
-# Tuples of bitdrop._affine, _plan, _bit_layout and _engine.
+# Tuples of bitdrop._affine, _plan, _bit_layout, _blocks and _engine.
 _Operands = tuple[int, tuple[Memory, ...]]
 _Affine = tuple[float, float, float]
 _Plan = tuple[tuple[int, int], int, float]
 _Layout = tuple[int, Sequence[int], Sequence[int], Sequence[int], Any, Any]
+_Maps = tuple[int, tuple[int, int, int], tuple[int, int, int]]
 _Threads = tuple[int, int]
 
 def drop(
@@ -40,6 +42,9 @@ def apply(
 def fill(
     bits: Memory, plan: _Plan, layout: _Layout, threads: _Threads = (0, 0), *, isa: str | None = None
 ) -> None: ...
+def fill_blocks(
+    bits: Memory, plan: _Plan, maps: _Maps, threads: _Threads = (0, 0), *, isa: str | None = None
+) -> int: ...
 
 class Fit(IntEnum):
     __pybind11_native_enum__: ClassVar[Any]
@@ -66,6 +71,12 @@ def get_non_temporal_threshold() -> int: ...
 def set_non_temporal_threshold(nbytes: int) -> None: ...
 def last_level_cache() -> int: ...
 
+class StreamLock:
+    def __enter__(self) -> None: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
 class StreamCounter:
     def __init__(self, key: tuple[int, int], position: int) -> None: ...
     @property
@@ -73,6 +84,8 @@ class StreamCounter:
     @property
     def position(self) -> int: ...
     def take(self) -> tuple[tuple[int, int], int]: ...
+    def lock(self) -> StreamLock: ...
+    def renewed(self, key: tuple[int, int], position: int) -> StreamCounter: ...
 
 class testing:  # noqa: N801 - a submodule
     @staticmethod

@@ -2,16 +2,17 @@
 
 Every front-end passes memory and the four values through here. Arguments have been validated.
 
-`drop` generates bits and applies them, `apply` applies stored bits, `fill` generates bits into memory. Kept
-elements become ``scale * x + shift``, others ``dropped``. See ``_core.pyi`` for the signatures.
+`drop` generates bits and applies them, `apply` applies stored bits, `fill` generates bits into memory, and
+`fill_blocks` those of maps that lose whole blocks. Kept elements become ``scale * x + shift``, others
+``dropped``. See ``_core.pyi`` for the signatures.
 """
 
 from typing import NamedTuple
 
-from bitdrop._core import apply, drop, fill
+from bitdrop._core import apply, drop, fill, fill_blocks
 from bitdrop._typing import Memory
 
-__all__ = ["DTYPES", "Operands", "Threads", "apply", "drop", "fill"]
+__all__ = ["DTYPES", "Operands", "Threads", "apply", "drop", "fill", "fill_blocks"]
 
 DTYPES = {"float16": 0, "bfloat16": 1, "float32": 2, "float64": 3}
 """Codes of the supported dtypes in the engine, by name."""

@@ -1,6 +1,7 @@
 """Base class of the layers: mode, stream number, last mask."""
 
 import os
+from contextlib import AbstractContextManager
 from typing import Any, Self
 from weakref import WeakSet
 
@@ -20,7 +21,7 @@ _layers: "WeakSet[Layer]" = WeakSet()
 def _after_fork_in_child() -> None:
     for layer in list(_layers):
         if layer._unseeded:
-            layer._counter = StreamCounter(_random.draw_key(None), layer._counter.position)
+            layer._counter = layer._counter.renewed(_random.draw_key(None), layer._counter.position)
 
 
 if hasattr(os, "register_at_fork"):
@@ -175,6 +176,28 @@ class Layer:
         """Set the mode to inference, and return the layer."""
         return self.train(False)
 
+    def locked(self) -> AbstractContextManager[None]:
+        """Return a context manager: inside, every training forward uses one stream number, so the same mask.
+
+        The first forward pass inside takes the number, the others repeat it. Shapes may differ: a smaller
+        array then has the first bits of the same stream. The lock holds for the thread that entered it; other
+        threads take numbers as always. Locks may be nested: the innermost continues the outermost.
+
+        Examples
+        --------
+        One mask for all steps of a sequence:
+
+        >>> import numpy as np, bitdrop
+        >>> layer = bitdrop.Dropout(p=0.5, rng=0)
+        >>> with layer.locked():
+        ...     steps = [layer(np.ones(6)) for _ in range(3)]
+        >>> steps[0]
+        array([0., 2., 2., 0., 0., 0.])
+        >>> bool((steps[0] == steps[2]).all())
+        True
+        """
+        return self._counter.lock()
+
     @property
     def state(self) -> dict[str, Any]:
         """Format, key and position (the next stream number), as a dict that JSON can hold.
@@ -186,7 +209,7 @@ class Layer:
 
     @state.setter
     def state(self, state: dict[str, Any]) -> None:
-        self._counter, self._unseeded = StreamCounter(*_validate.as_state(state)), False
+        self._counter, self._unseeded = self._counter.renewed(*_validate.as_state(state)), False
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for pickle and copy."""

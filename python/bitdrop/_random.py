@@ -1,19 +1,16 @@
 """Keys from the argument ``rng``, by Scientific Python's SPEC 7."""
 
 import os
-import threading
 
 import numpy as np
 
 from bitdrop._typing import Key, RNGLike
 
-_lock = threading.Lock()
 _process_generator: np.random.Generator | None = None
 
 
 def _after_fork_in_child() -> None:
-    global _lock, _process_generator  # noqa: PLW0603 - a fork must reset them
-    _lock = threading.Lock()  # another thread of the parent may have held it
+    global _process_generator  # noqa: PLW0603 - a fork must reset it
     _process_generator = None
 
 
@@ -24,10 +21,11 @@ if hasattr(os, "register_at_fork"):
 def _generator(rng: RNGLike | None) -> np.random.Generator:
     if rng is None:
         global _process_generator  # noqa: PLW0603
-        with _lock:
-            if _process_generator is None:
-                _process_generator = np.random.default_rng()
-            return _process_generator
+        # No lock, which an interrupt could leave held: if two threads make one each, both draw from system entropy.
+        generator = _process_generator
+        if generator is None:
+            generator = _process_generator = np.random.default_rng()
+        return generator
     try:
         return np.random.default_rng(rng)
     except (TypeError, ValueError) as error:

@@ -53,6 +53,14 @@ def as_count(value: Any, name: str, largest: int) -> int:
     raise ValueError(f"{name} must be from 1 to {largest}, but got {number}.")
 
 
+def as_positive(value: Any, name: str) -> int:
+    """Return `value` as an int of at least 1."""
+    number = _as_int(value, name)
+    if number < 1:
+        raise ValueError(f"{name} must be at least 1, but got {number}.")
+    return number
+
+
 def as_finite(value: Any, name: str) -> float:
     """Return `value` as a finite float."""
     if not _is_number(value):
@@ -64,12 +72,7 @@ def as_finite(value: Any, name: str) -> float:
 
 def as_word(value: Any, name: str) -> int:
     """Return `value` as an int in [0, 2**64)."""
-    if isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be an int, but got {value!r}.")
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an int, but got {value!r}.") from None
+    number = _as_int(value, name)
     if 0 <= number < 2**64:
         return number
     raise ValueError(f"{name} must be in [0, 2**64), but got {number}.")
@@ -152,6 +155,15 @@ def type_name(value: object) -> str:
     """Return the name of a value's type, with its module."""
     kind = type(value)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _as_int(value: Any, name: str) -> int:
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be an int, but got {value!r}.")
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an int, but got {value!r}.") from None
 
 
 def _is_number(value: object) -> bool:

@@ -15,7 +15,7 @@ inline bitdrop::Span make_span(void* out, const void* input, uint64_t count, boo
 // Operands without axes yet.
 inline bitdrop::Operands make_operands(bitdrop::DType dtype, void* out, const void* input, bool bits_follow = true) {
     char* const from = static_cast<char*>(const_cast<void*>(input));
-    return {dtype, {static_cast<char*>(out), from}, bitdrop::Layout(bitdrop::kMaxOperands, bits_follow)};
+    return {dtype, {static_cast<char*>(out), from}, bitdrop::Layout(2, bits_follow)};
 }
 
 inline bitdrop::Operands contiguous_operands(bitdrop::DType dtype, void* out, const void* input, uint64_t count) {

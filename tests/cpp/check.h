@@ -11,9 +11,13 @@
 #include "kernels/kernel_table.h"
 
 #if defined(__GNUC__)
-__attribute__((format(printf, 4, 5)))
+#define BITDROP_PRINTF(text, values) [[gnu::format(printf, text, values)]]
+#else
+#define BITDROP_PRINTF(text, values)
 #endif
-[[noreturn]] inline void fail(const char* file, int line, const char* condition, const char* format, ...) {
+
+[[noreturn]] BITDROP_PRINTF(4, 5) inline void fail(const char* file, int line, const char* condition,
+                                                   const char* format, ...) {
     std::fprintf(stderr, "%s:%d: CHECK(%s) failed: ", file, line, condition);
     va_list values;
     va_start(values, format);

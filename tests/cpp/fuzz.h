@@ -29,5 +29,8 @@ void try_generate_bits(Random* random);
 void try_generate_box(Random* random);
 void try_copy_bits(Random* random);
 
+// fuzz_blocks.cpp
+void try_generate_block_bits(Random* random);
+
 // fuzz_layouts.cpp
 void try_arrays(Random* random);

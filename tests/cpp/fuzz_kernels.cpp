@@ -29,7 +29,7 @@ void try_slice(Random* random) {
 
 namespace {
 
-int operation(const Affine& affine) { return static_cast<int>(operation_of(affine)); }
+int operation(const Affine& affine) { return static_cast<int>(affine.operation); }
 
 // Drops if there is a plan, else applies. `first` is an element's index, or a bit's.
 void call(const Kernels& kernels, DType dtype, const Plan* plan, uint64_t first, uint8_t* bits, const Affine& affine,

@@ -54,7 +54,7 @@ std::vector<size_t> axes_order(Random* random, const BitPlaces& places, const St
 
 Layout layout_of(Random* random, const Shape& shape, const BitPlaces& places, const StridedArray& x,
                  const StridedArray& out) {
-    Layout layout(kMaxOperands, places.follow);
+    Layout layout(2, places.follow);
     for (const size_t axis : axes_order(random, places, out))
         layout.add_axis({shape[axis], {out.stride(axis), x.stride(axis)}, places.strides[axis]});
     return layout;
@@ -82,7 +82,7 @@ std::vector<unsigned char> expected(DType dtype, const Affine& affine, const Sha
         kept[i / 8] = static_cast<uint8_t>(kept[i / 8] | keep << (i % 8));
         ++i;
     });
-    const auto apply = kScalarKernels.apply[static_cast<int>(operation_of(affine))][static_cast<int>(dtype)];
+    const auto apply = kScalarKernels.apply[static_cast<int>(affine.operation)][static_cast<int>(dtype)];
     apply(kept.data(), 0, affine, make_span(want.data(), elements.data(), i));
     return want;
 }

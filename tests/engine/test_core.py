@@ -130,3 +130,35 @@ assert workers() == 3, workers()
 def test_call_uses_its_thread_count_or_that_of_process() -> None:
     process = run_python("-c", COUNT_WORKERS, OPENBLAS_NUM_THREADS="1")
     assert process.returncode == 0, process.stderr
+
+
+@pytest.mark.parametrize(
+    ("maps", "error", "message"),
+    [
+        ((1, (1, 4, 6), (1, 2, 0)), ValueError, "a block exceeds its map"),
+        ((1, (1, 4, 6), (2, 2, 2)), ValueError, "a block exceeds its map"),
+        ((1, (1, 4, 6), (1, 2)), ValueError, "expected three lengths of a block"),
+        ((1, (1, 4, 6)), ValueError, "expected maps"),
+        ([1, (1, 4, 6), (1, 2, 2)], TypeError, "expected maps"),
+        ((2, (1, 4, 6), (1, 2, 2)), ValueError, "adjacent bytes"),
+        ((2**32, (1, 2**32, 1), (1, 1, 1)), ValueError, "too many elements"),
+        ((0, (2**32, 2**32, 1), (1, 1, 1)), ValueError, "too many elements"),
+        ((-1, (1, 4, 6), (1, 2, 2)), OverflowError, "negative"),
+    ],
+    ids=[
+        "empty block",
+        "large block",
+        "two lengths",
+        "no block",
+        "list",
+        "few bits",
+        "huge",
+        "huge map",
+        "negative",
+    ],
+)
+def test_invalid_maps_are_refused(maps: Any, error: type[Exception], message: str) -> None:
+    bits = np.full(3, 7, np.uint8)
+    with pytest.raises(error, match=message):
+        _core.fill_blocks(bits, PLAN, maps)
+    assert (bits == 7).all()

@@ -172,6 +172,74 @@ def test_interpreter_exits_cleanly_during_calls_in_daemon_threads(size: int) -> 
         assert (process.returncode, process.stderr) == (0, "")
 
 
+# The main thread leaves while the other is in the first look-up of NumPy, if a call does one, and ends slowly.
+EXIT_DURING_A_LOOKUP = """
+import builtins, sys, threading, time, types
+import numpy as np, bitdrop
+
+class Lingers:
+    def __del__(self, sleep=time.sleep):
+        sleep(0.5)
+
+sys.modules["lingers"] = types.ModuleType("lingers")
+sys.modules["lingers"].lingers = Lingers()
+x = np.ones(10_000, np.float32)
+layer = bitdrop.Dropout(rng=0)
+leave = threading.Event()
+real_import = builtins.__import__
+
+def slow_import(*arguments, sleep=time.sleep):
+    leave.set()
+    sleep(0.2)
+    return real_import(*arguments)
+
+def work():
+    layer.backward(layer(x))
+    leave.set()
+
+builtins.__import__ = slow_import
+threading.Thread(target=work, daemon=True).start()
+leave.wait()
+"""
+
+
+def test_interpreter_exits_cleanly_during_first_call_in_daemon_thread() -> None:
+    process = run_python("-c", EXIT_DURING_A_LOOKUP)
+    assert (process.returncode, process.stderr) == (0, "")
+
+
+INTERRUPTS = """
+import signal, time
+import numpy as np, bitdrop
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+x = np.ones(20, np.float32)
+layer = bitdrop.Dropout(rng=0)
+signal.signal(signal.SIGALRM, interrupt)
+interrupted, end = 0, time.monotonic() + 3
+while time.monotonic() < end:
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 2e-5)
+        while True:
+            layer(x)
+            bitdrop.dropout(x)
+    except KeyboardInterrupt:
+        interrupted += 1
+layer(x)
+bitdrop.dropout(x)
+print(interrupted > 100)
+"""
+
+
+# Python 3.14 may take a signal between a lock and the block under it: a call after that would wait for ever.
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no interval timers")
+def test_no_interrupt_leaves_a_lock_held() -> None:
+    process = run_python("-c", INTERRUPTS)
+    assert (process.returncode, process.stdout) == (0, "True\n"), process.stderr
+
+
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no interval timers")
 @pytest.mark.parametrize("x", [SMALL, LARGE], ids=["small", "large"])
 def test_interrupted_layer_continues_with_unused_stream(x: Array) -> None:

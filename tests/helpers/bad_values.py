@@ -150,6 +150,11 @@ BAD_SCALES: list[tuple[Any, type[Exception]]] = [
     *((scale, ValueError) for scale in (float("nan"), float("inf"), -np.inf, HUGE)),
 ]
 
+BAD_BLOCK_SIZES: list[tuple[Any, type[Exception]]] = [
+    *((size, TypeError) for size in (None, 2.0, "2", True, (2, 2), np.array(2.0))),
+    *((size, ValueError) for size in (0, -1, -HUGE)),
+]
+
 BAD_STATES: list[tuple[Any, type[Exception], str]] = [
     (None, TypeError, "state must be"),
     ([1, [1, 2], 0], TypeError, "state must be"),

@@ -130,7 +130,7 @@ layer(np.ones(4))
 held, done = threading.Event(), threading.Event()
 
 def hold():
-    with _random._lock:
+    with _random._process_generator.bit_generator.lock:
         held.set()
         done.wait()
 

@@ -1,0 +1,62 @@
+# Roots and source packages of Debian suites in a scratch folder, for scripts that source common.sh first.
+# This system's own sources of packages stay as they are.
+
+# Make a root of a suite with packages, unless it is there: sets `debian`, its folder.
+debian_root() {
+    local suite=$1
+    shift
+    debian=$scratch/$suite
+    [ ! -e "$debian/made" ] || return 0
+    [ "$(id -u)" = 0 ] || skip "needs root"
+    install_packages mmdebstrap debian-archive-keyring ca-certificates
+    need mmdebstrap unshare
+    unshare --mount --pid --fork true 2>/dev/null || skip "no namespaces are allowed here"
+    rm -rf "$debian"
+    mmdebstrap --quiet --variant=minbase --include="ca-certificates $*" "$suite" "$debian" \
+        http://deb.debian.org/debian >"$scratch/$suite.log" 2>&1 ||
+        { cat "$scratch/$suite.log"; skip "no root of Debian $suite with $* is to be had"; }
+    # The certificates that this system trusts, for pip.
+    cp -L /etc/ssl/certs/ca-certificates.crt "$debian/etc/ssl/certs/" 2>/dev/null || true
+    mkdir -p "$debian/source" "$debian/scratch"
+    touch "$debian/made"
+}
+
+# Run a command in that root: this repository's files are in /source, read-only; /scratch is kept.
+in_root() {
+    unshare --mount --pid --fork --kill-child --propagation private -- bash -euc '
+        debian=$1 source=$2
+        shift 2
+        mount -t proc proc "$debian/proc"
+        mount --rbind /dev "$debian/dev"
+        mount --bind "$source" "$debian/source"
+        mount -o remount,bind,ro "$debian/source"
+        cp -L /etc/resolv.conf /etc/hosts "$debian/etc/"
+        exec chroot "$debian" env -i PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
+            PIP_CERT=/etc/ssl/certs/ca-certificates.crt PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore \
+            "$@"
+    ' in_root "$debian" "$root" "$@"
+}
+
+# Unpack a source package of a suite into a folder, by a configuration of apt of its own.
+debian_source() {
+    local suite=$1 package=$2 folder=$3 apt=$scratch/apt-$1
+    [ ! -d "$folder" ] || return 0
+    install_packages dpkg-dev debian-archive-keyring
+    need apt-get dpkg-source
+    mkdir -p "$apt"/{parts,lists/partial,cache/archives/partial}
+    echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian $suite main" \
+        >"$apt/sources.list"
+    cat >"$apt/apt.conf" <<CONF
+Dir::Etc::sourcelist "$apt/sources.list";
+Dir::Etc::sourceparts "$apt/parts";
+Dir::State::lists "$apt/lists";
+Dir::Cache "$apt/cache";
+APT::Sandbox::User "root";
+CONF
+    (
+        cd "$apt"
+        export APT_CONFIG=$apt/apt.conf
+        apt-get update -qq && apt-get source -qq "$package" >"$apt/log" 2>&1
+    ) || skip "no source package $package of Debian $suite is to be had"
+    mv "$apt/$package"-*/ "$folder"
+}

@@ -1,0 +1,269 @@
+"""`layer.locked()`: one stream number for every forward pass inside, in the thread that holds the lock."""
+
+import copy
+import os
+import pickle
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import bitdrop
+import numpy as np
+import pytest
+
+from tests.helpers.layer_kinds import for_all_kinds, input_for, mask_of
+from tests.helpers.support import assert_identical
+
+X = np.ones((13, 17), np.float32)
+
+
+def streams(layer: Any, calls: int, x: Any = X) -> list[int]:
+    numbers = []
+    for _ in range(calls):
+        layer(x)
+        numbers.append(mask_of(layer).stream)
+    return numbers
+
+
+def in_thread(work: Callable[[], None]) -> None:
+    """Run in another thread, and pass on its exception."""
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+
+
+@for_all_kinds
+def test_locked_forwards_take_one_stream_number(kind: Any) -> None:
+    layer, x = kind(0.5, rng=0), input_for(kind)
+    unlocked = kind(0.5, rng=0)
+    first, second = unlocked(x), unlocked(x)
+    with layer.locked():
+        for _ in range(3):
+            assert_identical(layer(x), first)
+    assert layer.state["position"] == 1
+    assert_identical(layer(x), second)
+
+
+def test_lock_without_forward_takes_no_number() -> None:
+    layer = bitdrop.Dropout(rng=0)
+    with layer.locked():
+        assert layer.state["position"] == 0
+        layer(X, False)
+        assert layer.state["position"] == 0
+    assert streams(layer, 2) == [0, 1]
+
+
+def test_each_lock_takes_its_own_number() -> None:
+    layer = bitdrop.Dropout(rng=0)
+    numbers = []
+    for _ in range(3):
+        with layer.locked():
+            numbers.append(streams(layer, 2))
+    assert numbers == [[0, 0], [1, 1], [2, 2]]
+
+
+def test_failed_forward_takes_no_number() -> None:
+    layer = bitdrop.Dropout(rng=0)
+    with layer.locked():
+        with pytest.raises(TypeError):
+            layer(np.ones(3, int))
+        assert layer.state["position"] == 0
+        assert streams(layer, 2) == [0, 0]
+
+
+def test_nested_locks_share_the_outermost_number() -> None:
+    layer = bitdrop.Dropout(rng=0)
+    with layer.locked():
+        with layer.locked():
+            assert streams(layer, 2) == [0, 0]
+        assert streams(layer, 2) == [0, 0]
+        with layer.locked():
+            assert streams(layer, 1) == [0]
+    assert streams(layer, 2) == [1, 2]
+
+
+def test_lock_object_can_be_entered_again() -> None:
+    layer = bitdrop.Dropout(rng=0)
+    lock = layer.locked()
+    with lock, lock:
+        assert streams(layer, 2) == [0, 0]
+    with lock:
+        assert streams(layer, 2) == [1, 1]
+    assert streams(layer, 2) == [2, 3]
+
+
+def test_exit_without_enter_changes_nothing() -> None:
+    layer = bitdrop.Dropout(rng=0)
+    lock = layer.locked()
+    lock.__exit__(None, None, None)
+    with layer.locked():
+        lock.__exit__(None, None, None)
+        assert streams(layer, 2) == [0, 0]
+    assert streams(layer, 2) == [1, 2]
+
+
+def test_smaller_arrays_use_the_first_bits_of_the_stream() -> None:
+    layer = bitdrop.Dropout(rng=0)
+    with layer.locked():
+        whole, part = layer(X), layer(X[:5])
+    assert_identical(part, whole[:5])
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_exception_unlocks(error: type[BaseException]) -> None:
+    layer = bitdrop.Dropout(rng=0)
+
+    def fail() -> None:
+        with layer.locked():
+            layer(X)
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert streams(layer, 2) == [1, 2]
+
+
+def test_lock_that_is_entered_and_lost_unlocks() -> None:
+    layer = bitdrop.Dropout(rng=0)
+    lock = layer.locked()
+    lock.__enter__()
+    lock.__enter__()
+    assert streams(layer, 2) == [0, 0]
+    del lock  # as after a signal between __enter__ and the body
+    assert streams(layer, 2) == [1, 2]
+
+
+def test_lock_holds_for_its_thread_alone() -> None:
+    layer = bitdrop.Dropout(rng=0)
+    other: list[int] = []
+
+    def work() -> None:
+        other.extend(streams(layer, 2))
+        with layer.locked():
+            other.extend(streams(layer, 2))
+
+    with layer.locked():
+        assert streams(layer, 1) == [0]
+        in_thread(work)
+        assert streams(layer, 1) == [0]
+    assert other == [1, 2, 3, 3]
+    assert streams(layer, 1) == [4]
+
+
+def test_later_thread_does_not_inherit_the_lock_of_an_ended_one() -> None:
+    layer = bitdrop.Dropout(rng=0)
+    locks: list[Any] = []
+
+    def enter() -> None:
+        locks.append(layer.locked())
+        locks[-1].__enter__()
+        assert streams(layer, 2) == [0, 0]
+
+    def check() -> None:
+        numbers.extend(streams(layer, 2))
+
+    numbers: list[int] = []
+    in_thread(enter)
+    for _ in range(5):  # the system gives the identifier of an ended thread to the next one
+        in_thread(check)
+    assert numbers == list(range(1, 11))
+
+
+def test_lock_of_a_generator_ends_if_another_thread_closes_it() -> None:
+    layer = bitdrop.Dropout(rng=0)
+
+    def steps() -> Iterator[int]:
+        with layer.locked():
+            while True:
+                yield streams(layer, 1)[0]
+
+    generator = steps()
+    assert [next(generator), next(generator)] == [0, 0]
+    in_thread(generator.close)  # type: ignore[attr-defined]
+    assert streams(layer, 2) == [1, 2]
+
+
+def test_many_threads_that_lock_take_a_number_each() -> None:
+    layer, x = bitdrop.Dropout(rng=0), np.ones(3, np.float32)
+    threads, rounds = 8, 100
+    start = threading.Barrier(threads)
+
+    def work() -> None:
+        start.wait()
+        for _ in range(rounds):
+            with layer.locked():
+                for _ in range(3):
+                    layer(x)
+
+    workers = [threading.Thread(target=work) for _ in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert layer.state["position"] == threads * rounds
+    assert streams(layer, 2) == [threads * rounds, threads * rounds + 1]
+
+
+def test_state_set_inside_starts_anew_and_stays_locked() -> None:
+    layer = bitdrop.Dropout(rng=0)
+    with layer.locked():
+        assert streams(layer, 2) == [0, 0]
+        layer.state = layer.state | {"key": [1, 2], "position": 7}
+        assert streams(layer, 2) == [7, 7]
+        assert mask_of(layer).key == (1, 2)
+    assert streams(layer, 2) == [8, 9]
+
+
+@pytest.mark.parametrize(
+    "duplicate", [copy.copy, copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))]
+)
+def test_copies_of_a_locked_layer_are_unlocked(duplicate: Any) -> None:
+    layer = bitdrop.Dropout(rng=0)
+    with layer.locked():
+        layer(X)
+        assert streams(duplicate(layer), 2) == [1, 2]
+        assert streams(layer, 1) == [0]
+
+
+def test_gradient_repeats_the_locked_mask() -> None:
+    layer = bitdrop.Dropout(0.25, rng=0, recompute=True)
+    with layer.locked():
+        y = layer(X)
+        layer(X)
+    assert_identical(layer.backward(X), y)
+
+
+def test_last_stream_number_can_be_locked() -> None:
+    layer = bitdrop.Dropout(rng=0)
+    layer.state = layer.state | {"position": 2**64 - 1}
+    with layer.locked():
+        assert streams(layer, 2) == [2**64 - 1] * 2
+        with pytest.raises(RuntimeError, match="all 2"):
+            in_thread(lambda: print(streams(layer, 1)))
+        assert streams(layer, 1) == [2**64 - 1]
+    with pytest.raises(RuntimeError, match="all 2"), layer.locked():
+        layer(X)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_forked_child_of_an_unseeded_layer_draws_its_own_locked_mask() -> None:
+    layer = bitdrop.Dropout()
+    with layer.locked():
+        y = layer(X)
+        child = os.fork()
+        if child == 0:
+            own = layer(X)
+            os._exit(0 if (own != y).any() and (layer(X) == own).all() else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert_identical(layer(X), y)
