@@ -26,7 +26,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
 ]
-exclude_patterns = ["_templates", "notebooks", "pictures", "[a-hj-z]*.md"]
+exclude_patterns = ["_templates", "notebooks", "pictures"]
 nitpicky = False
 
 # Markdown
