@@ -10,9 +10,11 @@ if [ -n "${BITDROP_SCRATCH:-}" ]; then
     scratch=$BITDROP_SCRATCH/$(basename "$0" .sh)
     mkdir -p "$scratch"
     scratch=$(cd "$scratch" && pwd)
+    exec 9>"$scratch/lock"
+    flock --nonblock 9 || { echo "Another run of this script uses $scratch" >&2 && exit 1; }
 else
     scratch=$(mktemp -d)
-    trap 'rm -rf "$scratch"' EXIT
+    trap 'rm -rf --one-file-system "$scratch"' EXIT
 fi
 
 say() { printf -- '--- %s\n' "$*"; }

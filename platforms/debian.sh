@@ -1,6 +1,11 @@
 # Roots and source packages of Debian suites in a scratch folder, for scripts that source common.sh first.
 # This system's own sources of packages stay as they are.
 
+# Where this system gets its packages from.
+debian_mirror() {
+    apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep -m 1 '/debian/*$' || skip "needs a Debian system"
+}
+
 # Make a root of a suite with packages, unless it is there: sets `debian`, its folder.
 debian_root() {
     local suite=$1
@@ -11,9 +16,11 @@ debian_root() {
     install_packages mmdebstrap debian-archive-keyring ca-certificates
     need mmdebstrap unshare
     unshare --mount --pid --fork true 2>/dev/null || skip "no namespaces are allowed here"
-    rm -rf "$debian"
-    mmdebstrap --quiet --variant=minbase --include="ca-certificates $*" "$suite" "$debian" \
-        http://deb.debian.org/debian >"$scratch/$suite.log" 2>&1 ||
+    rm -rf --one-file-system "$debian"
+    # In a namespace of its own: what it mounts is gone when it ends, however it ends.
+    # A mirror that stands still outlives the date of its signature.
+    unshare --mount --propagation private mmdebstrap --quiet --variant=minbase --include="ca-certificates $*" \
+        --aptopt='Acquire::Check-Valid-Until "false"' "$suite" "$debian" "$(debian_mirror)" >"$scratch/$suite.log" 2>&1 ||
         { cat "$scratch/$suite.log"; skip "no root of Debian $suite with $* is to be had"; }
     # The certificates that this system trusts, for pip.
     cp -L /etc/ssl/certs/ca-certificates.crt "$debian/etc/ssl/certs/" 2>/dev/null || true
@@ -37,14 +44,15 @@ in_root() {
     ' in_root "$debian" "$root" "$@"
 }
 
-# Unpack a source package of a suite into a folder, by a configuration of apt of its own.
+# Unpack the source of a package into a folder, without Debian's patches: its Python is not made to be free-threaded, to
+# have pip, or to live elsewhere. apt gets a configuration of its own.
 debian_source() {
     local suite=$1 package=$2 folder=$3 apt=$scratch/apt-$1
     [ ! -d "$folder" ] || return 0
     install_packages dpkg-dev debian-archive-keyring
     need apt-get dpkg-source
     mkdir -p "$apt"/{parts,lists/partial,cache/archives/partial}
-    echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian $suite main" \
+    echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(debian_mirror) $suite main" \
         >"$apt/sources.list"
     cat >"$apt/apt.conf" <<CONF
 Dir::Etc::sourcelist "$apt/sources.list";
@@ -56,7 +64,7 @@ CONF
     (
         cd "$apt"
         export APT_CONFIG=$apt/apt.conf
-        apt-get update -qq && apt-get source -qq "$package" >"$apt/log" 2>&1
+        apt-get update -qq && apt-get source -qq --download-only "$package" >"$apt/log" 2>&1 &&
+            dpkg-source --skip-patches -x "$package"_*.dsc "$folder" >>"$apt/log" 2>&1
     ) || skip "no source package $package of Debian $suite is to be had"
-    mv "$apt/$package"-*/ "$folder"
 }

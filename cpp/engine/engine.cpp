@@ -3,7 +3,8 @@
 #include <atomic>
 
 #include "../runtime/cache_size.h"
-#include "traversal.h"
+#include "mask_traversal.h"
+#include "noise_traversal.h"
 
 namespace bitdrop {
 namespace {
@@ -17,7 +18,7 @@ std::atomic<int> thread_limit{1};
 void drop(const Resources& with, const Operands& operands, const Affine& affine, const Plan& plan, const BitBox& box,
           uint8_t* bits) {
     if (operands.layout.size() == 0) return;
-    if (operands.layout.bits_follow) return Traversal(with, operands, affine, &plan, bits).run();
+    if (operands.layout.bits_follow) return MaskTraversal(with, operands, affine, &plan, bits).run();
     generate_bits(*with.kernels, plan, box, bits, with.threads);
     apply(with, operands, affine, bits);
     if (with.active_bits) reorder_bits(operands.layout, with.active_bits, bits, with.threads);
@@ -25,7 +26,12 @@ void drop(const Resources& with, const Operands& operands, const Affine& affine,
 
 void apply(const Resources& with, const Operands& operands, const Affine& affine, const uint8_t* bits) {
     if (operands.layout.size() == 0) return;
-    Traversal(with, operands, affine, nullptr, const_cast<uint8_t*>(bits)).run();  // without a plan, only read
+    MaskTraversal(with, operands, affine, nullptr, const_cast<uint8_t*>(bits)).run();  // without a plan, only read
+}
+
+void noise(const Resources& with, const Operands& operands, const NoisePlan& plan, uint64_t first) {
+    if (operands.layout.size() == 0) return;
+    NoiseTraversal(with, operands, plan, first).run();
 }
 
 uint64_t non_temporal_threshold() { return threshold_bytes.load(std::memory_order_relaxed); }

@@ -1,4 +1,4 @@
-// Dropout of whole arrays: a path is chosen once, the arrays are divided into chunks, threads do them.
+// Dropout and noise of whole arrays: a path is chosen once, the arrays are divided into chunks, threads do them.
 #pragma once
 
 #include <cstdint>
@@ -31,6 +31,10 @@ void drop(const Resources& with, const Operands& operands, const Affine& affine,
 
 // Applies stored bits. The operation has no activation.
 void apply(const Resources& with, const Operands& operands, const Affine& affine, const uint8_t* bits);
+
+// Generates the normal numbers z of a noise and applies them: x * (1 + sigma * z). The operands' bit strides go through
+// the noise: the element at bit b has number first + b.
+void noise(const Resources& with, const Operands& operands, const NoisePlan& plan, uint64_t first);
 
 // Outputs of at least this many bytes use non-temporal stores. By default those that do not fit in the last-level
 // cache.

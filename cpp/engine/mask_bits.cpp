@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "block_reader.h"
+
 namespace bitdrop {
 namespace {
 
@@ -51,40 +53,19 @@ void generate_chunk(void* context, uint64_t chunk) {
     generate_bits(task.kernels, task.plan, task.box.first + start, end - start, task.bits + start / 8);
 }
 
-// Single elements of a mask. It holds their block, so that neighbouring spans do not generate it again.
-class BlockReader {
-public:
-    BlockReader(const Kernels& kernels, const Plan& plan) : kernels_(kernels), plan_(plan) {}
+// A block of bits, for BlockReader.
+struct MaskBlock {
+    static constexpr uint64_t kElements = kBlockElements;
 
-    // Writes the bits of `count` elements, `stride` apart, from `element` on.
-    void read(uint64_t element, uint64_t stride, uint8_t* to, uint64_t to_bit, uint64_t count) {
-        while (count) {
-            const uint8_t* block = block_of(element);
-            const uint64_t at = element % kBlockElements, room = kBlockElements - at;
-            const uint64_t taken = stride ? std::min(count, (room + stride - 1) / stride) : count;
-            copy_strided_bits(to, to_bit, block, at, stride, taken);
-            element += taken * stride;
-            to_bit += taken;
-            count -= taken;
-        }
+    const Kernels& kernels;
+    const Plan& plan;
+    uint8_t bits[kBlockBytes] = {};
+
+    void generate(uint64_t number) { kernels.generate(plan, number * kRowsPerBlock, kRowsPerBlock, bits); }
+
+    void copy(uint64_t at, uint64_t stride, uint8_t* to, uint64_t to_bit, uint64_t count) const {
+        copy_strided_bits(to, to_bit, bits, at, stride, count);
     }
-
-private:
-    const uint8_t* block_of(uint64_t element) {
-        const uint64_t block = element / kBlockElements;
-        if (!any_ || block != block_) {
-            kernels_.generate(plan_, block * kRowsPerBlock, kRowsPerBlock, bits_);
-            block_ = block;
-            any_ = true;
-        }
-        return bits_;
-    }
-
-    const Kernels& kernels_;
-    const Plan& plan_;
-    bool any_ = false;
-    uint64_t block_ = 0;
-    uint8_t bits_[kBlockBytes];
 };
 
 // Of any box.
@@ -93,7 +74,7 @@ void generate_scattered_chunk(void* context, uint64_t chunk) {
     const uint64_t start = chunk * kChunkBits, end = std::min(start + kChunkBits, task.count);
     const uint64_t stride = static_cast<uint64_t>(task.box.axes.inner().bit_stride);
     std::memset(task.bits + start / 8, 0, (end - start + 7) / 8);
-    BlockReader reader(task.kernels, task.plan);
+    BlockReader<MaskBlock> reader(MaskBlock{task.kernels, task.plan});
     Cursor cursor(task.box.axes, nullptr, start);
     for_each_span(&cursor, static_cast<int64_t>(end - start), [&](int64_t done, int64_t length) {
         reader.read(task.box.first + cursor.bit, stride, task.bits, start + static_cast<uint64_t>(done),

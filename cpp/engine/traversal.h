@@ -1,4 +1,4 @@
-// A walk over the operands of a call. Its path is chosen once, from layout, bits and operation.
+// A walk over the operands of a call, for any kind of draws. Its path is chosen once, from layout, draws and operation.
 #pragma once
 
 #include "engine.h"
@@ -7,51 +7,49 @@ namespace bitdrop {
 
 class Traversal {
 public:
-    // With a plan, bits are generated (element i has bit i), and stored if `bits` is not null. Without one, `bits`
-    // are read.
-    Traversal(const Resources& with, const Operands& operands, const Affine& affine, const Plan* plan, uint8_t* bits);
-
     void run();
 
-private:
-    void choose_path();
-    uint64_t chunk_size(int threads) const;
-    static void do_chunk(void* traversal, uint64_t chunk);
+protected:
+    struct Needs {
+        uint64_t min_elements_per_thread;  // with fewer, waking a thread costs more than it saves
+        bool one_span = false;             // elements are used in place only if they are one span
+    };
 
-    // Paths: elements first ... last - 1.
-    void drop_contiguous(uint64_t first, uint64_t last) const;
-    void apply_spans(uint64_t first, uint64_t last) const;
-    void apply_shared_bits(uint64_t first, uint64_t last) const;
-    void apply_blocks(uint64_t first, uint64_t last) const;
+    Traversal(const Resources& with, const Operands& operands, const Needs& needs);
+    ~Traversal() = default;
 
-    // The elements of a block, whose bits are packed from bit 0.
-    void block_of_spans(Cursor* cursor, uint8_t* bits, int64_t count) const;
-    void block_of_elements(Cursor* cursor, uint8_t* bits, int64_t count) const;
+    // The elements first ... last - 1, on one thread.
+    virtual void do_elements(uint64_t first, uint64_t last) const = 0;
+    // Applies draws of a block, from number `first` on.
+    virtual void apply_draws(void* draws, uint64_t first, const Span& span) const = 0;
 
-    uint8_t* bits_of_block(const Cursor& cursor, uint64_t first, int64_t count, uint8_t* scratch) const;
-    void gather_input(int operand, const Cursor& cursor, char* to, int64_t count) const;
-    void apply_equal_bits(char* const* places, bool kept, int64_t count) const;
+    // Applies draws to up to a block of elements of any layout, and moves the cursor past them.
+    void do_block(Cursor* cursor, void* draws, int64_t count) const { (this->*block_path_)(cursor, draws, count); }
     Span span_at(char* const* places, int64_t count) const;
-
-    using Path = void (Traversal::*)(uint64_t first, uint64_t last) const;
-    using BlockPath = void (Traversal::*)(Cursor* cursor, uint8_t* bits, int64_t count) const;
-    using Gather = void (*)(char* to, const char* from, int64_t from_stride, int64_t count);
-    using Scatter = void (*)(char* to, int64_t to_stride, const char* from, int64_t count);
 
     const Resources& with_;
     const Operands& operands_;
     const Layout& layout_;
-    const Affine& affine_;
-    const Plan* const plan_;
-    uint8_t* const bits_;
     const int64_t size_;  // bytes of an element
     const uint64_t count_;
-    const Kernels::Drop drop_;
-    const Kernels::Apply apply_;
+    bool direct_;  // innermost spans are long, and used in place
+
+private:
+    uint64_t chunk_size(int threads) const;
+    static void do_chunk(void* traversal, uint64_t chunk);
+
+    void block_of_spans(Cursor* cursor, void* draws, int64_t count) const;
+    void block_of_elements(Cursor* cursor, void* draws, int64_t count) const;
+    void gather_input(int operand, const Cursor& cursor, char* to, int64_t count) const;
+
+    using BlockPath = void (Traversal::*)(Cursor* cursor, void* draws, int64_t count) const;
+    using Gather = void (*)(char* to, const char* from, int64_t from_stride, int64_t count);
+    using Scatter = void (*)(char* to, int64_t to_stride, const char* from, int64_t count);
+
+    const uint64_t min_elements_per_thread_;
     bool non_temporal_;
     bool constant_[kMaxOperands] = {};  // one element for an innermost span
     bool dense_[kMaxOperands] = {};
-    Path path_;
     BlockPath block_path_;
     Gather gather_;
     Scatter scatter_;

@@ -1,25 +1,15 @@
-// Application of bits to elements, row by row. Nothing here knows of random numbers: the caller's source has the rows.
+// Application of draws to elements, row by row: bits, or normal numbers. Nothing here knows of random numbers: the
+// caller's source has the rows.
 #include <cstring>
 
 #include "active_bits.inl"
+#include "draws.inl"
 #include "operations.inl"
-
-// For loops in which a call costs a third of the speed, and for rare cases whose bulk beside the loop would.
-#if defined(_MSC_VER)
-#define BITDROP_INLINE __forceinline
-#define BITDROP_NOINLINE __declspec(noinline)
-#else
-#define BITDROP_INLINE __attribute__((always_inline)) inline
-#define BITDROP_NOINLINE __attribute__((noinline))
-#endif
 
 namespace bitdrop {
 namespace {
 
 constexpr size_t kPrefetchDistance = 8192;  // bytes; measured flat from 4 to 32 KiB
-
-// A unit is the elements of whole bytes of bits and of whole vectors.
-template <class T> constexpr int kUnit = Arithmetic<T>::kVector < 8 ? 8 : Arithmetic<T>::kVector;
 
 // Copies of the single element of an input, enough for an iteration. It is read again and again.
 template <class T> struct Copies {
@@ -30,11 +20,11 @@ template <class T> struct Copies {
     }
 };
 
-template <class T, template <class> class Operation> struct Applier {
+template <class T, template <class> class Operation, template <class> class Draws> struct Applier {
     using Vector = typename Arithmetic<T>::Vector;
+    using Place = typename Draws<T>::Place;
     static constexpr int kInputs = Operation<T>::kInputs;
     static constexpr int kVector = Arithmetic<T>::kVector;
-    static constexpr int kVectors = kUnit<T> / kVector;
     static constexpr bool kActivates = Operation<T>::kActivates;
     static constexpr int kStep = 4 * kUnit<T>;  // elements of an iteration
 
@@ -42,10 +32,12 @@ template <class T, template <class> class Operation> struct Applier {
     const T* inputs[kInputs];
     int64_t moves[kInputs];  // 1, or 0 if the input has one element
     T* const out;
-    Vec::Selector selectors[kVectors];
+    Draws<T> draws;
     uintptr_t prefetch_end;  // of the first input: the elements from there on are not prefetched
 
-    Applier(const Affine& affine, const Span& span) : operation(affine), out(static_cast<T*>(span.out)) {
+    template <class Coefficients>
+    Applier(const Coefficients& coefficients, const Span& span)
+        : operation(coefficients), out(static_cast<T*>(span.out)) {
         for (int i = 0; i < kInputs; ++i) {
             inputs[i] = static_cast<const T*>(span.inputs[i]);
             moves[i] = 1;
@@ -58,38 +50,32 @@ template <class T, template <class> class Operation> struct Applier {
         moves[input] = 0;
     }
 
-    // The first element's bit is bit `first_bit` (0 to 7) of the byte that unit() takes.
-    void select_from(unsigned first_bit) {
-        for (int v = 0; v < kVectors; ++v)
-            selectors[v] = Vec::selector(Vector{}, first_bit + static_cast<unsigned>(v * kVector));
-    }
-
     const T* input_at(int i, uint64_t element) const {
         return i == 0 ? inputs[0] + element : inputs[i] + static_cast<int64_t>(element) * moves[i];
     }
 
     // `active` gets the bits of the unit if the operation has an activation.
     template <bool non_temporal>
-    void unit(T* to, const T* const* from, const uint8_t* bytes, [[maybe_unused]] uint8_t* active) const {
-        const Vec::Bits bits = Vec::load_bits(Vector{}, bytes);
+    void unit(T* to, const T* const* from, Place place, [[maybe_unused]] uint8_t* active) const {
+        const auto drawn = draws.load(place);
         [[maybe_unused]] uint64_t found = 0;
-        for (int v = 0; v < kVectors; ++v) {
+        for (int v = 0; v < kVectors<T>; ++v) {
             Vector x[kInputs];
             for (int i = 0; i < kInputs; ++i) x[i] = Vec::template load<non_temporal>(from[i] + v * kVector);
             if constexpr (kActivates) {
                 uint32_t lanes;
-                Vec::template store<non_temporal>(to + v * kVector, operation(x, bits, selectors[v], &lanes));
+                Vec::template store<non_temporal>(to + v * kVector, draws.apply(operation, x, drawn, v, &lanes));
                 found |= uint64_t{lanes} << (v * kVector);
             } else {
-                Vec::template store<non_temporal>(to + v * kVector, operation(x, bits, selectors[v]));
+                Vec::template store<non_temporal>(to + v * kVector, draws.apply(operation, x, drawn, v));
             }
         }
         if constexpr (kActivates) std::memcpy(active, &found, kUnit<T> / 8);
     }
 
     template <bool non_temporal>
-    BITDROP_INLINE void units(uint64_t first, const uint8_t* bytes, uint64_t count, uint8_t* active) const {
-        constexpr int kBytes = kUnit<T> / 8;
+    BITDROP_INLINE void units(uint64_t first, Place place, uint64_t count, uint8_t* active) const {
+        constexpr int kBytes = kUnit<T> / 8;  // of bits
         T* to = out + first;
         const T* from[kInputs];
         for (int i = 0; i < kInputs; ++i) from[i] = input_at(i, first);
@@ -97,7 +83,7 @@ template <class T, template <class> class Operation> struct Applier {
             to += elements;
             from[0] += elements;
             for (int i = 1; i < kInputs; ++i) from[i] += elements * moves[i];
-            bytes += elements / 8;
+            place += elements / kUnit<T> * Draws<T>::kUnitStride;
             active += elements / 8;
         };
         for (; count >= 4; count -= 4) {
@@ -106,31 +92,31 @@ template <class T, template <class> class Operation> struct Applier {
             for (int u = 0; u < 4; ++u) {
                 const T* at[kInputs];
                 for (int i = 0; i < kInputs; ++i) at[i] = from[i] + u * kUnit<T>;
-                unit<non_temporal>(to + u * kUnit<T>, at, bytes + u * kBytes, active + u * kBytes);
+                unit<non_temporal>(to + u * kUnit<T>, at, place + u * Draws<T>::kUnitStride, active + u * kBytes);
             }
             advance(kStep);
         }
         for (; count; --count) {
-            unit<non_temporal>(to, from, bytes, active);
+            unit<non_temporal>(to, from, place, active);
             advance(kUnit<T>);
         }
     }
 
-    // Prefetches the `bytes` that follow at a distance: memory would be idle while bits are generated.
+    // Prefetches the `bytes` that follow at a distance: memory would be idle while draws are generated.
     template <size_t bytes> static void prefetch(const T* from) {
         for (size_t line = 0; line < bytes; line += 64)
             Vec::prefetch(reinterpret_cast<const char*>(from) + kPrefetchDistance + line);
     }
 
     // Fewer elements than a unit: through buffers, so that no byte outside the span is touched.
-    BITDROP_NOINLINE void partial(uint64_t first, const uint8_t* bytes, uint64_t count, uint8_t* active) const {
+    BITDROP_NOINLINE void partial(uint64_t first, Place place, uint64_t count, uint8_t* active) const {
         alignas(64) T buffers[kInputs][kUnit<T>] = {};
         const T* from[kInputs];
         for (int i = 0; i < kInputs; ++i) {
             std::memcpy(static_cast<void*>(buffers[i]), input_at(i, first), count * sizeof(T));
             from[i] = buffers[i];
         }
-        unit<false>(buffers[0], from, bytes, active);
+        unit<false>(buffers[0], from, place, active);
         std::memcpy(static_cast<void*>(out + first), buffers[0], count * sizeof(T));
     }
 };
@@ -144,42 +130,39 @@ template <class T> uint64_t elements_to_alignment(const T* p) {
 }
 
 // Applies rows in order. Vectors are aligned to `out`, rows to the elements' index, so up to a unit of a row's
-// elements wait for the next row: the last word of a row is kept before the words of the next one.
+// elements wait for the next row: the buffer keeps the last draws of a row before those of the next one.
 // `index` is the first element's, modulo a row. `active` takes the bits of active elements.
-template <bool non_temporal, class Source, class T, template <class> class Operation, class Active>
-BITDROP_INLINE void apply_rows(Source* source, uint64_t index, uint64_t total, Applier<T, Operation>* applier,
+template <bool non_temporal, class Source, class T, template <class> class Operation, template <class> class Draws,
+          class Active>
+BITDROP_INLINE void apply_rows(Source* source, uint64_t index, uint64_t total, Applier<T, Operation, Draws>* applier,
                                Active* active) {
-    alignas(64) uint64_t buffer[8 + kLanes + 8] = {};  // [7] the last word of the row before; reads may pass the end
-    uint64_t* const row = buffer + 8;
-    const uint8_t* const row_bytes = reinterpret_cast<const uint8_t*>(row);
-
+    typename Draws<T>::Buffer buffer;
     uint64_t head = elements_to_alignment(applier->out);
     uint64_t done = 0;
     int64_t row_start = -static_cast<int64_t>(index % kRowElements);  // relative to the span
     for (; done < total; row_start += kRowElements) {
-        row[-1] = row[kLanes - 1];
-        source->next(row);
+        buffer.next(source);
         const uint64_t row_end = static_cast<uint64_t>(row_start) + kRowElements;
         const bool last = row_end >= total;
         const uint64_t available = last ? total : row_end;
-        const auto bytes = [&] {  // of element `done`, whose bit becomes the first selected one
-            const int64_t bit = static_cast<int64_t>(done) - row_start;
-            applier->select_from(static_cast<unsigned>(bit & 7));
-            return row_bytes + (bit >> 3);
+        const auto place = [&] {  // of element `done`
+            const int64_t element = static_cast<int64_t>(done) - row_start;
+            applier->draws.begin_at(element);
+            return buffer.at(element);
         };
         if (head) {
             const uint64_t count = head < available - done ? head : available - done;
-            applier->partial(done, bytes(), count, active->portion());
+            applier->partial(done, place(), count, active->portion());
             active->append(count);
             done += count;
             head -= count;
         }
         const uint64_t units = (available - done) / kUnit<T>;
-        applier->template units<non_temporal>(done, bytes(), units, active->portion());
+        applier->template units<non_temporal>(done, place(), units, active->portion());
         active->append(units * kUnit<T>);
         done += units * kUnit<T>;
         if (last && done < total) {
-            applier->partial(done, bytes(), total - done, active->portion());
+            applier->partial(done, place(), total - done, active->portion());
             active->append(total - done);
             done = total;
         }
@@ -188,8 +171,8 @@ BITDROP_INLINE void apply_rows(Source* source, uint64_t index, uint64_t total, A
 
 template <class T> bool is_aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % sizeof(T) == 0; }
 
-template <class T, template <class> class Operation, class Source, class Active>
-BITDROP_INLINE void apply_rows(Source* source, uint64_t index, const Span& span, Applier<T, Operation>* applier,
+template <class T, template <class> class Operation, template <class> class Draws, class Source, class Active>
+BITDROP_INLINE void apply_rows(Source* source, uint64_t index, const Span& span, Applier<T, Operation, Draws>* applier,
                                Active* active) {
     if (span.non_temporal && is_aligned<T>(span.out))
         apply_rows<true>(source, index, span.count, applier, active);
@@ -198,10 +181,12 @@ BITDROP_INLINE void apply_rows(Source* source, uint64_t index, const Span& span,
 }
 
 // `active_bits` is where an operation with an activation stores its bits, if anywhere.
-template <class T, template <class> class Operation, class Source>
-void apply_rows(Source* source, uint64_t index, const Affine& affine, const Span& span, uint8_t* active_bits) {
+template <class T, template <class> class Operation, template <class> class Draws = BitDraws, class Source,
+          class Coefficients>
+void apply_rows(Source* source, uint64_t index, const Coefficients& coefficients, const Span& span,
+                uint8_t* active_bits) {
     using Active = Choose<Operation<T>::kActivates, ActiveBits, NoActiveBits>;
-    Applier<T, Operation> applier(affine, span);
+    Applier<T, Operation, Draws> applier(coefficients, span);
     Active active(active_bits, span.count);
     Copies<T> copies[Operation<T>::kInputs];
     for (int i = 1; i < Operation<T>::kInputs; ++i) {

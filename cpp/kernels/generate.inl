@@ -20,7 +20,8 @@ Words mix(Words z) {
 struct alignas(64) Block {
     uint64_t s0[kLanes], s1[kLanes];
 
-    void seed(const Plan& plan, uint64_t block) {
+    // `Keys` is Plan or NoisePlan.
+    template <class Keys> void seed(const Keys& plan, uint64_t block) {
         uint64_t steps0[kLanes], steps1[kLanes];  // constants: G * lane, so that G * counter is one addition
         for (uint64_t lane = 0; lane < kLanes; ++lane) {
             steps0[lane] = kGamma0 * lane;

@@ -1,7 +1,7 @@
 // The functions of an instruction set: plain C signatures, no Python, no allocation, no exceptions.
 #pragma once
 
-#include "../format/mask_format.h"
+#include "../format/noise_format.h"
 #include "dtype.h"
 
 namespace bitdrop {
@@ -80,6 +80,15 @@ struct Kernels {
 
     // out[i] = value. Nothing is read.
     void (*fill[kDTypes])(double value, const Span& span);
+
+    // Writes the normal numbers of whole blocks, beginning with block `first_block` of the noise.
+    void (*generate_noise)(const NoisePlan& plan, uint64_t first_block, uint64_t blocks, float* z);
+
+    // Generates the normal numbers z of elements first_element ... and applies them: x * (1 + sigma * z).
+    void (*noise[kDTypes])(const NoisePlan& plan, uint64_t first_element, const Span& span);
+
+    // Applies stored normal numbers.
+    void (*apply_normals[kDTypes])(const float* z, double sigma, const Span& span);
 
     // Orders non-temporal stores before the stores that follow.
     void (*fence)();

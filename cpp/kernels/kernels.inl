@@ -2,6 +2,7 @@
 // set includes its simd_*.h and then this file. Everything here has internal linkage: rule 2 in docs/development/design.md.
 #include "apply.inl"
 #include "generate.inl"
+#include "generate_noise.inl"
 
 namespace bitdrop {
 namespace {
@@ -23,6 +24,16 @@ void apply(uint8_t* bits, uint64_t first_bit, const Affine& affine, const Span& 
     apply_rows<T, Operation>(&source, first_bit, affine, span, bits);
 }
 
+template <class T> void noise(const NoisePlan& plan, uint64_t first_element, const Span& span) {
+    GeneratedNoise source(plan, first_element, span.count);
+    apply_rows<T, Noise, NormalDraws>(&source, first_element, plan.sigma, span, nullptr);
+}
+
+template <class T> void apply_normals(const float* z, double sigma, const Span& span) {
+    StoredNormals source(z, span.count);
+    apply_rows<T, Noise, NormalDraws>(&source, 0, sigma, span, nullptr);
+}
+
 template <template <class> class Operation> constexpr void add(bitdrop::Operation operation, Kernels* kernels) {
     Kernels::Drop* drops = kernels->drop[static_cast<int>(operation)];
     drops[static_cast<int>(DType::float16)] = drop<Float16, Operation>;
@@ -38,7 +49,17 @@ template <template <class> class Operation> constexpr void add(bitdrop::Operatio
 
 constexpr Kernels table(const char* name, uint32_t required) {
     Kernels kernels = {
-        name, required, generate, {}, {}, {fill<Float16>, fill<BFloat16>, fill<float>, fill<double>}, Vec::fence, slice,
+        name,
+        required,
+        generate,
+        {},
+        {},
+        {fill<Float16>, fill<BFloat16>, fill<float>, fill<double>},
+        generate_noise,
+        {noise<Float16>, noise<BFloat16>, noise<float>, noise<double>},
+        {apply_normals<Float16>, apply_normals<BFloat16>, apply_normals<float>, apply_normals<double>},
+        Vec::fence,
+        slice,
     };
     add<Scale>(Operation::scale, &kernels);
     add<ScaleShift>(Operation::affine, &kernels);

@@ -14,7 +14,7 @@ struct Lane {
 
     Lane() = default;
 
-    Lane(const Plan& plan, uint64_t block, uint64_t lane) {
+    template <class Keys> Lane(const Keys& plan, uint64_t block, uint64_t lane) {
         const uint64_t counter = kLanes * block + lane + 1;
         s0 = mix(plan.key0 + kGamma0 * counter);
         s1 = mix(plan.key1 + kGamma1 * counter);
@@ -168,8 +168,47 @@ void drop(const Plan& plan, uint64_t first_element, uint8_t* bits, const Affine&
     }
 }
 
+// `count` elements of one-input operands from element `first` on.
+Span part_of(const Span& span, uint64_t first, uint64_t count, size_t size) {
+    return {static_cast<char*>(span.out) + first * size, {static_cast<const char*>(span.inputs[0]) + first * size}, count};
+}
+
 template <class T> void fill(double value, const Span& span) {
     for (uint64_t i = 0; i < span.count; ++i) store_number<T>(span.out, i, static_cast<Number<T>>(value));
+}
+
+// The 32 random bits of each element of a block, two from each draw, the lower half first.
+void generate_noise(const NoisePlan& plan, uint64_t first_block, uint64_t blocks, float* z) {
+    for (uint64_t block = first_block; blocks; ++block, --blocks, z += kNoiseBlockElements)
+        for (uint64_t lane = 0; lane < kLanes; ++lane) {
+            Lane generator(plan, block, lane);
+            for (uint64_t draw = 0; draw < kNoiseDraws; ++draw) {
+                const uint64_t r = generator.next();
+                float* const pair = z + draw * 2 * kLanes + 2 * lane;
+                pair[0] = normal_of(static_cast<uint32_t>(r));
+                pair[1] = normal_of(static_cast<uint32_t>(r >> 32));
+            }
+        }
+}
+
+template <class T> void apply_normals(const float* z, double sigma, const Span& span) {
+    using N = Number<T>;
+    for (uint64_t i = 0; i < span.count; ++i) {
+        const N factor = N{1} + static_cast<N>(sigma) * static_cast<N>(z[i]);
+        store_number<T>(span.out, i, widen(load<T>(span.inputs[0], i)) * factor);
+    }
+}
+
+template <class T> void noise(const NoisePlan& plan, uint64_t first_element, const Span& span) {
+    for (uint64_t done = 0; done < span.count;) {
+        float z[kNoiseBlockElements];
+        const uint64_t at = (first_element + done) % kNoiseBlockElements;
+        const uint64_t left = span.count - done, room = kNoiseBlockElements - at;
+        generate_noise(plan, (first_element + done) / kNoiseBlockElements, 1, z);
+        const Span part = part_of(span, done, left < room ? left : room, sizeof(T));
+        apply_normals<T>(z + at, plan.sigma, part);
+        done += part.count;
+    }
 }
 
 void fence() {}
@@ -189,7 +228,17 @@ template <Operation operation> constexpr void add(Kernels* kernels) {
 
 constexpr Kernels table() {
     Kernels kernels = {
-        "scalar", 0, generate, {}, {}, {fill<Float16>, fill<BFloat16>, fill<float>, fill<double>}, fence, slice,
+        "scalar",
+        0,
+        generate,
+        {},
+        {},
+        {fill<Float16>, fill<BFloat16>, fill<float>, fill<double>},
+        generate_noise,
+        {noise<Float16>, noise<BFloat16>, noise<float>, noise<double>},
+        {apply_normals<Float16>, apply_normals<BFloat16>, apply_normals<float>, apply_normals<double>},
+        fence,
+        slice,
     };
     add<Operation::scale>(&kernels);
     add<Operation::affine>(&kernels);

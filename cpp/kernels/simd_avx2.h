@@ -50,6 +50,23 @@ struct Vec {
     static Doubles add(Doubles a, Doubles b) { return _mm256_add_pd(a, b); }
     static Singles multiply(Singles a, Singles b) { return _mm256_mul_ps(a, b); }
     static Doubles multiply(Doubles a, Doubles b) { return _mm256_mul_pd(a, b); }
+    static Singles subtract(Singles a, Singles b) { return _mm256_sub_ps(a, b); }
+    static Singles divide(Singles a, Singles b) { return _mm256_div_ps(a, b); }
+    static Singles square_root(Singles a) { return _mm256_sqrt_ps(a); }
+
+    // Of the signed integers in the halves of words, the lower half first.
+    static Singles convert_halves(Words a) { return _mm256_cvtepi32_ps(a); }
+    static Words tails_of_halves(Words a) {  // 2^31 - |a|
+        return _mm256_sub_epi32(_mm256_set1_epi32(INT32_MIN), _mm256_abs_epi32(a));
+    }
+    static bool any_less(Singles a, Singles b) { return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_LT_OQ)) != 0; }
+    static Singles choose_if_less(Singles a, Singles b, Singles then, Singles otherwise) {
+        return _mm256_blendv_ps(otherwise, then, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
+    }
+
+    // Floats, in the vector of another type's arithmetic.
+    static Singles load_as(Singles, const float* p) { return _mm256_loadu_ps(p); }
+    static Doubles load_as(Doubles, const float* p) { return _mm256_cvtps_pd(_mm_loadu_ps(p)); }
 
     // Selector: the bit of each lane within the 32 bits that begin at the unit's byte, in every half of a lane.
     using Selector = __m256i;
@@ -118,6 +135,12 @@ struct Vec {
     static Pairs multiply(Pairs a, Singles b) { return {multiply(a.even, b), multiply(a.odd, b)}; }
     static Pairs add(Pairs a, Singles b) { return {add(a.even, b), add(a.odd, b)}; }
     static Pairs add(Pairs a, Pairs b) { return {add(a.even, b.even), add(a.odd, b.odd)}; }
+    static Pairs multiply(Pairs a, Pairs b) { return {multiply(a.even, b.even), multiply(a.odd, b.odd)}; }
+    static Pairs load_as(Pairs, const float* p) {
+        const __m256 low = _mm256_loadu_ps(p), high = _mm256_loadu_ps(p + kSingles);
+        const __m256 near = _mm256_permute2f128_ps(low, high, 0x20), far = _mm256_permute2f128_ps(low, high, 0x31);
+        return {_mm256_shuffle_ps(near, far, 0x88), _mm256_shuffle_ps(near, far, 0xDD)};
+    }
     // To nearest even. (low + 0x7FFF + the last bit of high) carries into high; the average of 16-bit lanes is that
     // sum's upper half. A NaN that arithmetic gives is quiet, and its low half is 0, because it began as a half.
     static Halves narrow(Pairs a) {

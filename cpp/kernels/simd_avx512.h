@@ -50,6 +50,23 @@ struct Vec {
     static Doubles add(Doubles a, Doubles b) { return _mm512_add_pd(a, b); }
     static Singles multiply(Singles a, Singles b) { return _mm512_mul_ps(a, b); }
     static Doubles multiply(Doubles a, Doubles b) { return _mm512_mul_pd(a, b); }
+    static Singles subtract(Singles a, Singles b) { return _mm512_sub_ps(a, b); }
+    static Singles divide(Singles a, Singles b) { return _mm512_div_ps(a, b); }
+    static Singles square_root(Singles a) { return _mm512_sqrt_ps(a); }
+
+    // Of the signed integers in the halves of words, the lower half first.
+    static Singles convert_halves(Words a) { return _mm512_cvtepi32_ps(a); }
+    static Words tails_of_halves(Words a) {  // 2^31 - |a|
+        return _mm512_sub_epi32(_mm512_set1_epi32(INT32_MIN), _mm512_abs_epi32(a));
+    }
+    static bool any_less(Singles a, Singles b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ) != 0; }
+    static Singles choose_if_less(Singles a, Singles b, Singles then, Singles otherwise) {
+        return _mm512_mask_mov_ps(otherwise, _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), then);
+    }
+
+    // Floats, in the vector of another type's arithmetic.
+    static Singles load_as(Singles, const float* p) { return _mm512_loadu_ps(p); }
+    static Doubles load_as(Doubles, const float* p) { return _mm512_cvtps_pd(_mm256_loadu_ps(p)); }
 
     // Selector: the bit of each lane within the 32 bits that begin at the unit's byte.
     using Selector = __m512i;
@@ -118,6 +135,13 @@ struct Vec {
     static Pairs multiply(Pairs a, Singles b) { return {multiply(a.even, b), multiply(a.odd, b)}; }
     static Pairs add(Pairs a, Singles b) { return {add(a.even, b), add(a.odd, b)}; }
     static Pairs add(Pairs a, Pairs b) { return {add(a.even, b.even), add(a.odd, b.odd)}; }
+    static Pairs multiply(Pairs a, Pairs b) { return {multiply(a.even, b.even), multiply(a.odd, b.odd)}; }
+    static Pairs load_as(Pairs, const float* p) {
+        const __m512 low = _mm512_loadu_ps(p), high = _mm512_loadu_ps(p + kSingles);
+        const __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+        const __m512i odd = _mm512_or_si512(even, _mm512_set1_epi32(1));
+        return {_mm512_permutex2var_ps(low, even, high), _mm512_permutex2var_ps(low, odd, high)};
+    }
     // To nearest even. (low + 0x7FFF + the last bit of high) carries into high; the average of 16-bit lanes is that
     // sum's upper half. A NaN that arithmetic gives is quiet, and its low half is 0, because it began as a half.
     static Halves narrow(Pairs a) {

@@ -52,6 +52,24 @@ struct Vec {
     static Doubles add(Doubles a, Doubles b) { return vaddq_f64(a, b); }
     static Singles multiply(Singles a, Singles b) { return vmulq_f32(a, b); }
     static Doubles multiply(Doubles a, Doubles b) { return vmulq_f64(a, b); }
+    static Singles subtract(Singles a, Singles b) { return vsubq_f32(a, b); }
+    static Singles divide(Singles a, Singles b) { return vdivq_f32(a, b); }
+    static Singles square_root(Singles a) { return vsqrtq_f32(a); }
+
+    // Of the signed integers in the halves of words, the lower half first.
+    static Singles convert_halves(Words a) { return vcvtq_f32_s32(vreinterpretq_s32_u64(a)); }
+    static Words tails_of_halves(Words a) {  // 2^31 - |a|
+        const uint32x4_t magnitude = vreinterpretq_u32_s32(vabsq_s32(vreinterpretq_s32_u64(a)));
+        return vreinterpretq_u64_u32(vsubq_u32(vdupq_n_u32(0x80000000), magnitude));
+    }
+    static bool any_less(Singles a, Singles b) { return vmaxvq_u32(vcltq_f32(a, b)) != 0; }
+    static Singles choose_if_less(Singles a, Singles b, Singles then, Singles otherwise) {
+        return vbslq_f32(vcltq_f32(a, b), then, otherwise);
+    }
+
+    // Floats, in the vector of another type's arithmetic.
+    static Singles load_as(Singles, const float* p) { return vld1q_f32(p); }
+    static Doubles load_as(Doubles, const float* p) { return vcvt_f64_f32(vld1_f32(p)); }
 
     // Selector: the bit of each lane within the 32 bits that begin at the unit's byte, in every half of a lane.
     using Selector = uint32x4_t;
@@ -122,6 +140,11 @@ struct Vec {
     static Pairs multiply(Pairs a, Singles b) { return {multiply(a.even, b), multiply(a.odd, b)}; }
     static Pairs add(Pairs a, Singles b) { return {add(a.even, b), add(a.odd, b)}; }
     static Pairs add(Pairs a, Pairs b) { return {add(a.even, b.even), add(a.odd, b.odd)}; }
+    static Pairs multiply(Pairs a, Pairs b) { return {multiply(a.even, b.even), multiply(a.odd, b.odd)}; }
+    static Pairs load_as(Pairs, const float* p) {
+        const float32x4x2_t pairs = vld2q_f32(p);
+        return {pairs.val[0], pairs.val[1]};
+    }
     // To nearest even. (low + 0x7FFF + the last bit of high) carries into high; the average of 16-bit lanes is that
     // sum's upper half. A NaN that arithmetic gives is quiet, and its low half is 0, because it began as a half.
     static Halves narrow(Pairs a) {

@@ -62,6 +62,28 @@ struct Vec {
     static Doubles add(Doubles a, Doubles b) { return _mm_add_pd(a, b); }
     static Singles multiply(Singles a, Singles b) { return _mm_mul_ps(a, b); }
     static Doubles multiply(Doubles a, Doubles b) { return _mm_mul_pd(a, b); }
+    static Singles subtract(Singles a, Singles b) { return _mm_sub_ps(a, b); }
+    static Singles divide(Singles a, Singles b) { return _mm_div_ps(a, b); }
+    static Singles square_root(Singles a) { return _mm_sqrt_ps(a); }
+
+    // Of the signed integers in the halves of words, the lower half first.
+    static Singles convert_halves(Words a) { return _mm_cvtepi32_ps(a); }
+    static Words tails_of_halves(Words a) {  // 2^31 - |a|
+        const __m128i positive = _mm_xor_si128(_mm_srai_epi32(a, 31), _mm_set1_epi32(-1));
+        const __m128i negated = _mm_sub_epi32(_mm_xor_si128(a, positive), positive);  // -|a|
+        return _mm_add_epi32(negated, _mm_set1_epi32(INT32_MIN));
+    }
+    static bool any_less(Singles a, Singles b) { return _mm_movemask_ps(_mm_cmplt_ps(a, b)) != 0; }
+    static Singles choose_if_less(Singles a, Singles b, Singles then, Singles otherwise) {
+        const __m128 less = _mm_cmplt_ps(a, b);
+        return _mm_or_ps(_mm_and_ps(less, then), _mm_andnot_ps(less, otherwise));
+    }
+
+    // Floats, in the vector of another type's arithmetic.
+    static Singles load_as(Singles, const float* p) { return _mm_loadu_ps(p); }
+    static Doubles load_as(Doubles, const float* p) {
+        return _mm_cvtps_pd(_mm_castsi128_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+    }
 
     // Selector: the bit of each lane within the 32 bits that begin at the unit's byte, in every half of a lane.
     using Selector = __m128i;
@@ -139,6 +161,11 @@ struct Vec {
     static Pairs multiply(Pairs a, Singles b) { return {multiply(a.even, b), multiply(a.odd, b)}; }
     static Pairs add(Pairs a, Singles b) { return {add(a.even, b), add(a.odd, b)}; }
     static Pairs add(Pairs a, Pairs b) { return {add(a.even, b.even), add(a.odd, b.odd)}; }
+    static Pairs multiply(Pairs a, Pairs b) { return {multiply(a.even, b.even), multiply(a.odd, b.odd)}; }
+    static Pairs load_as(Pairs, const float* p) {
+        const __m128 low = _mm_loadu_ps(p), high = _mm_loadu_ps(p + kSingles);
+        return {_mm_shuffle_ps(low, high, 0x88), _mm_shuffle_ps(low, high, 0xDD)};
+    }
     // To nearest even. (low + 0x7FFF + the last bit of high) carries into high; the average of 16-bit lanes is that
     // sum's upper half. A NaN that arithmetic gives is quiet, and its low half is 0, because it began as a half.
     static Halves narrow(Pairs a) {

@@ -171,13 +171,13 @@ int long_axes(const Views& views, const BitLayout* layout, Axis* axes) {
     return count;
 }
 
-// Output and first input decide the order of the axes.
-Layout layout_of(const Views& views, const BitLayout* bit_layout) {
+// In the order of memory, output and first input decide the order of the axes.
+Layout layout_of(const Views& views, const BitLayout* bit_layout, AxisOrder order) {
     Axis axes[kMaxNdim];
     const int count = long_axes(views, bit_layout, axes);
     const auto reach = [](const Axis& axis) { return std::abs(axis.stride[0]) + std::abs(axis.stride[1]); };
     const auto outer = [&](const Axis& a, const Axis& b) { return reach(a) > reach(b); };
-    const bool in_order = std::is_sorted(axes, axes + count, outer);
+    const bool in_order = order == AxisOrder::c || std::is_sorted(axes, axes + count, outer);
     if (!in_order) std::stable_sort(axes, axes + count, outer);
     Layout layout(views.count(), !bit_layout && in_order);
     for (const Axis* axis = axes; axis < axes + count; ++axis) layout.add_axis(*axis);
@@ -191,7 +191,7 @@ Layout layout_of(const Views& views, const BitLayout* bit_layout) {
 
 }  // namespace
 
-Operands operands_of(py::handle described, Operation operation, const BitLayout* layout) {
+Operands operands_of(py::handle described, Operation operation, const BitLayout* layout, AxisOrder order) {
     const Items items(described, 2, "operands: (dtype, (output, input))"), arrays(items[1], 2, "two arrays");
     const int64_t code = items.integer(0);
     if (code < 0 || code >= kDTypes) throw py::value_error("no such dtype");
@@ -199,7 +199,7 @@ Operands operands_of(py::handle described, Operation operation, const BitLayout*
     const DType dtype = static_cast<DType>(code);
     const Views views(arrays, dtype);
     if (layout && layout->ndim != views[0].ndim) throw py::value_error("one bit stride for each axis");
-    Operands operands = {dtype, {}, layout_of(views, layout)};
+    Operands operands = {dtype, {}, layout_of(views, layout, order)};
     for (int i = 0; i < views.count(); ++i) operands.data[i] = views[i].data;
     return operands;
 }

@@ -47,10 +47,14 @@ private:
 // The first of at least (count + 7) / 8 adjacent bytes.
 uint8_t* bytes_of(pybind11::handle bits, uint64_t count, bool writable);
 
+// The order of the operands' axes: that of memory, in which stored bits find their elements by strides, or C order, for
+// draws that are generated when they are needed.
+enum class AxisOrder { memory, c };
+
 // Operands of an operation, as the engine takes them: (dtype, (output, input, ...)). The output and the first input have
 // one shape. Other inputs are broadcast to it, and None stands for -0.0, which changes no number that it is added to.
-// The axes are in the order of memory, whatever their order in the arrays: bits find their elements by strides. Without
-// a layout, element i in C order has bit i.
-Operands operands_of(pybind11::handle described, Operation operation, const BitLayout* layout);
+// Without a layout, element i in C order has bit i.
+Operands operands_of(pybind11::handle described, Operation operation, const BitLayout* layout,
+                     AxisOrder order = AxisOrder::memory);
 
 }  // namespace bitdrop

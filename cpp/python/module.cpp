@@ -123,6 +123,17 @@ void fill(py::handle bits, py::handle plan, py::handle layout, py::handle thread
     without_lock(box.size(), [&] { generate_bits(kernels, random, box, bytes, limit); });
 }
 
+// Without a layout, element i in C order has number i of the noise. A layout's bit strides go through the noise, from
+// its first bit on.
+void multiply_noise(py::handle operands, py::handle plan, py::handle layout, py::handle threads, const Isa& isa) {
+    const OptionalLayout of_draws(layout);
+    const Operands arrays = operands_of(operands, Operation::scale, of_draws.get(), AxisOrder::c);
+    const uint64_t first = of_draws.get() ? of_draws.get()->box.first : 0;
+    const Resources with = {&kernels_named(isa), threads_of(threads)};
+    const NoisePlan random = noise_plan_of(plan);
+    without_lock(arrays.layout.size(), [&] { noise(with, arrays, random, first); });
+}
+
 // Returns the number of kept elements.
 uint64_t fill_blocks(py::handle bits, py::handle plan, py::handle maps, py::handle threads, const Isa& isa) {
     const Maps shape = maps_of(maps);
@@ -168,6 +179,8 @@ void add_engine(py::module_& m) {
           isa, "Apply stored bits: kept elements become scale * x + shift, others `dropped`.");
     m.def("fill", &fill, py::arg("bits"), py::arg("plan"), py::arg("layout"), threads, py::kw_only(), isa,
           "Generate the bits of a layout's box into memory for them.");
+    m.def("noise", &multiply_noise, py::arg("operands"), py::arg("plan"), layout, threads, py::kw_only(), isa,
+          "Multiply by noise: each x becomes x * (1 + sqrt(p / (1 - p)) * z).");
     m.def("fill_blocks", &fill_blocks, py::arg("bits"), py::arg("plan"), py::arg("maps"), threads, py::kw_only(), isa,
           "Generate the bits of maps that lose whole blocks into memory for them, and return the number kept.\n\n"
           "The plan decides the seeds: one for each place that a block can have in a map, in C order.");
@@ -196,6 +209,7 @@ void add_memory(py::module_& m) {
 
 void add_settings(py::module_& m) {
     m.attr("MASK_FORMAT") = kMaskFormat;
+    m.attr("NOISE_FORMAT") = kNoiseFormat;
     m.attr("COMPILER") = BITDROP_COMPILER;
     m.def("isas", &isas);
     m.def("get_isa", [] { return active_kernels().name; });
@@ -212,8 +226,8 @@ void add_settings(py::module_& m) {
 
 // Free-threaded Python runs these functions in parallel: whatever they share is atomic or behind a lock of its own.
 PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
-    // pybind11's first look-up of NumPy releases the interpreter lock, in objects whose destructors must not throw. In a
-    // daemon thread at exit they would, before Python 3.14: the look-up is done here instead.
+    // pybind11's first look-up of NumPy releases the interpreter lock, in objects whose destructors must not throw. In
+    // a daemon thread at exit they would, before Python 3.14: the look-up is done here instead.
     (void)py::dtype::of<uint8_t>();
     bitdrop::add_engine(m);
     bitdrop::add_memory(m);

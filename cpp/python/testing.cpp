@@ -3,7 +3,10 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
+
 #include "../engine/engine.h"
+#include "../runtime/float_mode.h"
 #include "../runtime/thread_pool.h"
 #include "bindings.h"
 #include "gil.h"
@@ -41,6 +44,27 @@ py::tuple threshold(double p) {
     return py::make_tuple(plan.threshold, plan.levels, plan.ties != 0);
 }
 
+// The normal numbers of the elements start ... stop - 1 of a noise.
+py::array normals(py::handle plan, uint64_t start, uint64_t stop, const std::optional<std::string>& isa) {
+    if (stop < start) throw py::value_error("stop must not be before start");
+    const Kernels& kernels = kernels_named(isa);
+    const NoisePlan random = noise_plan_of(plan);
+    const uint64_t skip = start % kNoiseBlockElements, count = stop - start;
+    const uint64_t blocks = (skip + count) / kNoiseBlockElements + 1;
+    py::array_t<float> whole(static_cast<py::ssize_t>(blocks * kNoiseBlockElements));
+    float* z = whole.mutable_data();
+    const DefaultFloatMode mode;
+    without_lock(whole.size(), [&] { kernels.generate_noise(random, start / kNoiseBlockElements, blocks, z); });
+    return whole[py::slice(static_cast<py::ssize_t>(skip), static_cast<py::ssize_t>(skip + count), 1)];
+}
+
+// The normal number of each 32 random bits.
+py::array_t<float> normal_of_bits(const py::array_t<uint32_t, py::array::c_style>& bits) {
+    py::array_t<float> z(bits.size());
+    std::transform(bits.data(), bits.data() + bits.size(), z.mutable_data(), normal_of);
+    return z;
+}
+
 }  // namespace
 
 void add_testing(py::module_& m) {
@@ -48,6 +72,8 @@ void add_testing(py::module_& m) {
     testing.def("bits", &bits, py::arg("plan"), py::arg("start"), py::arg("stop"), py::arg("isa") = py::none());
     testing.def("slice", &slice, py::arg("isa"), py::arg("p"), py::arg("draws"));
     testing.def("threshold", &threshold, py::arg("p"));
+    testing.def("normals", &normals, py::arg("plan"), py::arg("start"), py::arg("stop"), py::arg("isa") = py::none());
+    testing.def("normal_of", &normal_of_bits, py::arg("bits"));
     testing.def("tie_keeps", &tie_keeps, py::arg("threshold"), py::arg("hash"));
     testing.def("get_waking_factor", &waking_factor);
     testing.def("set_waking_factor", &set_waking_factor, py::arg("factor"));

@@ -30,10 +30,18 @@ double Items::number(py::ssize_t i) const {
     return value;
 }
 
-Plan plan_of(py::handle plan) {
+namespace {
+
+// Calls make(k0, k1, stream, p).
+template <class Make> auto from_plan(py::handle plan, Make make) {
     const Items items(plan, 3, "a plan: (key, stream, p)"), key(items[0], 2, "a key: two words");
-    return make_plan(key.word(0), key.word(1), items.word(1), items.number(2));
+    return make(key.word(0), key.word(1), items.word(1), items.number(2));
 }
+
+}  // namespace
+
+Plan plan_of(py::handle plan) { return from_plan(plan, make_plan); }
+NoisePlan noise_plan_of(py::handle plan) { return from_plan(plan, make_noise_plan); }
 
 Affine affine_of(py::handle affine) {
     const Items items(affine, 3, "an affine: (scale, shift, dropped, operation)");

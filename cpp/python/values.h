@@ -26,6 +26,7 @@ private:
 };
 
 Plan plan_of(pybind11::handle plan);
+NoisePlan noise_plan_of(pybind11::handle plan);
 Affine affine_of(pybind11::handle affine);  // without an operation, the one of the coefficients
 Threads threads_of(pybind11::handle threads);  // a limit of 0 is the setting of the process
 

@@ -14,18 +14,21 @@ True
 from bitdrop._bit_layout import Shard
 from bitdrop._buffers import clear_buffers, set_buffer_limit
 from bitdrop._config import configure_from_environment, get_num_threads, set_num_threads, show_config
-from bitdrop._core import MASK_FORMAT
+from bitdrop._core import MASK_FORMAT, NOISE_FORMAT
 from bitdrop._validate import NdimError
 from bitdrop._version import __version__
 from bitdrop.alpha import AlphaDropout, FeatureAlphaDropout
 from bitdrop.block_mask import BlockMask
 from bitdrop.drop_block import DropBlock2d, DropBlock3d
 from bitdrop.functional import dropout
+from bitdrop.gaussian import GaussianDropout, gaussian_dropout
 from bitdrop.layers import Dropout, Dropout1d, Dropout2d, Dropout3d, DropPath
 from bitdrop.mask import Mask
+from bitdrop.noise import Noise
 
 __all__ = [
     "MASK_FORMAT",
+    "NOISE_FORMAT",
     "AlphaDropout",
     "BlockMask",
     "DropBlock2d",
@@ -36,12 +39,15 @@ __all__ = [
     "Dropout2d",
     "Dropout3d",
     "FeatureAlphaDropout",
+    "GaussianDropout",
     "Mask",
     "NdimError",
+    "Noise",
     "Shard",
     "__version__",
     "clear_buffers",
     "dropout",
+    "gaussian_dropout",
     "get_num_threads",
     "set_buffer_limit",
     "set_num_threads",

@@ -82,6 +82,15 @@ class BitLayout(NamedTuple):
         """Number of bits in the box."""
         return prod(self.lengths)
 
+    def in_whole(self) -> "BitLayout":
+        """Return the layout of the draws at their places in the whole, for draws that are not stored."""
+        strides = zip(self.lengths, self.strides, strict=True)
+        return self._replace(
+            lengths=(),
+            strides=(),
+            bit_strides=tuple(0 if length == 1 else stride for length, stride in strides),
+        )
+
     def transposed(self, order: Sequence[int]) -> "BitLayout":
         """Return the layout of the array with its axes in another order, for the same packed bits."""
         return self._replace(bit_strides=tuple(self.bit_strides[axis] for axis in order))

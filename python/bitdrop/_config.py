@@ -62,6 +62,7 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
     facts = {
         "bitdrop": __version__,
         "mask_format": _core.MASK_FORMAT,
+        "noise_format": _core.NOISE_FORMAT,
         "instruction_set": _core.get_isa(),
         "instruction_sets_available": _core.isas(),
         "threads": _core.get_num_threads(),

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from bitdrop._typing import Memory
 
 MASK_FORMAT: int
+NOISE_FORMAT: int
 COMPILER: str
 POOLED_BYTES: int
 
@@ -41,6 +42,14 @@ def apply(
 ) -> None: ...
 def fill(
     bits: Memory, plan: _Plan, layout: _Layout, threads: _Threads = (0, 0), *, isa: str | None = None
+) -> None: ...
+def noise(
+    operands: _Operands,
+    plan: _Plan,
+    layout: _Layout | None = None,
+    threads: _Threads = (0, 0),
+    *,
+    isa: str | None = None,
 ) -> None: ...
 def fill_blocks(
     bits: Memory, plan: _Plan, maps: _Maps, threads: _Threads = (0, 0), *, isa: str | None = None
@@ -94,6 +103,10 @@ class testing:  # noqa: N801 - a submodule
     def slice(
         isa: str, p: float, draws: NDArray[np.uint64]
     ) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]: ...
+    @staticmethod
+    def normals(plan: _Plan, start: int, stop: int, isa: str | None = None) -> NDArray[np.float32]: ...
+    @staticmethod
+    def normal_of(bits: NDArray[np.uint32]) -> NDArray[np.float32]: ...
     @staticmethod
     def threshold(p: float) -> tuple[int, int, bool]: ...
     @staticmethod

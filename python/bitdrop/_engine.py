@@ -1,18 +1,18 @@
-"""The door to the engine: the only file that takes drop, apply and fill from `bitdrop._core`.
+"""The door to the engine: the only file that takes drop, apply, fill and noise from `bitdrop._core`.
 
 Every front-end passes memory and the four values through here. Arguments have been validated.
 
 `drop` generates bits and applies them, `apply` applies stored bits, `fill` generates bits into memory, and
 `fill_blocks` those of maps that lose whole blocks. Kept elements become ``scale * x + shift``, others
-``dropped``. See ``_core.pyi`` for the signatures.
+``dropped``. `noise` multiplies by Gaussian noise of mean 1. See ``_core.pyi`` for the signatures.
 """
 
 from typing import NamedTuple
 
-from bitdrop._core import apply, drop, fill, fill_blocks
+from bitdrop._core import apply, drop, fill, fill_blocks, noise
 from bitdrop._typing import Memory
 
-__all__ = ["DTYPES", "Operands", "Threads", "apply", "drop", "fill", "fill_blocks"]
+__all__ = ["DTYPES", "Operands", "Threads", "apply", "drop", "fill", "fill_blocks", "noise"]
 
 DTYPES = {"float16": 0, "bfloat16": 1, "float32": 2, "float64": 3}
 """Codes of the supported dtypes in the engine, by name."""

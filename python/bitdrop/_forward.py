@@ -15,6 +15,7 @@ from bitdrop._plan import KEEP_ALL, new_plan
 from bitdrop._typing import Array, Key
 from bitdrop._units import ELEMENTS, Units
 from bitdrop.mask import Mask
+from bitdrop.noise import Noise, multiply
 
 
 class Rule(NamedTuple):
@@ -70,12 +71,41 @@ def keep_all(x: ArrayLike, out: Array | None, rule: Rule) -> tuple[Array, Mask]:
     if units is not ELEMENTS:
         units.check(values.shape)
     mask = Mask._of(values.shape, KEEP_ALL, None, affine, None)
-    if affine is not IDENTITY and affine != IDENTITY:
-        y = as_output(out, values)
-        _engine.drop((dtype, (y, values)), affine, KEEP_ALL)
-    elif out is None:
-        y = values
-    else:
-        y = as_output(out, values)
-        np.copyto(y, values)
+    if affine is IDENTITY or affine == IDENTITY:
+        return _unchanged(values, out), mask
+    y = as_output(out, values)
+    _engine.drop((dtype, (y, values)), affine, KEEP_ALL)
     return y, mask
+
+
+def multiply_noise(
+    x: ArrayLike,
+    out: Array | None,
+    rule: Rule,
+    draw: Callable[[], tuple[Key, int]],
+    shard: Shard | None = None,
+    store_bits: bool = False,  # there are none
+) -> tuple[Array, Noise]:
+    """Multiply x by Gaussian noise in training. The arguments are those of `drop`."""
+    values, dtype = as_array(x)
+    layout = None if rule.units is ELEMENTS and shard is None else rule.units.layout(values.shape, shard)
+    y = as_output(out, values)
+    plan = new_plan((*draw(), rule.p))
+    multiply((dtype, (y, values)), plan, layout)
+    return y, Noise._of(values.shape, plan, layout)
+
+
+def without_noise(x: ArrayLike, out: Array | None, rule: Rule) -> tuple[Array, Noise]:
+    """Leave x as it is."""
+    values, _ = as_array(x)
+    rule.units.check(values.shape)
+    return _unchanged(values, out), Noise._of(values.shape, KEEP_ALL, None)
+
+
+def _unchanged(x: Array, out: Array | None) -> Array:
+    """Return x itself, or `out` with a copy of it."""
+    if out is None:
+        return x
+    y = as_output(out, x)
+    np.copyto(y, x)
+    return y

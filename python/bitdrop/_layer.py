@@ -1,13 +1,14 @@
 """Base class of the layers: mode, stream number, last mask."""
 
 import os
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 from weakref import WeakSet
 
 from numpy.typing import ArrayLike
 
-from bitdrop import _core, _random, _validate
+from bitdrop import _random, _validate
 from bitdrop._arrays import as_inplace_target
 from bitdrop._bit_layout import Shard
 from bitdrop._core import StreamCounter
@@ -40,6 +41,11 @@ class Layer:
     training: bool
     _rule: Rule
 
+    # The passes in training and at inference, and the format of what they record.
+    _drop: ClassVar[Callable[..., tuple[Array, Any]]] = staticmethod(drop)
+    _keep_all: ClassVar[Callable[..., tuple[Array, Any]]] = staticmethod(keep_all)
+    _format: ClassVar[str] = "mask"
+
     def __init__(
         self,
         p: Number = 0.5,
@@ -52,7 +58,7 @@ class Layer:
         self._inplace = _validate.as_flag(inplace, "inplace")
         self._recompute = _validate.as_flag(recompute, "recompute")
         self.training = True
-        self._mask: Mask | None = None
+        self._mask: Any = None  # of the last forward pass, or what a subclass has in its place
         self._counter = StreamCounter(_random.draw_key(rng), 0)
         self._unseeded = rng is None  # a forked child draws another key
         _layers.add(self)
@@ -93,7 +99,8 @@ class Layer:
     @property
     def mask(self) -> Mask | None:
         """Mask of the last forward pass, or None before the first."""
-        return self._mask
+        mask: Mask | None = self._mask
+        return mask
 
     def __call__(self, x: ArrayLike, training: bool | None = None, **options: Any) -> Array:
         """Do a forward pass, as `forward`."""
@@ -135,9 +142,9 @@ class Layer:
         if self._inplace:
             out = as_inplace_target(x, out)
         if training:
-            y, self._mask = drop(x, out, self._rule, self._counter.take, shard, not self._recompute)
+            y, self._mask = self._drop(x, out, self._rule, self._counter.take, shard, not self._recompute)
         else:
-            y, self._mask = keep_all(x, out, self._rule)
+            y, self._mask = self._keep_all(x, out, self._rule)
         return y
 
     def backward(self, dy: ArrayLike, *, out: Array | None = None) -> Array:
@@ -164,8 +171,9 @@ class Layer:
         """
         mask = self._mask
         if mask is None:
-            _validate.raise_no_forward()
-        return mask.backward(dy, out=out)
+            _validate.raise_no_forward(self._format)
+        dx: Array = mask.backward(dy, out=out)
+        return dx
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode, and return the layer."""
@@ -205,21 +213,23 @@ class Layer:
         A layer whose state is set continues bit for bit as the layer of the state.
         """
         counter = self._counter
-        return {"format": _core.MASK_FORMAT, "key": list(counter.key), "position": counter.position}
+        number = _validate.FORMATS[self._format]
+        return {"format": number, "key": list(counter.key), "position": counter.position}
 
     @state.setter
     def state(self, state: dict[str, Any]) -> None:
-        self._counter, self._unseeded = self._counter.renewed(*_validate.as_state(state)), False
+        self._counter, self._unseeded = self._counter.renewed(*_validate.as_state(state, self._format)), False
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for pickle and copy."""
         counter = self._counter
-        taken = {"_format": _core.MASK_FORMAT, "_counter": (counter.key, counter.position)}
+        number = _validate.FORMATS[self._format]
+        taken = {"_format": number, "_counter": (counter.key, counter.position)}
         return vars(self) | {"_unseeded": False} | taken
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore the layer from the state of `__getstate__`."""
-        _validate.check_mask_format(state.pop("_format"), "The pickled layer")
+        _validate.check_format(state.pop("_format"), self._format, "The pickled layer")
         vars(self).update(state, _counter=StreamCounter(*state["_counter"]))
         _layers.add(self)
 

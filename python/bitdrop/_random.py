@@ -21,7 +21,7 @@ if hasattr(os, "register_at_fork"):
 def _generator(rng: RNGLike | None) -> np.random.Generator:
     if rng is None:
         global _process_generator  # noqa: PLW0603
-        # No lock, which an interrupt could leave held: if two threads make one each, both draw from system entropy.
+        # No lock: an interrupt could leave it held. If two threads make one each, both have system entropy.
         generator = _process_generator
         if generator is None:
             generator = _process_generator = np.random.default_rng()

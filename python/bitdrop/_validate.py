@@ -32,6 +32,16 @@ def as_probability(p: Any, name: str = "p") -> float:
     raise ValueError(f"{name} must be in [0, 1], but got {p!r}.")
 
 
+def as_noise_rate(p: Any) -> float:
+    """Return the rate of Gaussian dropout as a float in [0, 1)."""
+    rate = as_probability(p)
+    if rate < 1.0:
+        return rate
+    raise ValueError(
+        f"p must be less than 1 for Gaussian dropout, whose variance is p / (1 - p), but got {p!r}."
+    )
+
+
 def as_flag(value: Any, name: str) -> bool:
     """Return `value` as a bool, if it is one."""
     if type(value) is bool or isinstance(value, np.bool_):
@@ -120,35 +130,41 @@ def as_noise_shape(entries: tuple[int | None, ...], whole: Shape) -> Shape:
     return noise
 
 
-def check_same_shape(shape: Shape, expected: Shape, name: str) -> None:
-    """Check that an array has the shape of the mask that is applied to it."""
+def check_same_shape(shape: Shape, expected: Shape, name: str, applied: str = "mask") -> None:
+    """Check that an array has the shape of the mask or noise that is applied to it."""
     if shape != expected:
-        raise ValueError(f"{name} must have the shape of the mask, {expected}, but its shape is {shape}.")
-
-
-def check_mask_format(number: Any, name: str) -> None:
-    """Check that `name` was made by the mask format of this version."""
-    if type(number) is not int or number != _core.MASK_FORMAT:
-        here = _core.MASK_FORMAT
         raise ValueError(
-            f"{name} is of mask format {number!r}, but this version of bitdrop makes format {here}."
+            f"{name} must have the shape of the {applied}, {expected}, but its shape is {shape}."
         )
 
 
-def as_state(value: Any) -> tuple[Key, int]:
-    """Return the key and the next stream number of a layer's state."""
+FORMATS = {"mask": _core.MASK_FORMAT, "noise": _core.NOISE_FORMAT}
+"""Numbers of the formats that this version makes."""
+
+
+def check_format(number: Any, kind: str, name: str) -> None:
+    """Check that `name` was made by the mask or noise format of this version."""
+    here = FORMATS[kind]
+    if type(number) is not int or number != here:
+        raise ValueError(
+            f"{name} is of {kind} format {number!r}, but this version of bitdrop makes format {here}."
+        )
+
+
+def as_state(value: Any, kind: str) -> tuple[Key, int]:
+    """Return the key and the next stream number of the state of a layer that makes masks or noise."""
     names = {"format", "key", "position"}
     if not isinstance(value, dict) or set(value) != names:
         raise TypeError(f"state must be a dict of {sorted(names)}, but got {value!r}.")
-    check_mask_format(value["format"], "The state")
+    check_format(value["format"], kind, "The state")
     position = value["position"]
     exhausted = type(position) is int and position == 2**64
     return as_key(value["key"]), position if exhausted else as_word(position, "position")
 
 
-def raise_no_forward() -> NoReturn:
+def raise_no_forward(kind: str = "mask") -> NoReturn:
     """Raise the error of a backward pass before any forward pass."""
-    raise RuntimeError("backward needs the mask of a forward pass: call the layer on an input first.")
+    raise RuntimeError(f"backward needs the {kind} of a forward pass: call the layer on an input first.")
 
 
 def type_name(value: object) -> str:

@@ -216,6 +216,6 @@ def drop_blocks(
 def _unpickled(
     mask_format: int, shape: Shape, p: float, blocks: tuple[int, int, float], *rest: Any
 ) -> BlockMask:
-    _validate.check_mask_format(mask_format, "The pickled mask")
+    _validate.check_format(mask_format, "mask", "The pickled mask")
     key, stream, scale = rest
     return BlockMask._of_blocks(shape, p, Blocks(*blocks), (key, stream), scale)

@@ -313,6 +313,6 @@ class Mask:
 
 def _unpickled(mask_format: int, shape: Shape, p: float, key: Key, *rest: Any) -> Mask:
     """Return the mask of a pickle. Those of version 0.1 lack shift and dropped."""
-    _validate.check_mask_format(mask_format, "The pickled mask")
+    _validate.check_format(mask_format, "mask", "The pickled mask")
     names = ("stream", "scale", "noise_shape", "shard", "shift", "dropped")
     return Mask(shape, p, key=key, **dict(zip(names, rest, strict=False)))

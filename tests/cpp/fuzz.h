@@ -34,3 +34,8 @@ void try_generate_block_bits(Random* random);
 
 // fuzz_layouts.cpp
 void try_arrays(Random* random);
+
+// fuzz_noise.cpp
+void try_generate_noise(Random* random);
+void try_noise(Random* random);
+void try_noise_arrays(Random* random);

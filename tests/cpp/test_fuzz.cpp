@@ -26,7 +26,7 @@ void check_elements(DType dtype, const Guarded& got, const unsigned char* want, 
 namespace {
 
 void try_one(Random* random) {
-    switch (random->below(15)) {
+    switch (random->below(19)) {
         case 0: return try_generate(random);
         case 1: return try_slice(random);
         case 2: return try_drop(random);
@@ -37,6 +37,10 @@ void try_one(Random* random) {
         case 7: return try_generate_box(random);
         case 8: return try_copy_bits(random);
         case 9: return try_generate_block_bits(random);
+        case 10: return try_generate_noise(random);
+        case 11: return try_noise(random);
+        case 12:
+        case 13: return try_noise_arrays(random);
         default: return try_arrays(random);
     }
 }

@@ -126,7 +126,9 @@ struct Helped {
     static void work(void* context, uint64_t) {
         auto& helped = *static_cast<Helped*>(context);
         if (std::this_thread::get_id() != helped.caller) ++helped.chunks;
-        std::this_thread::sleep_for(helped.length);
+        // Not asleep: some systems take a sleep of less than a millisecond for none.
+        const auto end = std::chrono::steady_clock::now() + helped.length;
+        while (std::chrono::steady_clock::now() < end) std::this_thread::yield();
     }
 
     static int count(std::chrono::microseconds length) {

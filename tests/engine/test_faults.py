@@ -1,12 +1,9 @@
 """Threads, forks, interrupts, failing calls and interpreter exit: right results, usable layers."""
 
-import hashlib
 import json
 import os
 import signal
-import threading
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,39 +13,14 @@ import pytest
 
 from tests.helpers.paths import HELPERS
 from tests.helpers.support import Array, assert_identical, normal, run_python
+from tests.helpers.threads import THREADS, at_once, digest
 
-THREADS = 8
 SMALL = normal(np.dtype(np.float32), (300,))  # processed with the interpreter lock held
 MIDDLE = normal(np.dtype(np.float32), (150, 200))
 LARGE = normal(np.dtype(np.float32), (800, 1000))  # processed by several threads
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 POOL = HELPERS / "pool_of_workers.py"
-
-
-def at_once(work: Callable[[int], None]) -> None:
-    """Call `work` in eight threads with the number of the thread, and raise the first error."""
-    start = threading.Barrier(THREADS)
-    errors: list[BaseException] = []
-
-    def run(number: int) -> None:
-        start.wait()
-        try:
-            work(number)
-        except BaseException as error:
-            errors.append(error)
-
-    workers = [threading.Thread(target=run, args=(number,)) for number in range(THREADS)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    if errors:
-        raise errors[0]
-
-
-def digest(y: Array) -> str:
-    return hashlib.sha256(y.tobytes()).hexdigest()
 
 
 @pytest.mark.parametrize("x", [SMALL, MIDDLE, LARGE], ids=["small", "middle", "large"])
@@ -172,7 +144,7 @@ def test_interpreter_exits_cleanly_during_calls_in_daemon_threads(size: int) -> 
         assert (process.returncode, process.stderr) == (0, "")
 
 
-# The main thread leaves while the other is in the first look-up of NumPy, if a call does one, and ends slowly.
+# The main thread leaves while the other is in a first look-up of NumPy, if there is one.
 EXIT_DURING_A_LOOKUP = """
 import builtins, sys, threading, time, types
 import numpy as np, bitdrop

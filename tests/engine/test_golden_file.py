@@ -1,21 +1,18 @@
 """Golden file: the package and the oracle against the file that the C++ tests check too."""
 
-import hashlib
 from typing import Any, NamedTuple
 
 import bitdrop
 import numpy as np
 import pytest
 from bitdrop import _core
-from numpy.typing import NDArray
 
 from tests.helpers import oracle
+from tests.helpers.golden import golden_input, hash_of
 from tests.helpers.paths import GOLDEN
-from tests.helpers.support import CODES, DTYPES, UNSIGNED, Array
+from tests.helpers.support import CODES, DTYPES, Array
 
 GOLDEN_FILE = GOLDEN / "format1.txt"
-EXPONENT = {"float16": 0x7C00, "bfloat16": 0x7F80, "float32": 0x7F800000, "float64": 0x7FF0000000000000}
-MANTISSA = {"float16": 0x3FF, "bfloat16": 0x7F, "float32": 0x7FFFFF, "float64": 0xFFFFFFFFFFFFF}
 
 
 class Case(NamedTuple):
@@ -49,16 +46,7 @@ class Case(NamedTuple):
     @property
     def input(self) -> Array:
         """Input: element i is the topmost bits of mix(i + 1), with infinities instead of NaNs."""
-        indices = np.arange(self.elements, dtype=np.uint64) + np.uint64(self.first + 1)
-        words = oracle.mix(indices) >> np.uint64(64 - 8 * self.dtype.itemsize)
-        exponent, mantissa = (np.uint64(table[self.dtype.name]) for table in (EXPONENT, MANTISSA))
-        words = np.where(words & exponent == exponent, words & ~mantissa, words)
-        return words.astype(UNSIGNED[self.dtype.itemsize]).view(self.dtype)
-
-
-def hash_of(x: NDArray[Any]) -> str:
-    words = x.view(UNSIGNED[x.itemsize]) if x.itemsize > 1 else x
-    return hashlib.sha256(words.astype(words.dtype.newbyteorder("<")).tobytes()).hexdigest()[:16]
+        return golden_input(self.dtype, self.first, self.elements)
 
 
 @pytest.fixture(scope="module")

@@ -73,6 +73,43 @@ def test_failed_allocation_raises_memory_error_and_changes_nothing() -> None:
     assert process.returncode == 0, process.stderr
 
 
+MEMORY_OF_BLOCKS = """
+import resource
+import numpy as np, bitdrop
+from pathlib import Path
+
+layer = bitdrop.DropBlock2d(0.3, rng=0)
+x = np.ones((64, 128, 128, 128), np.float16)  # 256 MiB, and 16 MiB of bits
+layer(x[:1, :1].copy())
+mask, state = layer.mask, layer.state
+pages = int(Path("/proc/self/statm").read_text().split()[0])
+
+def limit(mebibytes):
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + mebibytes * 2**20, -1))
+
+limit(12)
+try:
+    layer(x, out=x)
+except MemoryError as error:
+    assert "nable to allocate" in str(error), error
+else:
+    raise AssertionError("no MemoryError")
+assert layer.mask is mask and layer.state == state
+limit(20)
+layer(x, out=x)
+layer.backward(x, out=x)
+assert 0.2 < np.mean(x[0] == 0) < 0.3
+assert layer.mask.nbytes == x.size // 8
+"""
+
+
+@on_linux
+@without_asan
+def test_block_dropout_takes_memory_for_its_bits_alone() -> None:
+    process = run_python("-c", MEMORY_OF_BLOCKS)
+    assert process.returncode == 0, process.stderr
+
+
 def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 

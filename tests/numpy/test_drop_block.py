@@ -30,6 +30,7 @@ MASKS: list[tuple[tuple[int, ...], int, int]] = [
     ((40, 5, 6), 1, 2),
     ((2, 300, 280), 7, 2),
     ((2, 3, 2, 65, 513), 60, 2),
+    ((3000, 13, 13), 7, 2),  # chunks that end where no block begins
     ((1, 1, 1), 1, 2),
     ((3, 2, 6, 7, 8), 3, 3),
     ((4, 6, 6, 6), 6, 3),
@@ -105,6 +106,16 @@ def test_layer_drops_blocks_of_its_kind(kind: Any, dtype: np.dtype[Any]) -> None
         assert_identical(y, expected)
         assert_identical(mask.apply(x), expected)
         assert_identical(layer.backward(dy), oracle.applied(dy, keep, mask.scale))
+
+
+@for_all_kinds
+def test_locked_layer_repeats_its_blocks(kind: Any) -> None:
+    layer, x = kind(0.3, 2, rng=0), normal(FLOAT32, KINDS[kind])
+    with layer.locked():
+        first, second = layer(x), layer(x)
+    assert_identical(first, second)
+    assert layer.state["position"] == 1
+    assert np.any(layer(x) != first)
 
 
 @for_all_kinds

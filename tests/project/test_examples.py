@@ -155,6 +155,18 @@ def test_monte_carlo_is_less_certain_away_from_training_set(tmp_path: Path) -> N
     assert plot.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.skipif(find_spec("matplotlib") is None, reason="needs pip install '.[examples]'")
+def test_pictures_of_blocks_drop_about_the_same_share(tmp_path: Path) -> None:
+    plot = tmp_path / "plot.png"
+    process = run_python(str(EXAMPLES / "drop_block.py"), "--output", str(plot))
+    assert process.returncode == 0, process.stderr
+    shares = dict(re.findall(r"(\w+): ([\d.]+) of the elements", process.stdout))
+    assert {name: float(share) for name, share in shares.items()} == pytest.approx(
+        {"Dropout": 0.3, "DropBlock2d": 0.3, "Dropout2d": 1 / 3}, abs=0.04
+    )
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
 @without_asan
 @pytest.mark.skipif(find_spec("rich") is None, reason="needs pip install '.[examples]'")
 def test_larger_than_memory_stays_within_limit_of_workers() -> None:

@@ -1,0 +1,246 @@
+"""Noise format 1: golden values, the oracle, the document, the accuracy of the normal numbers."""
+
+import importlib.util
+import math
+import re
+from typing import Any, NamedTuple
+
+import bitdrop
+import numpy as np
+import pytest
+from bitdrop import _core
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from tests.helpers import noise_oracle, oracle
+from tests.helpers.golden import golden_input, hash_of
+from tests.helpers.paths import GOLDEN, ROOT
+from tests.helpers.support import CODES, DTYPES, any_bits, assert_identical, normal
+
+P = 0.5  # the normal numbers do not depend on it
+FIRST_NUMBERS = [
+    *("0x1.2775c8p+1", "0x1.8659e8p-1", "0x1.2b5e64p+0", "0x1.5a8cp-3"),
+    *("-0x1.bca518p-4", "0x1.ea96dp+0", "0x1.c3e78cp+0", "0x1.3cf452p+0"),
+]
+DIGESTS = [
+    ((0, 0), 0, 0, 10000, "a680c7c7adb111e2"),
+    ((1, 2), 0, 0, 4096, "19426264f958b7f4"),
+    ((1, 2), 7, 0, 1024, "bc8486fdca00933d"),
+    ((2**64 - 1, 2**63), 2**64 - 1, 1023, 5121, "595fa7132ba49a1f"),
+    ((5, 6), 1, 2**40 + 17, 2**40 + 9000, "d30cc27e8de53ce5"),
+    ((3, 4), 9, 0, 2**22, "fdef4de1f3905620"),
+]
+KEYS = [((0, 0), 0), ((2**64 - 1, 1), 2**64 - 1), ((0x0123456789ABCDEF, 2**63), 12345)]
+FORMAT = (ROOT / "docs" / "reference" / "noise-format.md").read_text(encoding="utf-8")
+
+
+def engine(
+    key: oracle.Key, stream: int, start: int, stop: int, isa: str | None = None
+) -> NDArray[np.float32]:
+    return _core.testing.normals((key, stream, P), start, stop, isa)
+
+
+def test_first_numbers_are_golden(isa: str) -> None:
+    expected = np.array([float.fromhex(number) for number in FIRST_NUMBERS], np.float32)
+    assert_identical(engine((1, 2), 0, 0, 8, isa), expected)
+    assert_identical(noise_oracle.normals((1, 2), 0, 0, 8), expected)
+
+
+@pytest.mark.parametrize(("key", "stream", "start", "stop", "expected"), DIGESTS)
+def test_digest_is_golden(
+    isa: str, key: oracle.Key, stream: int, start: int, stop: int, expected: str
+) -> None:
+    assert hash_of(engine(key, stream, start, stop, isa)) == expected
+
+
+@pytest.mark.parametrize(("key", "stream", "start", "stop", "expected"), DIGESTS)
+def test_digest_of_oracle_is_golden(
+    key: oracle.Key, stream: int, start: int, stop: int, expected: str
+) -> None:
+    assert hash_of(noise_oracle.normals(key, stream, start, stop)) == expected
+
+
+@pytest.mark.parametrize(("key", "stream"), KEYS)
+@pytest.mark.parametrize("base", [0, 2**32, 2**40, 2**64 - 2**16], ids=["0", "2^32", "2^40", "near 2^64"])
+def test_numbers_of_any_range_equal_oracle(isa: str, key: oracle.Key, stream: int, base: int) -> None:
+    begin = base - 4096 if base else 0  # the ranges cross 2^32 and 2^40
+    whole = noise_oracle.normals(key, stream, begin, begin + 12000)
+    for start in (0, 1, 31, 32, 33, 1000, 1023, 1024, 1025, 4095, 4097):
+        for length in (0, 1, 2, 31, 33, 1023, 1024, 1025, 5000):
+            actual = engine(key, stream, begin + start, begin + start + length, isa)
+            assert_identical(actual, whole[start : start + length], f"{start}, {length}")
+
+
+class Case(NamedTuple):
+    """One line of the golden file. tests/cpp/noise_golden.h describes the columns."""
+
+    dtype: np.dtype[Any]
+    key: tuple[int, int]
+    stream: int
+    p: float
+    first: int
+    elements: int
+    normals: str
+    output: str
+
+    @classmethod
+    def of(cls, line: str) -> "Case":
+        dtype, key0, key1, stream, p, first, count, normals, output = line.split()
+        kind = next(known for known in DTYPES if known.name == dtype)
+        place = int(first), int(count)
+        return cls(kind, (int(key0), int(key1)), int(stream), float.fromhex(p), *place, normals, output)
+
+    @property
+    def plan(self) -> tuple[oracle.Key, int, float]:
+        return self.key, self.stream, self.p
+
+
+@pytest.fixture(scope="module")
+def cases() -> list[Case]:
+    lines = (GOLDEN / "noise1.txt").read_text().splitlines()
+    return [Case.of(line) for line in lines if not line.startswith("#")]
+
+
+def test_golden_file_has_every_dtype_long_array_and_far_offsets(cases: list[Case]) -> None:
+    assert {case.dtype for case in cases} == set(DTYPES)
+    assert all(any(case.first > 2**bits for case in cases) for bits in (32, 39, 63))
+    assert any(case.elements > 2**20 for case in cases)
+
+
+def test_numbers_and_outputs_of_every_isa_are_golden(isa: str, cases: list[Case]) -> None:
+    for case in cases:
+        z = _core.testing.normals(case.plan, case.first, case.first + case.elements, isa)
+        assert hash_of(z) == case.normals, case
+        x = golden_input(case.dtype, case.first, case.elements)
+        layout = (case.first, (), (), (1,), None, None)
+        _core.noise((CODES[case.dtype], (x, x)), case.plan, layout, isa=isa)
+        assert hash_of(x) == case.output, case
+
+
+def test_numbers_and_outputs_of_oracle_are_golden(cases: list[Case]) -> None:
+    for case in cases:
+        z = noise_oracle.normals(case.key, case.stream, case.first, case.first + case.elements)
+        assert hash_of(z) == case.normals, case
+        y = noise_oracle.noisy(golden_input(case.dtype, case.first, case.elements), z, case.p)
+        assert hash_of(y) == case.output, case
+
+
+@pytest.mark.parametrize("threads", range(1, 9))
+def test_outputs_are_golden_for_any_number_of_threads(
+    threads: int, cases: list[Case], settings_restored: None
+) -> None:
+    bitdrop.set_num_threads(threads)
+    for case in (case for case in cases if case.first == 0 and case.elements > 2**20):
+        noise = bitdrop.Noise((case.elements,), case.p, key=case.key, stream=case.stream)
+        assert hash_of(noise.apply(golden_input(case.dtype, 0, case.elements))) == case.output, case
+
+
+@pytest.mark.parametrize("p", [2.0**-60, 0.1, 0.5, 0.9, 1 - 2.0**-53])
+def test_arithmetic_equals_oracle_on_any_bits(isa: str, dtype: np.dtype[Any], p: float) -> None:
+    for x in (any_bits(dtype, 10007), normal(dtype, 5000)):
+        y = np.empty_like(x)
+        _core.noise((CODES[dtype], (y, x)), ((1, 2), 3, p), isa=isa)
+        assert_identical(y, noise_oracle.noisy(x, noise_oracle.normals((1, 2), 3, 0, x.size), p))
+
+
+# The numbers
+
+
+def odd_bits(odd: NDArray[np.int64]) -> NDArray[np.uint32]:
+    return odd.astype(np.int32).view(np.uint32)
+
+
+def quantiles(odd: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the quantile function at (i + 2**31) / 2**32, from the nearer tail."""
+    magnitude: NDArray[np.float64] = -ndtri((2**31 - np.abs(odd)) / 2**32)
+    return np.sign(odd) * magnitude
+
+
+ODD = {
+    "tails": np.arange(2**31 - 2**23 + 1, 2**31, 2, dtype=np.int64),
+    "centre": np.arange(1, 2**31, 2 * 1013, dtype=np.int64),
+    "around zero": np.arange(1, 2**21, 2, dtype=np.int64),
+    "around the split": np.arange(2**31 - 2**23 - 2**20 + 1, 2**31 - 2**23 + 2**20, 2, dtype=np.int64),
+}
+
+
+@pytest.mark.parametrize("region", ODD)
+def test_numbers_are_quantiles_within_seven_units_in_last_place(region: str) -> None:
+    odd = ODD[region]
+    z, exact = _core.testing.normal_of(odd_bits(odd)).astype(np.float64), quantiles(odd)
+    units = np.abs(z - exact) / np.spacing(exact.astype(np.float32)).astype(np.float64)
+    assert units.max() < 7
+    assert np.abs(z / exact - 1).max() < 5e-7
+
+
+@pytest.mark.parametrize("region", ODD)
+def test_numbers_are_symmetric_and_those_of_oracle(region: str) -> None:
+    odd = ODD[region]
+    z = _core.testing.normal_of(odd_bits(odd))
+    assert_identical(_core.testing.normal_of(odd_bits(-odd)), -z)
+    assert_identical(noise_oracle.normal_of(odd_bits(odd)), z)
+    assert_identical(noise_oracle.normal_of(odd_bits(-odd)), -z)
+
+
+def test_lowest_bit_is_not_used() -> None:
+    bits = np.random.default_rng(0).integers(0, 2**32, 10000, dtype=np.uint32)
+    assert_identical(_core.testing.normal_of(bits ^ np.uint32(1)), _core.testing.normal_of(bits))
+
+
+def test_largest_and_smallest_numbers_are_those_of_document() -> None:
+    z = _core.testing.normal_of(odd_bits(np.array([2**31 - 1, 1])))
+    assert f"{z[0]:.6f}" in FORMAT
+    assert f"{z[1]:.3g}" in FORMAT
+    assert math.isclose(z[0], -ndtri(2.0**-32), rel_tol=5e-7)
+
+
+# The document
+
+
+def table_cells(pattern: str) -> list[tuple[str, ...]]:
+    return [match.groups() for match in re.finditer(pattern, FORMAT, re.MULTILINE)]
+
+
+def test_document_has_golden_values() -> None:
+    assert [
+        number
+        for line in table_cells(r"^\| \d … \d \| (.*) \|$")
+        for number in re.findall(r"-?0x[^`]+", line[0])
+    ] == (FIRST_NUMBERS)
+    assert re.findall(r"`([0-9a-f]{16})`", FORMAT) == [digest for *_, digest in DIGESTS]
+
+
+def test_document_header_and_oracle_have_same_coefficients() -> None:
+    header = (ROOT / "cpp" / "format" / "noise_format.h").read_text(encoding="utf-8")
+    for name in "CPQAB":
+        numbers = np.atleast_1d(getattr(noise_oracle, name))
+        [[in_document]] = table_cells(rf"^    {name} = (.*)$")
+        [in_header] = re.findall(rf"kNoise{name}(?:\[\])? = \{{?([^;}}]*)\}}?;", header)
+        for text in (in_document, in_header):
+            found = [float.fromhex(number.strip().rstrip("f")) for number in text.split(",")]
+            assert found == numbers.tolist(), name
+    domain = f"{noise_oracle.DOMAIN:016X}"
+    assert domain in FORMAT
+    assert domain in header
+    assert noise_oracle.DOMAIN.to_bytes(8, "little") == b"gaussian"
+
+
+def test_fit_gives_coefficients_in_use() -> None:
+    pytest.importorskip("mpmath")
+    specification = importlib.util.spec_from_file_location("fit", ROOT / "tools" / "fit_noise_format.py")
+    assert specification is not None
+    assert specification.loader is not None
+    fit = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(fit)
+    for names, function in (("PQ", fit.central()), ("AB", fit.tails())):
+        for name, coefficients in zip(names, (function.numerator, function.denominator), strict=True):
+            assert [fit.float32(c) for c in coefficients] == getattr(noise_oracle, name).tolist(), name
+    assert fit.float32(fit.CENTRE) == noise_oracle.C
+
+
+# Independence of the mask
+
+
+def test_noise_and_mask_have_different_subkeys() -> None:
+    for key, stream in KEYS:
+        assert set(noise_oracle.noise_subkeys(key, stream)).isdisjoint(oracle.subkeys(key, stream))

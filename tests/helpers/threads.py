@@ -1,0 +1,35 @@
+"""Calls of many threads at the same moment."""
+
+import hashlib
+import threading
+from collections.abc import Callable
+
+from tests.helpers.support import Array
+
+THREADS = 8
+
+
+def at_once(work: Callable[[int], None]) -> None:
+    """Call `work` in eight threads with the number of the thread, and raise the first error."""
+    start = threading.Barrier(THREADS)
+    errors: list[BaseException] = []
+
+    def run(number: int) -> None:
+        start.wait()
+        try:
+            work(number)
+        except BaseException as error:
+            errors.append(error)
+
+    workers = [threading.Thread(target=run, args=(number,)) for number in range(THREADS)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    if errors:
+        raise errors[0]
+
+
+def digest(y: Array) -> str:
+    """Return a hash of the elements."""
+    return hashlib.sha256(y.tobytes()).hexdigest()
