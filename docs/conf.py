@@ -1,7 +1,8 @@
 """Sphinx's settings for the documents: `sphinx-build -W docs build/docs`.
 
-The build executes the cells of the tutorial, and loads nothing from the network. Without PyTorch the reference
-of `bitdrop.torch` is built from the source alone, and its page of the tutorial is shown without output.
+The build executes the cells of the tutorial, and loads nothing from the network. Without PyTorch the
+reference of `bitdrop.torch` is built from the source alone, and its page of the tutorial is shown without
+output.
 """
 
 import os
@@ -27,7 +28,7 @@ extensions = [
     "sphinx_design",
 ]
 exclude_patterns = ["_templates", "notebooks", "pictures"]
-nitpicky = False
+templates_path = ["_templates"]
 
 # Markdown
 myst_enable_extensions = ["colon_fence"]
@@ -96,7 +97,9 @@ def report_missing(app: Sphinx) -> None:
     """Say which pages are built without the library that they describe."""
     logger = logging.getLogger(__name__)
     if not HAVE_TORCH:
-        logger.info("PyTorch is not installed: bitdrop.torch is documented from its source, its tutorial not run")
+        logger.info(
+            "PyTorch is not installed: bitdrop.torch is documented from its source, its tutorial not run"
+        )
     if not HAVE_DASK:
         logger.info("dask is not installed: bitdrop.dask is documented from its source")
 

@@ -4,9 +4,10 @@ A network that is large enough learns wrong labels by heart, and then repeats th
 not seen. Dropout makes that hard: a unit cannot rely on the others that would store one image (Arpit et al.,
 "A closer look at memorization in deep networks", ICML 2017).
 
-Of scikit-learn's 1,797 digits, 1,000 train the network, 300 validate it and 497 test it. Training and validation
-images have wrong labels; the test images have the right ones and are the same for every seed. The validation
-images choose the settings and the epoch; the test images only report. `--choose` repeats the choice.
+Of scikit-learn's 1,797 digits, 1,000 train the network, 300 validate it and 497 test it. Training and
+validation images have wrong labels; the test images have the right ones and are the same for every seed. The
+validation images choose the settings and the epoch; the test images only report. `--choose` repeats the
+choice.
 """
 
 import argparse
@@ -205,8 +206,8 @@ def report(results: dict[str, Curves], console: Console) -> None:
     last = dropped.test[:, -1] - plain.test[:, -1]
     early = dropped.stopped_early(dropped.test) - plain.stopped_early(plain.test)
     console.print(
-        f"With dropout, {100 * last.mean():.1f} points more of the test images are right after {epochs} "
-        f"epochs, and {100 * early.mean():.1f} more if both stop early. Dropout was better for "
+        f"Dropout changes the accuracy on the test images by {100 * last.mean():+.1f} points after {epochs} "
+        f"epochs, and by {100 * early.mean():+.1f} points if both networks stop early. It was better for "
         f"{np.sum(last > 0)} and {np.sum(early > 0)} of {seeds} seeds."
     )
 

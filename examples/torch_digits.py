@@ -1,7 +1,7 @@
 """Dropout against overfitting in PyTorch: `overfit_digits.py` with bitdrop's modules in one changed line.
 
-Data, settings, table and plot are those of `overfit_digits.py`. PyTorch's generators of weights, batches and masks
-draw other numbers, so the results differ by chance.
+Data, settings, table and plot are those of `overfit_digits.py`. PyTorch's generators of weights, batches and
+masks draw other numbers, so the results differ by chance.
 """
 
 import argparse

@@ -14,9 +14,7 @@ COLOUR = "#0072B2"
 
 def draw(axes: Axes, kept: list[np.ndarray], title: str) -> None:
     """Draw the layers from left to right. Dropped units are empty, and without connections."""
-    places = [
-        [(column, (size - 1) / 2 - row) for row in range(size)] for column, size in enumerate(SIZES)
-    ]
+    places = [[(column, (size - 1) / 2 - row) for row in range(size)] for column, size in enumerate(SIZES)]
     for column in range(len(SIZES) - 1):
         for i, start in enumerate(places[column]):
             for j, end in enumerate(places[column + 1]):

@@ -1,7 +1,7 @@
 """Picture of a training step by its parts: `python docs/pictures/training_step.py`, on an idle machine.
 
-A network of three hidden layers in NumPy trains on random numbers, on one thread, without dropout, with a textbook's
-dropout and with bitdrop. Each call of a layer is timed.
+A network of three hidden layers in NumPy trains on random numbers, on one thread, without dropout, with a
+textbook's dropout and with bitdrop. Each call of a layer is timed.
 """
 
 import sys

@@ -46,7 +46,9 @@ def test_examples_print_output_in_document(path: Path) -> None:
 
 
 def test_documents_with_examples_include_main_ones() -> None:
-    assert {"README.md", "docs/explanation/dropout.md", "docs/reference/mask-format.md"} <= set(map(name_of, WITH_EXAMPLES))
+    assert {"README.md", "docs/explanation/dropout.md", "docs/reference/mask-format.md"} <= set(
+        map(name_of, WITH_EXAMPLES)
+    )
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)

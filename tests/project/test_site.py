@@ -1,4 +1,4 @@
-"""The built site: no warning, no broken link, nothing from the network, every name, every question, the notebooks.
+"""The built site: warnings, links, files that it loads, names, questions, searches, notebooks.
 
 Slow, because the build runs the tutorial: `pytest -m slow tests/project/test_site.py`, with the extra `docs`.
 """
@@ -32,7 +32,12 @@ pytestmark = [
 LOADING = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}
 """Elements whose address a browser loads without being asked to."""
 
-MODULES = {"bitdrop": None, "bitdrop.dask": "dask", "bitdrop.torch": "torch", "bitdrop.torch.functional": "torch"}
+MODULES = {
+    "bitdrop": None,
+    "bitdrop.dask": "dask",
+    "bitdrop.torch": "torch",
+    "bitdrop.torch.functional": "torch",
+}
 
 QUESTIONS = {
     "save and resume": "how-to/save-and-resume",
@@ -157,7 +162,9 @@ def test_style_sheets_load_nothing_from_the_network(site: Site) -> None:
     wrong = []
     for path in site.folder.rglob("*.css"):
         text = path.read_text(encoding="utf-8")
-        wrong += [(path.name, found) for found in re.findall(r"(?:url\(|@import )[\"']?(?:https?:)?//[^)]*", text)]
+        wrong += [
+            (path.name, found) for found in re.findall(r"(?:url\(|@import )[\"']?(?:https?:)?//[^)]*", text)
+        ]
     assert not wrong
 
 
