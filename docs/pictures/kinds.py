@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 SHAPE = (4, 3, 16, 16)  # samples, channels, height, width
-GAP = 3  # pixels between channels and samples
+GAP = 2  # pixels between channels and samples
 COLOURS = LinearSegmentedColormap.from_list("kept", ["#20242b", "#5b9bd5", "#f7f2d0"])
 
 
@@ -36,14 +36,16 @@ def over_samples(x: Array) -> Array:
 KINDS: dict[str, Callable[[Array], Array]] = {
     "x": lambda x: x,
     "Dropout(0.3)": bitdrop.Dropout(0.3, rng=0),
-    "Dropout1d(0.3), rows of images": lambda x: bitdrop.Dropout1d(0.3, rng=1)(
+    "Dropout1d(0.3)": lambda x: bitdrop.Dropout1d(0.3, rng=1)(
         x.reshape(-1, *SHAPE[2:])
     ).reshape(SHAPE),
     "Dropout2d(0.3)": bitdrop.Dropout2d(0.3, rng=1),
     "DropPath(0.3)": bitdrop.DropPath(0.3, rng=4),
     "DropBlock2d(0.3, 5)": bitdrop.DropBlock2d(0.3, 5, rng=0),
     "one mask for all samples": over_samples,
+    "one mask for all channels": lambda x: bitdrop.dropout(x, 0.3, rng=3, noise_shape=(None, 1, None, None))[0],
     "AlphaDropout(0.3)": bitdrop.AlphaDropout(0.3, rng=0),
+    "FeatureAlphaDropout(0.3)": bitdrop.FeatureAlphaDropout(0.3, rng=1),
     "GaussianDropout(0.1)": bitdrop.GaussianDropout(0.1, rng=0),
     "Zoneout(0.3)": zoneout,
 }
@@ -60,8 +62,9 @@ def tiled(x: Array) -> Array:
 def main() -> None:
     """Draw a panel for each kind."""
     x = images()
-    figure = Figure(figsize=(10.5, 6), layout="constrained")
-    for axes, (name, kind) in zip(figure.subplots(2, 5).flat, KINDS.items(), strict=True):
+    figure = Figure(figsize=(11, 5.6), layout="constrained")
+    figure.get_layout_engine().set(wspace=0.09, hspace=0.06)  # type: ignore[union-attr]
+    for axes, (name, kind) in zip(figure.subplots(2, 6).flat, KINDS.items(), strict=True):
         axes.imshow(tiled(kind(x)), cmap=COLOURS, vmin=-0.2, vmax=1.9, interpolation="nearest")
         axes.set_title(name, fontsize="small")
         axes.set_axis_off()
