@@ -247,7 +247,7 @@ def main() -> None:
         description=(__doc__ or "").partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--updates", type=positive, default=800, help="number of updates of the parameters")
-    parser.add_argument("--seeds", type=positive, default=1, help="number of networks of each kind")
+    parser.add_argument("--seeds", type=positive, default=3, help="number of networks of each kind")
     parser.add_argument("--search", action="store_true", help="compare probabilities on the validation set")
     parser.add_argument("--output", type=Path, default=Path("character_lstm.png"), help="file for the plot")
     arguments = parser.parse_args()

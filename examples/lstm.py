@@ -68,7 +68,7 @@ class ZonedOut(Plain):
         layer = self._layers[name]
         y = layer(new, previous, training)
         mask = layer.mask
-        assert mask is not None
+        assert isinstance(mask, bitdrop.ZoneoutMask)
         return y, mask.backward
 
 

@@ -14,6 +14,9 @@ struct Operands {
     DType dtype;
     char* data[kMaxOperands];
     Layout layout;
+    int parts = 1;  // numbers in an element, which share its bit: 2 if it is complex
+
+    int64_t element_size() const { return item_size(dtype) * parts; }  // bytes
 };
 
 struct Resources {

@@ -181,4 +181,32 @@ void fill_bits(uint8_t* to, uint64_t to_bit, bool value, uint64_t count) {
         [&](uint64_t done, uint64_t bytes) { std::memset(to + (to_bit + done) / 8, value ? 0xFF : 0, bytes); });
 }
 
+namespace {
+
+// Bit i becomes bits 2 * i and 2 * i + 1.
+uint64_t doubled(uint64_t bits) {
+    bits = (bits | bits << 16) & 0x0000FFFF0000FFFF;
+    bits = (bits | bits << 8) & 0x00FF00FF00FF00FF;
+    bits = (bits | bits << 4) & 0x0F0F0F0F0F0F0F0F;
+    bits = (bits | bits << 2) & 0x3333333333333333;
+    bits = (bits | bits << 1) & 0x5555555555555555;
+    return bits * 3;
+}
+
+}  // namespace
+
+void double_bits(uint8_t* to, const uint8_t* from, uint64_t count) {
+    uint64_t done = 0;
+    for (; count - done >= 32; done += 32) {
+        const uint8_t* bytes = from + done / 8;
+        uint64_t word = 0;
+        for (int i = 0; i < 4; ++i) word |= uint64_t{bytes[i]} << (8 * i);
+        store_word(to + done / 4, doubled(word));
+    }
+    for (; done < count; done += 4) {  // half a byte becomes one
+        const unsigned half = from[done / 8] >> (done % 8) & 15;
+        to[done / 4] = static_cast<uint8_t>(doubled(half));
+    }
+}
+
 }  // namespace bitdrop

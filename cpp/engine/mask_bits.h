@@ -35,4 +35,7 @@ void copy_strided_bits(uint8_t* to, uint64_t to_bit, const uint8_t* from, uint64
                        uint64_t count);
 void fill_bits(uint8_t* to, uint64_t to_bit, bool value, uint64_t count);
 
+// Writes each of `count` bits twice, and no byte after them. Both begin with bit 0.
+void double_bits(uint8_t* to, const uint8_t* from, uint64_t count);
+
 }  // namespace bitdrop

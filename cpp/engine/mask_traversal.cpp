@@ -24,11 +24,11 @@ MaskTraversal::MaskTraversal(const Resources& with, const Operands& operands, co
 
 void MaskTraversal::choose_path() {
     const Axis& inner = layout_.inner();
-    const bool follow = layout_.bits_follow;
+    const bool follow = layout_.bits_follow, each = operands_.parts == 1;  // each number of an element has a bit
     path_ = &MaskTraversal::apply_blocks;
     if (plan_) {
-        if (direct_ && follow && layout_.ndim == 1) path_ = &MaskTraversal::drop_contiguous;
-    } else if (direct_ && (follow || inner.bit_stride == 1)) {
+        if (direct_ && follow && each && layout_.ndim == 1) path_ = &MaskTraversal::drop_contiguous;
+    } else if (direct_ && each && (follow || inner.bit_stride == 1)) {
         path_ = &MaskTraversal::apply_spans;
     } else if (direct_ && inner.bit_stride == 0 && layout_.operands == 2) {
         path_ = &MaskTraversal::apply_shared_bits;
@@ -36,6 +36,7 @@ void MaskTraversal::choose_path() {
 }
 
 void MaskTraversal::apply_draws(void* bits, uint64_t first, const Span& span) const {
+    first *= static_cast<uint64_t>(operands_.parts);
     apply_(static_cast<uint8_t*>(bits) + first / 8, first % 8, affine_, span);
 }
 
@@ -96,7 +97,9 @@ void MaskTraversal::apply_blocks(uint64_t first, uint64_t last) const {
         uint8_t scratch[kBlockBytes];
         const int64_t count = static_cast<int64_t>(std::min(kBlockElements, last - start));
         uint8_t* bits = bits_of_block(cursor, start, count, scratch);
-        do_block(&cursor, bits, count);
+        uint8_t doubled[2 * kBlockBytes];
+        if (operands_.parts == 2) double_bits(doubled, bits, static_cast<uint64_t>(count));
+        do_block(&cursor, operands_.parts == 2 ? doubled : bits, count);
         if (with_.active_bits) std::memcpy(with_.active_bits + start / 8, bits, static_cast<size_t>(count + 7) / 8);
     }
 }

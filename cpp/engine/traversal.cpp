@@ -34,25 +34,26 @@ Traversal::Traversal(const Resources& with, const Operands& operands, const Need
     : with_(with),
       operands_(operands),
       layout_(operands.layout),
-      size_(item_size(operands.dtype)),
+      size_(operands.element_size()),
       count_(layout_.size()),
       min_elements_per_thread_(needs.min_elements_per_thread) {
     const Axis& inner = layout_.inner();
+    const bool repeatable = operands.parts == 1;  // kernels repeat numbers
     bool in_place = false;
     direct_ = inner.length >= kMinDirectSpan && (layout_.ndim == 1 || !needs.one_span);
     for (int i = 0; i < layout_.operands; ++i) {
-        constant_[i] = i > 1 && inner.stride[i] == 0;  // of a span
+        constant_[i] = i > 1 && repeatable && inner.stride[i] == 0;  // of a span
         dense_[i] = layout_.is_dense(i, size_);
         direct_ = direct_ && (inner.stride[i] == size_ || constant_[i]);
         in_place = in_place || (i > 0 && operands_.data[i] == operands_.data[0]);
     }
     if (!direct_)
-        for (int i = 2; i < layout_.operands; ++i) constant_[i] = layout_.repeats(i);
+        for (int i = 2; i < layout_.operands; ++i) constant_[i] = repeatable && layout_.repeats(i);
     const uint64_t bytes = count_ * static_cast<uint64_t>(size_);
     non_temporal_ = (direct_ || dense_[0]) && !in_place && bytes >= non_temporal_threshold();
     block_path_ = direct_ ? &Traversal::block_of_spans : &Traversal::block_of_elements;
-    gather_ = size_ == 2 ? gather<2> : size_ == 4 ? gather<4> : gather<8>;
-    scatter_ = size_ == 2 ? scatter<2> : size_ == 4 ? scatter<4> : scatter<8>;
+    gather_ = size_ == 2 ? gather<2> : size_ == 4 ? gather<4> : size_ == 8 ? gather<8> : gather<16>;
+    scatter_ = size_ == 2 ? scatter<2> : size_ == 4 ? scatter<4> : size_ == 8 ? scatter<8> : scatter<16>;
 }
 
 void Traversal::run() {
@@ -110,7 +111,7 @@ void Traversal::gather_input(int operand, const Cursor& cursor, char* to, int64_
 
 // Non-temporal stores are not used on gathered elements, nor on a call in place.
 Span Traversal::span_at(char* const* places, int64_t count) const {
-    Span span = {places[0], {}, static_cast<uint64_t>(count)};
+    Span span = {places[0], {}, static_cast<uint64_t>(count * operands_.parts)};
     for (int i = 1; i < layout_.operands; ++i) {
         span.inputs[i - 1] = places[i];
         span.constant[i - 1] = constant_[i];

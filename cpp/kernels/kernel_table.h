@@ -26,10 +26,13 @@ enum class Operation {
     relu,        // kept ? scale * max(x, +0.0) : +0.0
     fused,       // residual + (kept ? scale * (x + bias) : +0.0)
     fused_relu,  // residual + (kept ? scale * max(x + bias, +0.0) : +0.0)
+    zoneout,     // kept ? x : previous
+    blend,       // scale * x + shift * previous, whatever the bits
 };
-constexpr int kOperations = 5;
+constexpr int kOperations = 7;
 
 static constexpr int inputs_of(Operation operation) {
+    if (operation == Operation::zoneout || operation == Operation::blend) return 2;
     return operation == Operation::fused || operation == Operation::fused_relu ? 3 : 1;
 }
 

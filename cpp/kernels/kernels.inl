@@ -66,6 +66,8 @@ constexpr Kernels table(const char* name, uint32_t required) {
     add<Relu>(Operation::relu, &kernels);
     add<Fused>(Operation::fused, &kernels);
     add<FusedRelu>(Operation::fused_relu, &kernels);
+    add<Zoneout>(Operation::zoneout, &kernels);
+    add<Blend>(Operation::blend, &kernels);
     return kernels;
 }
 

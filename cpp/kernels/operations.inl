@@ -117,6 +117,32 @@ template <class T> struct FusedRelu {
     }
 };
 
+// Inputs: x, previous.
+template <class T> struct Zoneout {
+    static constexpr int kInputs = 2;
+    static constexpr bool kActivates = false;
+    using Vector = typename Arithmetic<T>::Vector;
+
+    explicit Zoneout(const Affine&) {}
+
+    auto operator()(const Vector* x, Vec::Bits bits, Vec::Selector selector) const {
+        return Vec::choose(x[0], x[1], bits, selector);
+    }
+};
+
+template <class T> struct Blend {
+    static constexpr int kInputs = 2;
+    static constexpr bool kActivates = false;
+    using Vector = typename Arithmetic<T>::Vector;
+    Broadcast<T> scale, shift;
+
+    explicit Blend(const Affine& affine) : scale(broadcast<T>(affine.scale)), shift(broadcast<T>(affine.shift)) {}
+
+    auto operator()(const Vector* x, Vec::Bits, Vec::Selector) const {
+        return Arithmetic<T>::stored(Vec::add(Vec::multiply(x[0], scale), Vec::multiply(x[1], shift)));
+    }
+};
+
 // x * (1 + sigma * z), z a normal number.
 template <class T> struct Noise {
     static constexpr int kInputs = 1;

@@ -130,6 +130,8 @@ Number<T> result(const Affine& affine, const Span& span, uint64_t i, bool* kept)
         case Operation::scale:
         case Operation::relu: return *kept ? scaled : N{0};
         case Operation::affine: return *kept ? scaled + static_cast<N>(affine.shift) : static_cast<N>(affine.dropped);
+        case Operation::zoneout: return *kept ? x : input_of<T>(span, 1, i);
+        case Operation::blend: return scaled + input_of<T>(span, 1, i) * static_cast<N>(affine.shift);
         case Operation::fused:
         case Operation::fused_relu: break;
     }
@@ -245,6 +247,8 @@ constexpr Kernels table() {
     add<Operation::relu>(&kernels);
     add<Operation::fused>(&kernels);
     add<Operation::fused_relu>(&kernels);
+    add<Operation::zoneout>(&kernels);
+    add<Operation::blend>(&kernels);
     return kernels;
 }
 

@@ -96,7 +96,9 @@ struct Vec {
     }
 
     // The lanes that are kept, and of those the ones that are active: above 0, or NaN.
-    static __m256 kept(Singles, Bits bits, Selector selector) { return _mm256_castsi256_ps(kept_lanes(bits, selector)); }
+    static __m256 kept(Singles, Bits bits, Selector selector) {
+        return _mm256_castsi256_ps(kept_lanes(bits, selector));
+    }
     static __m256d kept(Doubles, Bits bits, Selector selector) {
         return _mm256_castsi256_pd(kept_lanes(bits, selector));
     }
@@ -163,8 +165,11 @@ struct Vec {
     static Halves keep(Pairs a, Bits bits, Selector selector) {
         return _mm256_and_si256(narrow(a), kept_halves(bits, selector));
     }
+    static Halves choose(Pairs a, Pairs b, Bits bits, Selector selector) {
+        return _mm256_blendv_epi8(narrow(b), narrow(a), kept_halves(bits, selector));
+    }
     static Halves choose(Pairs a, Singles b, Bits bits, Selector selector) {
-        return _mm256_blendv_epi8(narrow({b, b}), narrow(a), kept_halves(bits, selector));
+        return choose(a, Pairs{b, b}, bits, selector);
     }
     struct PairLanes {
         __m256 even, odd;

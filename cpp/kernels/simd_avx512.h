@@ -166,8 +166,11 @@ struct Vec {
     static Halves keep(Pairs a, Bits bits, Selector selector) {
         return _mm512_maskz_mov_epi16(_mm512_test_epi16_mask(bits, selector), narrow(a));
     }
+    static Halves choose(Pairs a, Pairs b, Bits bits, Selector selector) {
+        return _mm512_mask_mov_epi16(narrow(b), _mm512_test_epi16_mask(bits, selector), narrow(a));
+    }
     static Halves choose(Pairs a, Singles b, Bits bits, Selector selector) {
-        return _mm512_mask_mov_epi16(narrow({b, b}), _mm512_test_epi16_mask(bits, selector), narrow(a));
+        return choose(a, Pairs{b, b}, bits, selector);
     }
     struct PairLanes {
         __mmask16 even, odd;

@@ -165,8 +165,11 @@ struct Vec {
     static Halves keep(Pairs a, Bits bits, Selector selector) {
         return vandq_u16(narrow(a), kept_halves(bits, selector));
     }
+    static Halves choose(Pairs a, Pairs b, Bits bits, Selector selector) {
+        return vbslq_u16(kept_halves(bits, selector), narrow(a), narrow(b));
+    }
     static Halves choose(Pairs a, Singles b, Bits bits, Selector selector) {
-        return vbslq_u16(kept_halves(bits, selector), narrow(a), narrow({b, b}));
+        return choose(a, Pairs{b, b}, bits, selector);
     }
     struct PairLanes {
         uint32x4_t even, odd;

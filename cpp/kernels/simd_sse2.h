@@ -185,9 +185,12 @@ struct Vec {
     static Halves keep(Pairs a, Bits bits, Selector selector) {
         return _mm_and_si128(narrow(a), _mm_cmpeq_epi16(_mm_and_si128(bits, selector), selector));
     }
-    static Halves choose(Pairs a, Singles b, Bits bits, Selector selector) {
+    static Halves choose(Pairs a, Pairs b, Bits bits, Selector selector) {
         const __m128i kept = _mm_cmpeq_epi16(_mm_and_si128(bits, selector), selector);
-        return _mm_or_si128(_mm_and_si128(kept, narrow(a)), _mm_andnot_si128(kept, narrow({b, b})));
+        return _mm_or_si128(_mm_and_si128(kept, narrow(a)), _mm_andnot_si128(kept, narrow(b)));
+    }
+    static Halves choose(Pairs a, Singles b, Bits bits, Selector selector) {
+        return choose(a, Pairs{b, b}, bits, selector);
     }
     struct PairLanes {
         __m128 even, odd;

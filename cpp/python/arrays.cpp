@@ -121,9 +121,9 @@ namespace {
 // Memory of the operands: the output, then the inputs.
 class Views {
 public:
-    Views(const Items& arrays, DType dtype) : count_(static_cast<int>(arrays.size())) {
+    Views(const Items& arrays, DType dtype, int parts) : count_(static_cast<int>(arrays.size())) {
         static const uint64_t kNegativeZero[kDTypes] = {0x8000, 0x8000, 0x80000000, uint64_t{1} << 63};
-        const auto size = static_cast<py::ssize_t>(item_size(dtype));
+        const auto size = static_cast<py::ssize_t>(item_size(dtype) * parts);
         for (int i = 0; i < count_; ++i)
             if (i > 1 && arrays[i].is_none())
                 views_[i].emplace(element_of(&kNegativeZero[static_cast<int>(dtype)], size), size);
@@ -191,15 +191,30 @@ Layout layout_of(const Views& views, const BitLayout* bit_layout, AxisOrder orde
 
 }  // namespace
 
+namespace {
+
+// After the codes of `DType`: complex numbers of two float32 or float64.
+constexpr int kComplex64 = kDTypes, kComplexDTypes = 2;
+
+// Others add numbers that only the real part has.
+bool takes_complex(Operation operation) {
+    return operation == Operation::scale || operation == Operation::zoneout || operation == Operation::blend;
+}
+
+}  // namespace
+
 Operands operands_of(py::handle described, Operation operation, const BitLayout* layout, AxisOrder order) {
     const Items items(described, 2, "operands: (dtype, (output, input))"), arrays(items[1], 2, "two arrays");
     const int64_t code = items.integer(0);
-    if (code < 0 || code >= kDTypes) throw py::value_error("no such dtype");
+    if (code < 0 || code >= kDTypes + kComplexDTypes) throw py::value_error("no such dtype");
     if (arrays.size() != 1 + inputs_of(operation)) throw py::value_error("the operation has another number of inputs");
-    const DType dtype = static_cast<DType>(code);
-    const Views views(arrays, dtype);
+    const bool is_complex = code >= kComplex64;
+    if (is_complex && !takes_complex(operation)) throw py::value_error("the operation takes real numbers alone");
+    const DType dtype = is_complex ? code == kComplex64 ? DType::float32 : DType::float64 : static_cast<DType>(code);
+    const int parts = is_complex ? 2 : 1;
+    const Views views(arrays, dtype, parts);
     if (layout && layout->ndim != views[0].ndim) throw py::value_error("one bit stride for each axis");
-    Operands operands = {dtype, {}, layout_of(views, layout, order)};
+    Operands operands = {dtype, {}, layout_of(views, layout, order), parts};
     for (int i = 0; i < views.count(); ++i) operands.data[i] = views[i].data;
     return operands;
 }

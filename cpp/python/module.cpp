@@ -128,6 +128,7 @@ void fill(py::handle bits, py::handle plan, py::handle layout, py::handle thread
 void multiply_noise(py::handle operands, py::handle plan, py::handle layout, py::handle threads, const Isa& isa) {
     const OptionalLayout of_draws(layout);
     const Operands arrays = operands_of(operands, Operation::scale, of_draws.get(), AxisOrder::c);
+    if (arrays.parts != 1) throw py::value_error("noise takes real numbers alone");
     const uint64_t first = of_draws.get() ? of_draws.get()->box.first : 0;
     const Resources with = {&kernels_named(isa), threads_of(threads)};
     const NoisePlan random = noise_plan_of(plan);

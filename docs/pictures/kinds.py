@@ -36,14 +36,14 @@ def over_samples(x: Array) -> Array:
 KINDS: dict[str, Callable[[Array], Array]] = {
     "x": lambda x: x,
     "Dropout(0.3)": bitdrop.Dropout(0.3, rng=0),
-    "Dropout1d(0.3)": lambda x: bitdrop.Dropout1d(0.3, rng=1)(
-        x.reshape(-1, *SHAPE[2:])
-    ).reshape(SHAPE),
+    "Dropout1d(0.3)": lambda x: bitdrop.Dropout1d(0.3, rng=1)(x.reshape(-1, *SHAPE[2:])).reshape(SHAPE),
     "Dropout2d(0.3)": bitdrop.Dropout2d(0.3, rng=1),
     "DropPath(0.3)": bitdrop.DropPath(0.3, rng=4),
     "DropBlock2d(0.3, 5)": bitdrop.DropBlock2d(0.3, 5, rng=0),
     "one mask for all samples": over_samples,
-    "one mask for all channels": lambda x: bitdrop.dropout(x, 0.3, rng=3, noise_shape=(None, 1, None, None))[0],
+    "one mask for all channels": lambda x: bitdrop.dropout(x, 0.3, rng=3, noise_shape=(None, 1, None, None))[
+        0
+    ],
     "AlphaDropout(0.3)": bitdrop.AlphaDropout(0.3, rng=0),
     "FeatureAlphaDropout(0.3)": bitdrop.FeatureAlphaDropout(0.3, rng=1),
     "GaussianDropout(0.1)": bitdrop.GaussianDropout(0.1, rng=0),

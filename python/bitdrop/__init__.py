@@ -25,6 +25,7 @@ from bitdrop.gaussian import GaussianDropout, gaussian_dropout
 from bitdrop.layers import Dropout, Dropout1d, Dropout2d, Dropout3d, DropPath
 from bitdrop.mask import Mask
 from bitdrop.noise import Noise
+from bitdrop.zoneout import Zoneout, ZoneoutMask, zoneout
 
 __all__ = [
     "MASK_FORMAT",
@@ -44,6 +45,8 @@ __all__ = [
     "NdimError",
     "Noise",
     "Shard",
+    "Zoneout",
+    "ZoneoutMask",
     "__version__",
     "clear_buffers",
     "dropout",
@@ -52,6 +55,7 @@ __all__ = [
     "set_buffer_limit",
     "set_num_threads",
     "show_config",
+    "zoneout",
 ]
 
 configure_from_environment()

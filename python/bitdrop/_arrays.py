@@ -1,56 +1,132 @@
 """Array arguments: dtypes, outputs, and the memory of results."""
 
+import sys
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from bitdrop import _core
 from bitdrop._buffers import empty_like
-from bitdrop._engine import DTYPES
+from bitdrop._engine import COMPLEX_DTYPES, DTYPES
 from bitdrop._typing import Array
 from bitdrop._validate import type_name
 
 # bfloat16 is added when its first array comes, because ml_dtypes need not be installed.
 _CODES = {np.dtype(name): code for name, code in DTYPES.items() if name != "bfloat16"}
-_SUPPORTED = "float16, bfloat16 (ml_dtypes), float32 or float64"
+_COMPLEX_CODES = {np.dtype(name): code for name, code in COMPLEX_DTYPES.items()}
+_REAL = "float16, bfloat16 (ml_dtypes), float32 or float64"
+_REAL_OR_COMPLEX = "float16, bfloat16 (ml_dtypes), float32, float64, complex64 or complex128"
 
 
-def as_array(x: ArrayLike, name: str = "x") -> tuple[Array, int]:
+def as_array(x: ArrayLike, name: str = "x", accept_complex: bool = False) -> tuple[Array, int]:
     """Return `x` as an array of a supported dtype, and the dtype's code in the engine."""
     array = x if type(x) is np.ndarray else _converted(x, name)
     code = _CODES.get(array.dtype)
-    return array, _rare_code(array.dtype, name) if code is None else code
+    return array, _rare_code(array.dtype, x, name, accept_complex) if code is None else code
 
 
 def _converted(x: Any, name: str) -> Array:
-    if isinstance(x, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a masked array, whose mask would be lost: pass {name}.filled(value).")
+    _check_not_masked(x, name)
     if isinstance(x, np.ndarray):
         return x
-    if hasattr(x, "__dask_graph__") or hasattr(x, "compute"):
-        raise TypeError(f"{name} is lazy ({type_name(x)}): pass {name}.compute().")
-    if hasattr(x, "to_numpy"):
-        raise TypeError(f"{name} has labels that would be lost ({type_name(x)}): pass {name}.to_numpy().")
+    _check_no_relative(x, name)
     try:
         if hasattr(x, "__dlpack__") and not hasattr(x, "__array__"):
             return np.from_dlpack(x)
         return np.asarray(x)
     except Exception as error:
-        message = (
-            f"{name} must be an array of {_SUPPORTED}, but {type_name(x)} does not convert to one: {error}."
-        )
+        message = f"{name} must be an array of {_REAL}, but {type_name(x)} does not convert to one."
         raise TypeError(message) from error
 
 
-def _rare_code(dtype: np.dtype[Any], name: str) -> int:
+def _check_not_masked(x: Any, name: str) -> None:
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array, whose mask would be lost: pass {name}.filled(value).")
+
+
+def _check_no_relative(x: Any, name: str) -> None:
+    """Check that x is no array of another library, of which something would be lost in silence."""
+    kind = type_name(x)
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(x, torch.Tensor):
+        hint = f"use bitdrop.torch, or pass {name}.detach().numpy()"
+        raise TypeError(f"{name} is a PyTorch tensor, whose gradient would be lost: {hint}.")
+    if hasattr(x, "to_numpy"):
+        raise TypeError(f"{name} has labels that would be lost ({kind}): pass {name}.to_numpy().")
+    if hasattr(x, "__dask_graph__") or hasattr(x, "compute"):
+        hint = "use bitdrop.dask, or pass" if kind.startswith("dask.array.") else "pass"
+        raise TypeError(f"{name} is lazy ({kind}): {hint} {name}.compute().")
+    if hasattr(x, "tocsr"):
+        hint = f"pass {name}.data, which holds its stored elements, or {name}.toarray()"
+        raise TypeError(f"{name} is a sparse array ({kind}): {hint}.")
+
+
+def _rare_code(dtype: np.dtype[Any], x: Any, name: str, accept_complex: bool) -> int:
     if dtype.name == "bfloat16" and dtype.itemsize == 2 and dtype.isnative:
         return _CODES.setdefault(dtype, DTYPES["bfloat16"])
-    if not dtype.isnative and dtype.newbyteorder("=") in _CODES:
-        hint = f"pass {name}.astype('{dtype.newbyteorder('=').name}'), which is in this machine's byte order"
+    if accept_complex and dtype in _COMPLEX_CODES:
+        return _COMPLEX_CODES[dtype]
+    supported = _REAL_OR_COMPLEX if accept_complex else _REAL
+    hint = _dtype_hint(dtype, name, accept_complex)
+    if isinstance(x, np.ndarray):
+        message = f"{name} must be of {supported}, but its dtype is {dtype!s}: {hint}."
+    elif dtype.kind in "biu":
+        hint = f"pass np.asarray({name}, dtype='float32'), say"
+        message = f"{name} must be of {supported}, but {type_name(x)} converts to {dtype!s}: {hint}."
     else:
-        hint = f"pass {name}.astype('float32'), say"
-    raise TypeError(f"{name} must be of {_SUPPORTED}, but its dtype is {dtype!s}: {hint}.")
+        message = (
+            f"{name} must be an array of {supported}, but got {type_name(x)}, which converts to {dtype!s}."
+        )
+    raise TypeError(message)
+
+
+def _dtype_hint(dtype: np.dtype[Any], name: str, accept_complex: bool) -> str:
+    native = dtype.newbyteorder("=")
+    if not dtype.isnative and (native in _CODES or (accept_complex and native in _COMPLEX_CODES)):
+        return f"pass {name}.astype('{native.name}'), which is in this machine's byte order"
+    match dtype.kind:
+        case "c" if accept_complex:
+            return f"pass {name}.astype('complex128'), which keeps fewer digits"
+        case "c":
+            return f"drop {name}.real and {name}.imag with the same mask"
+        case "f" if dtype.itemsize > 8:
+            return f"pass {name}.astype('float64'), which keeps fewer digits"
+        case "S" | "U" | "M" | "m":
+            return "convert its elements to numbers first"
+        case "V" if dtype.names:
+            return f"pass one of its fields, {name}[{dtype.names[0]!r}], say"
+    return f"pass {name}.astype('float32'), say"
+
+
+def as_bool_array(value: Any, name: str) -> NDArray[np.bool_]:
+    """Return `value` as an array of bool, if it is one or a list of bools."""
+    _check_not_masked(value, name)
+    _check_no_relative(value, name)
+    try:
+        array = np.asarray(value)
+    except Exception as error:
+        raise TypeError(f"{name} must be an array of bool, but got {type_name(value)}.") from error
+    if array.dtype != np.bool_:
+        hint = f": pass {name} != 0" if array.dtype.kind in "iuf" else ""
+        raise TypeError(
+            f"{name} must be an array of bool, but got {type_name(value)} of dtype {array.dtype!s}{hint}."
+        )
+    return array
+
+
+def as_second_array(x: ArrayLike, name: str, first: Array, first_name: str) -> Array:
+    """Return `x` as an array of the shape and dtype of another input."""
+    array, _ = as_array(x, name, True)
+    if array.dtype != first.dtype:
+        raise TypeError(
+            f"{name} must be of {first_name}'s dtype, {first.dtype}, but its dtype is {array.dtype}."
+        )
+    if array.shape != first.shape:
+        raise ValueError(
+            f"{name} must have {first_name}'s shape, {first.shape}, but its shape is {array.shape}."
+        )
+    return array
 
 
 def as_output(out: Array | None, x: Array, name: str = "x") -> Array:
@@ -83,12 +159,14 @@ def _raise_misfit(fit: int, out: Array, x: Array, name: str) -> None:
             raise ValueError(f"out overlaps {name} in part: pass {name} itself, or an array apart from it.")
 
 
-def as_inplace_target(x: Any, out: Any) -> Array:
+def as_inplace_target(x: Any, out: Any, name: str = "x") -> Array:
     """Return the array that an in-place layer writes to, which is `x`."""
     if out is not None:
-        raise TypeError("out must not be given to a layer with inplace=True, which writes into x.")
+        raise TypeError(f"out must not be given to a layer with inplace=True, which writes into {name}.")
     if not isinstance(x, np.ndarray):
-        raise TypeError(f"x must be a NumPy array for a layer with inplace=True, but got {type_name(x)}.")
+        raise TypeError(
+            f"{name} must be a NumPy array for a layer with inplace=True, but got {type_name(x)}."
+        )
     if not x.flags.writeable:
-        raise ValueError("x is read-only, and the layer has inplace=True: pass x.copy().")
+        raise ValueError(f"{name} is read-only, and the layer has inplace=True: pass {name}.copy().")
     return x

@@ -15,7 +15,7 @@ POOLED_BYTES: int
 
 # Tuples of bitdrop._affine, _plan, _bit_layout, _blocks and _engine.
 _Operands = tuple[int, tuple[Memory, ...]]
-_Affine = tuple[float, float, float]
+_Affine = tuple[float, float, float] | tuple[float, float, float, int]  # with an operation's code
 _Plan = tuple[tuple[int, int], int, float]
 _Layout = tuple[int, Sequence[int], Sequence[int], Sequence[int], Any, Any]
 _Maps = tuple[int, tuple[int, int, int], tuple[int, int, int]]

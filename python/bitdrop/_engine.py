@@ -12,10 +12,28 @@ from typing import NamedTuple
 from bitdrop._core import apply, drop, fill, fill_blocks, noise
 from bitdrop._typing import Memory
 
-__all__ = ["DTYPES", "Operands", "Threads", "apply", "drop", "fill", "fill_blocks", "noise"]
+__all__ = [
+    "BLEND",
+    "COMPLEX_DTYPES",
+    "DTYPES",
+    "ZONEOUT",
+    "Operands",
+    "Threads",
+    "apply",
+    "drop",
+    "fill",
+    "fill_blocks",
+    "noise",
+]
 
 DTYPES = {"float16": 0, "bfloat16": 1, "float32": 2, "float64": 3}
 """Codes of the supported dtypes in the engine, by name."""
+
+COMPLEX_DTYPES = {"complex64": 4, "complex128": 5}
+"""Codes of complex dtypes: both parts of a number share a draw. Not for activations, alpha dropout and noise."""
+
+ZONEOUT, BLEND = 5, 6
+"""Codes of the operations of two inputs: ``kept ? x : previous``, and ``scale * x + shift * previous``."""
 
 Operands = tuple[int, tuple[Memory, ...]]
 """Memory of a call: the code of the dtype, and arrays of one shape, the output first, then the inputs."""

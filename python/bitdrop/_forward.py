@@ -31,12 +31,15 @@ class Rule(NamedTuple):
         What becomes of every element at inference.
     units : Units
         The axes that own a draw.
+    accept_complex : bool
+        True if x may be complex: both parts of a number share a draw.
     """
 
     p: float
     affine: Affine
     at_inference: Affine = IDENTITY
     units: Units = ELEMENTS
+    accept_complex: bool = True
 
 
 def drop(
@@ -52,8 +55,8 @@ def drop(
     `draw` returns key and stream number. It is called once nothing can fail any more, so that an error uses
     up neither a draw of the user's generator nor a stream number.
     """
-    values, dtype = as_array(x)
-    p, affine, _, units = rule
+    p, affine, _, units, accept_complex = rule
+    values, dtype = as_array(x, "x", accept_complex)
     layout = None if units is ELEMENTS and shard is None else units.layout(values.shape, shard)
     y = as_output(out, values)
     bits = None
@@ -66,8 +69,8 @@ def drop(
 
 def keep_all(x: ArrayLike, out: Array | None, rule: Rule) -> tuple[Array, Mask]:
     """Keep all elements of x, as at inference, scaled if the rule scales there."""
-    values, dtype = as_array(x)
-    _, _, affine, units = rule
+    _, _, affine, units, accept_complex = rule
+    values, dtype = as_array(x, "x", accept_complex)
     if units is not ELEMENTS:
         units.check(values.shape)
     mask = Mask._of(values.shape, KEEP_ALL, None, affine, None)

@@ -3,7 +3,9 @@
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar, Self
+from copy import deepcopy
+from types import FunctionType
+from typing import Any, ClassVar, Self, TypeVar
 from weakref import WeakSet
 
 from numpy.typing import ArrayLike
@@ -27,6 +29,21 @@ def _after_fork_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+LayerClass = TypeVar("LayerClass", bound="type[Layer]")
+
+
+def names_itself(layer: LayerClass) -> LayerClass:
+    """Give a class a copy of the `__init__` that it inherits, so that errors name the class called."""
+    inherited: Any = getattr(layer, "__init__")  # noqa: B009
+    code, variables = inherited.__code__, inherited.__globals__
+    own: Any = FunctionType(code, variables, "__init__", inherited.__defaults__, inherited.__closure__)
+    own.__kwdefaults__ = inherited.__kwdefaults__
+    own.__annotations__ = inherited.__annotations__
+    own.__qualname__ = f"{layer.__qualname__}.__init__"
+    setattr(layer, "__init__", own)  # noqa: B010 - mypy takes an assignment for an error
+    return layer
 
 
 class Layer:
@@ -60,7 +77,7 @@ class Layer:
         self.training = True
         self._mask: Any = None  # of the last forward pass, or what a subclass has in its place
         self._counter = StreamCounter(_random.draw_key(rng), 0)
-        self._unseeded = rng is None  # a forked child draws another key
+        self._unseeded = rng is None  # a forked child and a copy draw another key
         _layers.add(self)
 
     def _rule_of(self, p: float) -> Rule:
@@ -119,7 +136,7 @@ class Layer:
         Parameters
         ----------
         x : array_like
-            Of any shape, and of dtype float16, bfloat16, float32 or float64.
+            Of any shape, and of a dtype that `bitdrop.dropout` supports.
         training : bool, optional
             The mode for this call. None means the layer's own.
         out : ndarray, optional
@@ -220,8 +237,45 @@ class Layer:
     def state(self, state: dict[str, Any]) -> None:
         self._counter, self._unseeded = self._counter.renewed(*_validate.as_state(state, self._format)), False
 
+    def reset(self, rng: RNGLike | None = None) -> None:
+        """Draw a new key, and begin at stream number 0. The mode, p and the last mask stay.
+
+        Parameters
+        ----------
+        rng
+            As in the constructor.
+
+        Examples
+        --------
+        >>> import numpy as np, bitdrop
+        >>> layer, x = bitdrop.Dropout(rng=0), np.ones(6)
+        >>> y = layer(x)
+        >>> layer.reset(rng=0)
+        >>> bool((layer(x) == y).all())
+        True
+        """
+        counter = self._counter.renewed(_random.draw_key(rng), 0)
+        self._counter, self._unseeded = counter, rng is None
+
+    def __copy__(self) -> Self:
+        """Return a copy. If the layer has no seed, the copy draws its own key, so that no mask repeats."""
+        return self._copied(vars(self))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return a deep copy, with a key as that of a copy."""
+        rest = {name: value for name, value in vars(self).items() if name != "_counter"}
+        return self._copied(deepcopy(rest, memo))
+
+    def _copied(self, attributes: dict[str, Any]) -> Self:
+        counter = self._counter
+        key, position = (_random.draw_key(None), 0) if self._unseeded else (counter.key, counter.position)
+        copied = object.__new__(type(self))
+        vars(copied).update(attributes, _counter=StreamCounter(key, position))
+        _layers.add(copied)
+        return copied
+
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state for pickle and copy."""
+        """Return the state for pickle: the key stays, also if the layer has no seed."""
         counter = self._counter
         number = _validate.FORMATS[self._format]
         taken = {"_format": number, "_counter": (counter.key, counter.position)}
@@ -241,4 +295,5 @@ class Layer:
         return f"p={self.p!r}, {self._switches()}"
 
     def _switches(self) -> str:
-        return f"inplace={self._inplace}, recompute={self._recompute}"
+        shape = "" if self.noise_shape is None else f", noise_shape={self.noise_shape}"
+        return f"inplace={self._inplace}, recompute={self._recompute}{shape}"

@@ -1,6 +1,8 @@
 """Types that the other files share."""
 
 from collections.abc import Sequence
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Literal
 
 import numpy as np
@@ -9,7 +11,14 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 Shape = tuple[int, ...]
 NoiseShape = Sequence[int | None]
-Number = float | np.floating[Any] | np.integer[Any]
+Number = (
+    float
+    | Fraction
+    | Decimal
+    | np.floating[Any]
+    | np.integer[Any]
+    | np.ndarray[tuple[()], np.dtype[np.floating[Any] | np.integer[Any]]]
+)
 Scaling = Literal["inverted", "vanilla"]
 Key = tuple[int, int]
 RNGLike = (

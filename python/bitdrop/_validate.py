@@ -2,7 +2,8 @@
 
 import operator
 from collections.abc import Sequence
-from math import prod
+from decimal import Decimal
+from math import nan, prod
 from numbers import Real
 from typing import Any, NoReturn
 
@@ -34,10 +35,11 @@ class NdimError(ValueError, RuntimeError):
 
 def as_probability(p: Any, name: str = "p") -> float:
     """Return `p` as a float in [0, 1]."""
-    if type(p) is not float and not _is_number(p):
-        raise TypeError(f"{name} must be a number in [0, 1], but got {p!r} of type {type_name(p)}.")
-    if 0.0 <= p <= 1.0:
-        return float(p)
+    number = p if type(p) is float else _as_real(p)
+    if number is None:
+        raise TypeError(f"{name} must be a number in [0, 1], but got {_shown(p)}.")
+    if 0.0 <= number <= 1.0:
+        return float(number)
     raise ValueError(f"{name} must be in [0, 1], but got {p!r}.")
 
 
@@ -82,10 +84,11 @@ def as_positive(value: Any, name: str) -> int:
 
 def as_finite(value: Any, name: str) -> float:
     """Return `value` as a finite float."""
-    if not _is_number(value):
-        raise TypeError(f"{name} must be a number, but got {value!r}.")
-    if abs(value) <= _MAX_FLOAT:
-        return float(value)
+    number = _as_real(value)
+    if number is None:
+        raise TypeError(f"{name} must be a number, but got {_shown(value)}.")
+    if abs(number) <= _MAX_FLOAT:
+        return float(number)
     raise ValueError(f"{name} must be finite, but got {value!r}.")
 
 
@@ -142,9 +145,37 @@ def as_noise_shape(entries: tuple[int | None, ...], whole: Shape) -> Shape:
 def check_same_shape(shape: Shape, expected: Shape, name: str, applied: str = "mask") -> None:
     """Check that an array has the shape of the mask or noise that is applied to it."""
     if shape != expected:
+        hint = _shape_hint(shape, expected, applied)
         raise ValueError(
-            f"{name} must have the shape of the {applied}, {expected}, but its shape is {shape}."
+            f"{name} must have the shape of the {applied}, {expected}, but its shape is {shape}: {hint}."
         )
+
+
+def _shape_hint(shape: Shape, expected: Shape, applied: str) -> str:
+    if applied != "mask":
+        return f"keep the {applied} of each call, or set layer.state to repeat a call on another shape"
+    if len(shape) == len(expected):
+        if all(length <= whole for length, whole in zip(shape, expected, strict=True)):
+            return f"for a part of the mask's elements, use mask.part({(0,) * len(shape)}, {shape})"
+        if all(length >= whole for length, whole in zip(shape, expected, strict=True)):
+            shared = tuple(1 if n > whole else None for n, whole in zip(shape, expected, strict=True))
+            return f"for any length along an axis, share its draws: noise_shape={shared}"
+    return "keep layer.mask of each call, or set layer.state to repeat a call on another shape"
+
+
+def as_part(start: Any, shape: Any, whole: Shape) -> tuple[Shape, Shape]:
+    """Return start and shape of a part that lies within a mask of shape `whole`."""
+    first, lengths = as_shape(start, "start"), as_shape(shape)
+    if not len(first) == len(lengths) == len(whole):
+        raise ValueError(
+            f"start and shape must have an entry for each axis of the mask, {whole}, "
+            f"but got {first} and {lengths}."
+        )
+    if any(index + length > end for index, length, end in zip(first, lengths, whole, strict=True)):
+        raise ValueError(
+            f"The part of shape {lengths} that starts at {first} does not lie within the mask, {whole}."
+        )
+    return first, lengths
 
 
 FORMATS = {"mask": _core.MASK_FORMAT, "noise": _core.NOISE_FORMAT}
@@ -182,6 +213,27 @@ def type_name(value: object) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
+def _as_real(value: Any) -> Any:
+    """Return a real number, if `value` is one or is a 0-d array of one. Else None."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        is_number = value.ndim == 0 and _holds_real(value.dtype) and not isinstance(value, np.ma.MaskedArray)
+        return value.item() if is_number else None  # a float16 would overflow in comparisons
+    if isinstance(value, Decimal):
+        return nan if value.is_nan() else value  # Decimal's own NaN cannot be compared
+    return value if isinstance(value, Real) and not isinstance(value, bool) else None
+
+
+def _holds_real(dtype: np.dtype[Any]) -> bool:
+    # Types of ml_dtypes are of kind "V" and convert to float64.
+    return dtype.kind in "iuf" or (dtype.kind == "V" and np.can_cast(dtype, np.float64))
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape} and dtype {value.dtype}"
+    return f"{value!r} of type {type_name(value)}"
+
+
 def _as_int(value: Any, name: str) -> int:
     if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be an int, but got {value!r}.")
@@ -189,7 +241,3 @@ def _as_int(value: Any, name: str) -> int:
         return operator.index(value)
     except TypeError:
         raise TypeError(f"{name} must be an int, but got {value!r}.") from None
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, (bool, np.bool_))

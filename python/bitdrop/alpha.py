@@ -3,7 +3,9 @@
 from bitdrop._affine import Affine
 from bitdrop._forward import Rule
 from bitdrop._layer import Layer
+from bitdrop._typing import NoiseShape, Number, RNGLike
 from bitdrop._units import ELEMENTS, Units
+from bitdrop.functional import units_of
 
 
 class AlphaDropout(Layer):
@@ -13,7 +15,7 @@ class AlphaDropout(Layer):
     ----------
     p : float, default 0.5
         Probability that a unit is dropped, in [0, 1].
-    inplace, recompute, rng
+    inplace, recompute, noise_shape, rng
         As in `Dropout`.
 
     Notes
@@ -25,7 +27,8 @@ class AlphaDropout(Layer):
 
     The gradient is ``a * dy`` where x was kept, and +0.0 elsewhere. `mask` has ``a`` as its scale, ``b`` as
     its shift and ``a * s + b`` as its value of dropped units. With p = 0, x stays bit for bit as it is. With
-    p = 1, everything becomes +0.0, the limit of ``a * s + b``.
+    p = 1, everything becomes +0.0, the limit of ``a * s + b``. Complex x is a TypeError: SELU is a function of
+    real numbers.
 
     References
     ----------
@@ -43,8 +46,21 @@ class AlphaDropout(Layer):
 
     _units = ELEMENTS
 
+    def __init__(
+        self,
+        p: Number = 0.5,
+        *,
+        inplace: bool = False,
+        recompute: bool = False,
+        noise_shape: NoiseShape | None = None,
+        rng: RNGLike | None = None,
+    ) -> None:
+        if noise_shape is not None:
+            self._units = units_of(noise_shape)
+        super().__init__(p, inplace=inplace, recompute=recompute, rng=rng)
+
     def _rule_of(self, p: float) -> Rule:
-        return Rule(p, Affine.alpha(p), units=self._units)
+        return Rule(p, Affine.alpha(p), units=self._units, accept_complex=False)
 
 
 class FeatureAlphaDropout(AlphaDropout):
@@ -78,3 +94,13 @@ class FeatureAlphaDropout(AlphaDropout):
     """
 
     _units = Units(2, needs="FeatureAlphaDropout needs x of shape (N, C, ...)")
+
+    def __init__(
+        self,
+        p: Number = 0.5,
+        *,
+        inplace: bool = False,
+        recompute: bool = False,
+        rng: RNGLike | None = None,
+    ) -> None:
+        super().__init__(p, inplace=inplace, recompute=recompute, rng=rng)

@@ -157,8 +157,11 @@ class BlockMask(Mask):
             self._fill(bits)
         return bits
 
+    def _part(self, start: Shape, shape: Shape) -> Mask:
+        return self._part_of_bits(start, shape)
+
     def _applied(self, x: ArrayLike, out: Array | None, affine: Affine, name: str) -> Array:
-        values, dtype = as_array(x, name)
+        values, dtype = as_array(x, name, True)
         _validate.check_same_shape(values.shape, self._shape, name)
         y = as_output(out, values, name)
         _engine.apply((dtype, (y, values)), affine, self._packed())
@@ -201,7 +204,7 @@ def drop_blocks(
     store_bits: bool,
 ) -> tuple[Array, BlockMask]:
     """Drop blocks of x in training. `draw` is called once nothing can fail any more, as in `drop`."""
-    values, dtype = as_array(x)
+    values, dtype = as_array(x, "x", True)
     units.check(values.shape)
     y = as_output(out, values)
     bits = empty_bits(values.size)

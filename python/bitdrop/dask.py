@@ -75,7 +75,7 @@ class ChunkedMask:
         Parameters
         ----------
         x : dask array
-            Of the mask's shape, in any chunks, and of dtype float16, bfloat16, float32 or float64.
+            Of the mask's shape, in any chunks, and of a dtype that `bitdrop.dropout` supports.
 
         Returns
         -------
@@ -112,7 +112,7 @@ class ChunkedMask:
         return self._applied(dy, self.whole._affine.linear, "dy")
 
     def _applied(self, x: Any, affine: Affine, name: str) -> da.Array:
-        _check_array(x, name)
+        _check_array(x, name, affine.shift == affine.dropped == 0.0)
         _validate.check_same_shape(x.shape, self.whole.shape, name)
         drop_chunk = _ChunkDropper(self.whole._plan, self.whole.noise_shape, affine, self.num_threads)
         dropped: da.Array = da.map_blocks(drop_chunk, x, dtype=x.dtype, meta=x._meta, token="dropout")
@@ -138,7 +138,7 @@ def dropout(
     Parameters
     ----------
     x : dask array
-        Of NumPy arrays, of any known shape, and of dtype float16, bfloat16, float32 or float64.
+        Of NumPy arrays, of any known shape, and of a dtype that `bitdrop.dropout` supports.
     p, training, scaling, rng, noise_shape
         As in `bitdrop.dropout`. noise_shape refers to the whole array.
     num_threads : int, default 1
@@ -213,7 +213,8 @@ def alpha_dropout(
     mean 0.00, standard deviation 1.00
     """
     probability = _validate.as_probability(p)
-    rule = Rule(probability, Affine.alpha(probability), units=units_of(noise_shape))
+    affine = Affine.alpha(probability)
+    rule = Rule(probability, affine, units=units_of(noise_shape), accept_complex=False)
     return _forward(x, rule, training, lambda: draw_key(rng), num_threads)
 
 
@@ -221,7 +222,7 @@ def _forward(
     x: Any, rule: Rule, training: bool, draw: Callable[[], tuple[int, int]], num_threads: int
 ) -> tuple[da.Array, ChunkedMask]:
     threads = _validate.as_count(num_threads, "num_threads", MAX_THREADS)
-    _check_array(x, "x")
+    _check_array(x, "x", rule.accept_complex)
     if _validate.as_flag(training, "training"):
         layout = rule.units.layout(x.shape)  # before the generator is advanced
         whole = Mask._of(x.shape, Plan(draw(), 0, rule.p), layout, rule.affine, None)
@@ -231,12 +232,12 @@ def _forward(
     return (x if whole.p == 0.0 and whole.scale == 1.0 else mask.apply(x)), mask
 
 
-def _check_array(x: Any, name: str) -> None:
+def _check_array(x: Any, name: str, accept_complex: bool) -> None:
     if not isinstance(x, da.Array):
         raise TypeError(
             f"{name} must be a dask array, but got {type(x).__name__}: pass dask.array.from_array({name})."
         )
-    as_array(x._meta, name)  # an array without elements, of the type of the chunks
+    as_array(x._meta, name, accept_complex)  # an array without elements, of the type of the chunks
     if any(map(isnan, x.shape)):
         raise ValueError(f"{name} has chunks of unknown size: call {name}.compute_chunk_sizes() first.")
 
@@ -256,7 +257,7 @@ class _ChunkDropper:
         layout = bit_layout(x.shape, self.noise_shape, shard)
         # NumPy's own memory: memory that bitdrop holds for reuse would count against the limit of the worker.
         out = np.empty(x.shape, x.dtype)
-        values, dtype = as_array(x)
+        values, dtype = as_array(x, "x", True)
         threads = Threads(self.num_threads)
         _engine.drop((dtype, (out, values)), self.affine, self.plan, layout, None, threads)
         return out

@@ -63,7 +63,7 @@ class _DropBlock(Layer):
         Parameters
         ----------
         x : array_like
-            Of the layer's number of axes, and of dtype float16, bfloat16, float32 or float64.
+            Of the layer's number of axes, and of a dtype that `bitdrop.dropout` supports.
         training : bool, optional
             The mode for this call. None means the layer's own.
         out : ndarray, optional

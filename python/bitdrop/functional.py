@@ -45,9 +45,12 @@ def dropout(
     Parameters
     ----------
     x : array_like
-        Of any shape and strides, and of dtype float16, bfloat16 (``ml_dtypes``), float32 or float64.
+        Of any shape and strides, and of dtype float16, bfloat16 (``ml_dtypes``), float32, float64, complex64
+        or complex128. Both parts of a complex number share a draw.
     p : float, default 0.5
-        Probability that an element is dropped, in [0, 1].
+        Probability that an element is dropped, in [0, 1]: a real number of any type, or a 0-d array of one.
+        In float16 the scale 1 / (1 - p) exceeds the largest number if p is above 0.99998: kept elements of
+        magnitude 1 become infinite.
     training : bool, default True
         Whether to drop. At inference nothing is dropped, and x itself is returned if nothing is scaled.
     scaling : {"inverted", "vanilla"}

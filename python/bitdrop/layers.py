@@ -1,11 +1,11 @@
 """The layers that drop to zero."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from bitdrop import _validate
 from bitdrop._affine import Affine
 from bitdrop._forward import Rule
-from bitdrop._layer import Layer
+from bitdrop._layer import Layer, names_itself
 from bitdrop._typing import NoiseShape, Number, RNGLike, Scaling
 from bitdrop._units import Units
 from bitdrop.functional import SCALINGS, rule_of, units_of
@@ -20,7 +20,7 @@ class Dropout(Layer):
     Parameters
     ----------
     p : float, default 0.5
-        Probability that a unit is dropped, in [0, 1].
+        Probability that a unit is dropped, in [0, 1]. As in `bitdrop.dropout`, float16 limits it.
     keep_prob : float, optional
         Probability that a unit is kept, instead of p: p is 1 - keep_prob.
     scaling : {"inverted", "vanilla"}
@@ -99,8 +99,7 @@ class Dropout(Layer):
         return self._scaling
 
     def _arguments(self) -> str:
-        shape = "" if self.noise_shape is None else f", noise_shape={self.noise_shape}"
-        return f"p={self.p!r}, scaling={self._scaling!r}, {self._switches()}{shape}"
+        return f"p={self.p!r}, scaling={self._scaling!r}, {self._switches()}"
 
 
 class _UnitDropout(Layer):
@@ -112,6 +111,7 @@ class _UnitDropout(Layer):
         return Rule(p, Affine.inverted(p), units=self._units)
 
 
+@names_itself
 class Dropout1d(_UnitDropout):
     """Dropout layer for sequences: drops whole channels, as `torch.nn.Dropout1d`.
 
@@ -147,6 +147,7 @@ class Dropout1d(_UnitDropout):
     _units = Units(2, unbatched=(2,), ndims=(2, 3), needs="Dropout1d needs x of shape (N, C, L) or (C, L)")
 
 
+@names_itself
 class Dropout2d(_UnitDropout):
     """Dropout layer for images: drops whole channels, as `torch.nn.Dropout2d`.
 
@@ -184,6 +185,7 @@ class Dropout2d(_UnitDropout):
     )
 
 
+@names_itself
 class Dropout3d(_UnitDropout):
     """Dropout layer for volumes and films: drops whole channels, as `torch.nn.Dropout3d`.
 
@@ -211,6 +213,9 @@ class Dropout3d(_UnitDropout):
     )
 
 
+_MODES = {"row": Units(1, needs="DropPath needs x of shape (N, ...)"), "batch": Units(0)}
+
+
 class DropPath(Layer):
     """Stochastic depth [1]_: drops whole samples, as `timm.layers.DropPath`.
 
@@ -223,13 +228,18 @@ class DropPath(Layer):
     scale_by_keep : bool, default True
         Whether kept samples are multiplied by 1 / (1 - p) in training. Without it nothing is scaled, in
         training or at inference.
+    mode : {"row", "batch"}
+        "row": each sample has its own draw. "batch": all of x has one draw, as in
+        `torchvision.ops.stochastic_depth`.
     inplace, recompute, rng
         As in `Dropout`.
 
     Raises
     ------
     NdimError
-        By `forward`, if x has no axes.
+        By `forward`, if x has no axes and mode is "row".
+    ValueError
+        If p is not in [0, 1], or mode is neither "row" nor "batch".
 
     References
     ----------
@@ -245,27 +255,34 @@ class DropPath(Layer):
            [2., 2.]])
     """
 
-    _units = Units(1, needs="DropPath needs x of shape (N, ...)")
-
     def __init__(
         self,
         p: Number = 0.0,
-        *,
         scale_by_keep: bool = True,
+        mode: Literal["row", "batch"] = "row",
+        *,
         inplace: bool = False,
         recompute: bool = False,
         rng: RNGLike | None = None,
     ) -> None:
         self._scale_by_keep = _validate.as_flag(scale_by_keep, "scale_by_keep")
+        _validate.check_choice(mode, "mode", tuple(_MODES))
+        self._mode = mode
         super().__init__(p, inplace=inplace, recompute=recompute, rng=rng)
 
     def _rule_of(self, p: float) -> Rule:
-        return Rule(p, Affine.inverted(p) if self._scale_by_keep else Affine.vanilla(), units=self._units)
+        affine = Affine.inverted(p) if self._scale_by_keep else Affine.vanilla()
+        return Rule(p, affine, units=_MODES[self._mode])
 
     @property
     def scale_by_keep(self) -> bool:
         """True if kept samples are multiplied by 1 / (1 - p) in training."""
         return self._scale_by_keep
 
+    @property
+    def mode(self) -> Literal["row", "batch"]:
+        """Owner of a draw: "row" for each sample, "batch" for all of x."""
+        return self._mode
+
     def _arguments(self) -> str:
-        return f"p={self.p!r}, scale_by_keep={self._scale_by_keep}, {self._switches()}"
+        return f"p={self.p!r}, scale_by_keep={self._scale_by_keep}, mode={self._mode!r}, {self._switches()}"

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from bitdrop import _core, _engine, _validate
 from bitdrop._affine import Affine
 from bitdrop._arrays import as_array, as_output
-from bitdrop._bit_layout import BitLayout, Shard, contiguous
+from bitdrop._bit_layout import BitLayout, Shard, bit_layout, contiguous
 from bitdrop._buffers import empty_bits
 from bitdrop._plan import Plan
 from bitdrop._typing import Array, Key, NoiseShape, Number, Shape
@@ -126,6 +126,41 @@ class Mask:
         self._bits = bits
         return self
 
+    @classmethod
+    def from_array(cls, kept: ArrayLike, *, scale: Number = 1.0) -> "Mask":
+        """Return the mask that keeps the elements which an array says.
+
+        Parameters
+        ----------
+        kept : array_like of bool
+            True for elements that are kept. The mask holds a bit of each.
+        scale : float, default 1.0
+            Factor of the kept elements.
+
+        Returns
+        -------
+        Mask
+            A mask with `shape`, `scale`, `bits`, `apply` and `backward` as any other. It has no `p`, `key`
+            and `stream`, is pickled with its bits, and is equal to masks of arrays of the same bits and scale.
+
+        Raises
+        ------
+        TypeError
+            If kept is not of bool, or scale is not a number.
+        ValueError
+            If scale is not finite.
+
+        Examples
+        --------
+        >>> import numpy as np, bitdrop
+        >>> mask = bitdrop.Mask.from_array([True, False, True], scale=2.0)
+        >>> mask.apply(np.array([1.0, 2.0, 3.0]))
+        array([2., 0., 6.])
+        """
+        from bitdrop._array_mask import ArrayMask  # noqa: PLC0415 - its base is this class
+
+        return ArrayMask.of_array(kept, scale)
+
     @property
     def shape(self) -> Shape:
         """Shape of the arrays that the mask applies to."""
@@ -216,7 +251,7 @@ class Mask:
         Parameters
         ----------
         x : array_like
-            Of the mask's shape, and of dtype float16, bfloat16, float32 or float64.
+            Of the mask's shape, and of a dtype that `bitdrop.dropout` supports.
         out : ndarray, optional
             Where to write the result: an array of x's shape and dtype, or x itself.
 
@@ -250,8 +285,7 @@ class Mask:
         Parameters
         ----------
         dy : array_like
-            Gradient with respect to the output, of the mask's shape, and of dtype float16, bfloat16, float32
-            or float64.
+            Gradient with respect to the output, of the mask's shape, and of a supported dtype.
         out : ndarray, optional
             Where to write the result: an array of dy's shape and dtype, or dy itself.
 
@@ -274,8 +308,58 @@ class Mask:
         """
         return self._applied(dy, out, self._affine.linear, "dy")
 
+    def part(self, start: int | Shape, shape: int | Shape) -> "Mask":
+        """Return the mask of a part of the elements.
+
+        Parameters
+        ----------
+        start : int or tuple of ints
+            Index of the part's first element.
+        shape : int or tuple of ints
+            Shape of the part.
+
+        Returns
+        -------
+        Mask
+            A mask that does to an array of that shape what this mask does to the same part of a whole array.
+
+        Raises
+        ------
+        TypeError
+            If start or shape is not a tuple of ints.
+        ValueError
+            If the part does not lie within the mask.
+
+        Examples
+        --------
+        The same units for a last batch that is smaller:
+
+        >>> import numpy as np, bitdrop
+        >>> mask = bitdrop.Mask((64, 6), 0.5, key=(1, 2), noise_shape=(1, None))
+        >>> mask.part((0, 0), (2, 6)).apply(np.ones((2, 6)))
+        array([[0., 2., 2., 0., 0., 2.],
+               [0., 2., 2., 0., 0., 2.]])
+        """
+        first, lengths = _validate.as_part(start, shape, self._shape)
+        return self if lengths == self._shape else self._part(first, lengths)
+
+    def _part(self, start: Shape, shape: Shape) -> "Mask":
+        return Mask._of(shape, self._plan, self._layout_of_part(start, shape), self._affine, None)
+
+    def _layout_of_part(self, start: Shape, shape: Shape) -> BitLayout:
+        whole = self.shard or Shard(self._shape, (0,) * len(self._shape))
+        place = tuple(a + b for a, b in zip(whole.start, start, strict=True))
+        return bit_layout(shape, self.noise_shape, Shard(whole.shape, place))
+
+    def _part_of_bits(self, start: Shape, shape: Shape) -> "Mask":
+        """Return a part as a mask of an array, for masks whose bits are no pure function of the index."""
+        from bitdrop._array_mask import ArrayMask  # noqa: PLC0415 - its base is this class
+
+        index = tuple(slice(a, a + length) for a, length in zip(start, shape, strict=True))
+        return ArrayMask.of_bits(np.asarray(self)[index], self._affine)
+
     def _applied(self, x: ArrayLike, out: Array | None, affine: Affine, name: str) -> Array:
-        values, dtype = as_array(x, name)
+        values, dtype = as_array(x, name, affine.shift == affine.dropped == 0.0)
         _validate.check_same_shape(values.shape, self._shape, name)
         y = as_output(out, values, name)
         operands = (dtype, (y, values))
@@ -293,7 +377,7 @@ class Mask:
         """Hash the values."""
         return hash(self._parameters())
 
-    def _parameters(self) -> tuple[Shape, Plan, Affine, Shape | None, Shard | None]:
+    def _parameters(self) -> tuple[Any, ...]:
         return self._shape, self._plan, self._affine, self.noise_shape, self.shard
 
     def __reduce__(self) -> tuple[Any, ...]:

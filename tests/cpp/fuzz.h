@@ -27,6 +27,7 @@ void try_fill(Random* random);
 // fuzz_bits.cpp
 void try_generate_bits(Random* random);
 void try_generate_box(Random* random);
+void try_double_bits(Random* random);
 void try_copy_bits(Random* random);
 
 // fuzz_blocks.cpp

@@ -116,6 +116,16 @@ void try_generate_box(Random* random) {
     check_bytes(got, want.data(), "generate_bits of a box", kernels);
 }
 
+void try_double_bits(Random* random) {
+    const uint64_t count = random->count();
+    Guarded from = random->bytes((count + 7) / 8), to = random->bytes((2 * count + 7) / 8);
+    random->fill(from.data(), from.size());
+    double_bits(to.data(), from.data(), count);
+    for (uint64_t i = 0; i < 2 * count; ++i)
+        CHECK_CASE(packed_bit(to.data(), i) == packed_bit(from.data(), i / 2), "double_bits", kScalarKernels);
+    CHECK_CASE(from.intact() && to.intact(), "a guard", kScalarKernels);
+}
+
 void try_copy_bits(Random* random) {
     const uint64_t count = random->count(), from_bit = random->below(40), to_bit = random->below(40);
     Guarded from = random->bytes((from_bit + count + 7) / 8), to = random->bytes((to_bit + count + 7) / 8);

@@ -44,26 +44,32 @@ void try_elements(Random* random, const Plan* plan) {
     const DType dtype = random->dtype();
     const uint64_t count = random->count();
     const size_t bytes = count * kItemSize[static_cast<int>(dtype)];
-    const bool in_place = random->one_in(3), with_bits = !plan || random->one_in(2);
+    const bool with_bits = !plan || random->one_in(2);
     uint64_t first = plan ? random->index() : random->below(5000);
     if (plan && with_bits) first -= first % kRowElements;
 
+    const Affine affine = random->affine();
+    const bool two_inputs = inputs_of(affine.operation) == 2, repeats = two_inputs && random->one_in(3);
     Guarded x = random->bytes(bytes), y = random->bytes(bytes);
+    Guarded previous = random->bytes(repeats ? kItemSize[static_cast<int>(dtype)] : bytes);
+    Guarded& out = random->one_in(3) ? x : two_inputs && !repeats && random->one_in(3) ? previous : y;
     random->fill(x.data(), bytes);
+    random->fill(previous.data(), previous.size());
     Guarded bits = random->bytes(with_bits ? ((plan ? 0 : first) + count + 7) / 8 : 0);
     if (!plan) random->fill(bits.data(), bits.size());
     std::vector<unsigned char> want(bytes + 1), want_bits(bits.data(), bits.data() + bits.size());
     want_bits.resize(bits.size() + 1);
-    const Affine affine = random->affine();
     Span span = make_span(want.data(), x.data(), count);
+    span.inputs[1] = previous.data();
+    span.constant[1] = repeats;
     call(kScalarKernels, dtype, plan, first, with_bits ? want_bits.data() : nullptr, affine, span);
 
-    span.out = in_place ? x.data() : y.data();
-    span.non_temporal = !in_place && random->one_in(2);
+    span.out = out.data();
+    span.non_temporal = &out == &y && random->one_in(2);
     span.isolated = random->one_in(2);
     call(kernels, dtype, plan, first, with_bits ? bits.data() : nullptr, affine, span);
-    check_elements(dtype, in_place ? x : y, want.data(), plan ? "drop" : "apply", kernels);
-    CHECK_CASE(x.intact(), "a guard of the input", kernels);
+    check_elements(dtype, out, want.data(), plan ? "drop" : "apply", kernels);
+    CHECK_CASE(x.intact() && previous.intact(), "a guard of an input", kernels);
     check_bytes(bits, want_bits.data(), plan ? "bits of drop" : "bits of apply", kernels);
 }
 

@@ -26,7 +26,7 @@ void check_elements(DType dtype, const Guarded& got, const unsigned char* want, 
 namespace {
 
 void try_one(Random* random) {
-    switch (random->below(19)) {
+    switch (random->below(20)) {
         case 0: return try_generate(random);
         case 1: return try_slice(random);
         case 2: return try_drop(random);
@@ -41,6 +41,7 @@ void try_one(Random* random) {
         case 11: return try_noise(random);
         case 12:
         case 13: return try_noise_arrays(random);
+        case 14: return try_double_bits(random);
         default: return try_arrays(random);
     }
 }

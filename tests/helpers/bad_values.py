@@ -1,9 +1,11 @@
 """Tables of invalid arguments: a value or its maker, the exception type, a pattern of its message."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
@@ -24,7 +26,9 @@ class Lazy:
 
 
 class Labelled:
-    """Object that looks like a pandas data frame."""
+    """Object that looks like a data frame of pandas, or an array of xarray."""
+
+    __dask_graph__ = None
 
     def to_numpy(self) -> Any:
         raise AssertionError("stripped in silence")
@@ -34,7 +38,16 @@ class Broken:
     """Object whose conversion to an array fails."""
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
-        raise RuntimeError("broken")
+        raise RuntimeError("Another library's error\non two lines")
+
+
+class Sparse:
+    """Object that looks like a sparse matrix of SciPy."""
+
+    data = None
+
+    def tocsr(self) -> Any:
+        raise AssertionError("converted in silence")
 
 
 def read_only(x: Any) -> Any:
@@ -49,33 +62,46 @@ def overlapping(strides: tuple[int, int]) -> Any:
 
 
 BAD_ARRAYS: dict[str, tuple[Callable[[], Any], str]] = {
-    "int64": (lambda: np.ones(SHAPE, np.int64), "int64"),
-    "uint8": (lambda: np.ones(SHAPE, np.uint8), "uint8"),
-    "bool": (lambda: np.ones(SHAPE, np.bool_), "bool"),
-    "complex": (lambda: np.ones(SHAPE, np.complex64), "complex64"),
-    "object": (lambda: np.ones(SHAPE, object), "object"),
-    "string": (lambda: np.full(SHAPE, "1"), "<U1"),
-    "datetime": (lambda: np.zeros(SHAPE, "M8[s]"), "datetime64"),
-    "structured": (lambda: np.zeros(SHAPE, [("a", "f4")]), "a"),
+    "int64": (lambda: np.ones(SHAPE, np.int64), r"int64: pass \w+\.astype\('float32'\)"),
+    "uint8": (lambda: np.ones(SHAPE, np.uint8), r"uint8: pass \w+\.astype\('float32'\)"),
+    "bool": (lambda: np.ones(SHAPE, np.bool_), r"bool: pass \w+\.astype\('float32'\)"),
+    "float8": (lambda: np.ones(SHAPE, ml_dtypes.float8_e5m2), r"float8_e5m2: pass \w+\.astype\('float32'\)"),
+    "complex of other byte order": (
+        lambda: np.ones(SHAPE, np.dtype(np.complex64).newbyteorder()),
+        r"astype\('complex64'\).*byte order",
+    ),
+    "object": (lambda: np.ones(SHAPE, object), r"object: pass \w+\.astype\('float32'\)"),
+    "string": (lambda: np.full(SHAPE, "1"), "<U1: convert its elements to numbers"),
+    "datetime": (lambda: np.zeros(SHAPE, "M8[s]"), "datetime64.*: convert its elements to numbers"),
+    "structured": (lambda: np.zeros(SHAPE, [("a", "f4")]), r"pass one of its fields, \w+\['a'\]"),
     "void of two bytes": (lambda: np.zeros(SHAPE, "V2"), "V2"),
-    "other byte order": (lambda: GOOD.astype(GOOD.dtype.newbyteorder()), r"astype\('float32'\)"),
-    "half of other byte order": (lambda: np.ones(SHAPE, BIG_HALF), r"astype\('float16'\)"),
+    "other byte order": (lambda: GOOD.astype(GOOD.dtype.newbyteorder()), r"astype\('float32'\).*byte order"),
+    "half of other byte order": (lambda: np.ones(SHAPE, BIG_HALF), r"astype\('float16'\).*byte order"),
     "masked": (lambda: np.ma.masked_array(GOOD, GOOD > 3), r"masked array.*filled\("),
-    "list of ints": (lambda: [1, 2], "int64"),
-    "list of strings": (lambda: ["a"], "U1"),
-    "ragged list": (lambda: [[1.0], [1.0, 2.0]], "list does not convert"),
-    "int": (lambda: 3, "int64"),
-    "None": (lambda: None, "object"),
-    "string alone": (lambda: "text", "U4"),
-    "dict": (lambda: {"a": 1.0}, "object"),
-    "generator": (lambda: (x for x in [1.0]), "object"),
-    "lazy": (Lazy, r"lazy.*Lazy.*compute\(\)"),
+    "list of ints": (lambda: [1, 2], r"list converts to int64: pass np\.asarray\(\w+, dtype='float32'\)"),
+    "list of bools": (lambda: [True], r"list converts to bool: pass np\.asarray\(\w+, dtype='float32'\)"),
+    "list of strings": (lambda: ["a"], "got list, which converts to <U1"),
+    "ragged list": (lambda: [[1.0], [1.0, 2.0]], r"list does not convert to one\.$"),
+    "int": (lambda: 3, r"int converts to int64: pass np\.asarray\(\w+, dtype='float32'\)"),
+    "None": (lambda: None, "got NoneType, which converts to object"),
+    "string alone": (lambda: "text", "got str, which converts to <U4"),
+    "dict": (lambda: {"a": 1.0}, "got dict, which converts to object"),
+    "generator": (lambda: (x for x in [1.0]), "got generator, which converts to object"),
+    "lazy": (Lazy, r"lazy.*Lazy.*: pass \w+\.compute\(\)"),
     "labelled": (Labelled, r"labels.*Labelled.*to_numpy\(\)"),
-    "broken": (Broken, "Broken.*broken"),
+    "sparse": (Sparse, r"sparse array.*Sparse.*: pass \w+\.data.*toarray\(\)"),
+    "broken": (Broken, r"Broken does not convert to one\.$"),
 }
 
 if np.dtype(np.longdouble).itemsize > 8:  # on other systems it is float64
-    BAD_ARRAYS["long double"] = (lambda: np.ones(SHAPE, np.longdouble), str(np.dtype(np.longdouble)))
+    BAD_ARRAYS["long double"] = (
+        lambda: np.ones(SHAPE, np.longdouble),
+        rf"{np.dtype(np.longdouble)}: pass \w+\.astype\('float64'\), which keeps fewer digits",
+    )
+    BAD_ARRAYS["long complex"] = (
+        lambda: np.ones(SHAPE, np.clongdouble),
+        rf"{np.dtype(np.clongdouble)}: pass \w+\.astype\('complex128'\), which keeps fewer digits",
+    )
 
 BAD_OUTS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "list": (lambda: [[0.0] * 8] * 6, TypeError, "list"),
@@ -101,8 +127,19 @@ BAD_PROBABILITIES: dict[str, tuple[Any, type[Exception]]] = {
     "string": ("0.5", TypeError),
     "list": ([0.5], TypeError),
     "array": (np.array([0.5]), TypeError),
-    "0-d array": (np.array(0.5), TypeError),
+    "large array": (np.ones((50, 50)), TypeError),
+    "0-d array of bool": (np.array(True), TypeError),
+    "0-d array of complex": (np.array(0.5j), TypeError),
+    "0-d array of objects": (np.array(0.5, object), TypeError),
+    "0-d array of text": (np.array("0.5"), TypeError),
+    "0-d array of pairs": (np.zeros((), [("a", "f4")]), TypeError),
+    "masked": (np.ma.masked, TypeError),
+    "duration": (np.timedelta64(0), TypeError),
     "complex": (0.5 + 0j, TypeError),
+    "0-d NaN": (np.array(np.nan), ValueError),
+    "0-d array above 1": (np.array(2), ValueError),
+    "decimal NaN": (Decimal("nan"), ValueError),
+    "decimal above 1": (Decimal("1.00000000000000000000000001"), ValueError),
     "NaN": (float("nan"), ValueError),
     "NumPy NaN": (np.float32("nan"), ValueError),
     "infinity": (float("inf"), ValueError),
@@ -146,7 +183,7 @@ BAD_SHAPES: list[tuple[Any, type[Exception]]] = [
 ]
 
 BAD_SCALES: list[tuple[Any, type[Exception]]] = [
-    *((scale, TypeError) for scale in ("1", [1.0], True, 1j, np.array(1.0))),
+    *((scale, TypeError) for scale in ("1", [1.0], True, 1j, np.array([1.0]))),
     *((scale, ValueError) for scale in (float("nan"), float("inf"), -np.inf, HUGE)),
 ]
 

@@ -98,4 +98,5 @@ def noisy(x: NDArray[Any], z: Floats, p: float) -> NDArray[Any]:
     sigma = arithmetic.type(np.sqrt(np.float64(p) / (1 - np.float64(p))))
     factor = arithmetic.type(1) + sigma * z.astype(arithmetic)
     with np.errstate(all="ignore"):
-        return (x.astype(arithmetic) * factor).astype(x.dtype)
+        y: NDArray[Any] = (x.astype(arithmetic) * factor).astype(x.dtype)
+    return y

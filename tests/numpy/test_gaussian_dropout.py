@@ -223,6 +223,7 @@ def test_inplace_layer_writes_into_x() -> None:
     x = X.copy()
     layer = bitdrop.GaussianDropout(0.3, inplace=True, rng=5)
     assert layer(x) is x
+    assert layer.noise is not None
     assert_identical(x, expected(X, layer.noise))
     with pytest.raises(TypeError, match="inplace=True"):
         layer.forward(x, out=x)

@@ -138,7 +138,7 @@ def test_out_inplace_and_recompute_do_not_change_values(kind: Any, dtype: np.dty
 @for_all_kinds
 @pytest.mark.parametrize("duplicate", [lambda layer: pickle.loads(pickle.dumps(layer)), copy.deepcopy])
 def test_copied_layer_continues_identically(kind: Any, duplicate: Any) -> None:
-    layer, x = kind(0.3, recompute=True, rng=None), input_for(kind)
+    layer, x = kind(0.3, recompute=True, rng=0), input_for(kind)
     layer(x)
     other = duplicate(layer)
     assert repr(other) == repr(layer)
@@ -177,6 +177,57 @@ def test_evaluated_repr_gives_equal_layer(kind: Any) -> None:
     assert type(again) is kind
     assert repr(again) == repr(layer)
     assert again.p == 0.25
+
+
+@for_all_kinds
+def test_unknown_keyword_names_the_class_that_was_called(kind: Any) -> None:
+    with pytest.raises(TypeError, match=rf"^{kind.__name__}\.__init__\(\) got an unexpected keyword.*'prob'"):
+        kind(prob=0.5)
+
+
+def test_drop_path_takes_the_arguments_of_timm_by_position() -> None:
+    layer = bitdrop.DropPath(0.4, False, "batch", rng=0)
+    assert (layer.p, layer.scale_by_keep, layer.mode) == (0.4, False, "batch")
+    assert (bitdrop.DropPath(0.1).scale_by_keep, bitdrop.DropPath(0.1).mode) == (True, "row")
+    assert bitdrop.DropPath(0.1, True).mode == "row"
+    with pytest.raises(TypeError):
+        bitdrop.DropPath(0.1, True, "row", False)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("shape", [(), (7,), (3, 5, 2)])
+def test_drop_path_of_batches_drops_all_or_nothing(shape: tuple[int, ...]) -> None:
+    layer, x = bitdrop.DropPath(0.5, mode="batch", rng=0), np.ones(shape)
+    seen = set()
+    for stream in range(20):
+        y = layer(x)
+        value = y.flat[0]
+        assert_identical(y, np.full(shape, value))
+        assert mask_of(layer) == bitdrop.Mask(
+            shape, 0.5, key=mask_of(layer).key, stream=stream, noise_shape=(1,) * len(shape)
+        )
+        assert_identical(layer.backward(x), y)
+        seen.add(value)
+    assert seen == {0.0, 2.0}
+
+
+@pytest.mark.parametrize("mode", ["rows", "", None, 1])
+def test_unknown_mode_of_drop_path_is_a_value_error(mode: Any) -> None:
+    with pytest.raises(ValueError, match=r"^mode must be 'row' or 'batch', but got"):
+        bitdrop.DropPath(mode=mode)
+
+
+def test_alpha_dropout_with_noise_shape_drops_shared_units() -> None:
+    x = normal(np.dtype(np.float32), (6, 5, 4))
+    layer = bitdrop.AlphaDropout(0.4, noise_shape=(None, None, 1), rng=0)
+    assert_identical(layer(x), bitdrop.FeatureAlphaDropout(0.4, rng=0)(x))
+    assert_identical(layer.backward(x), mask_of(layer).backward(x))
+    assert layer.noise_shape == (None, None, 1)
+    again = eval(repr(layer), vars(bitdrop))
+    assert (repr(again), again.noise_shape) == (repr(layer), layer.noise_shape)
+    with pytest.raises(ValueError, match="noise_shape must have an entry for each axis"):
+        layer(x[0])
+    with pytest.raises(TypeError, match="unexpected keyword"):
+        bitdrop.FeatureAlphaDropout(noise_shape=(1,))  # type: ignore[call-arg]
 
 
 def test_p_defaults_to_one_half_and_to_0_for_drop_path() -> None:

@@ -76,9 +76,8 @@ def test_state_is_a_copy() -> None:
 @pytest.mark.parametrize(
     "duplicate", [lambda layer: pickle.loads(pickle.dumps(layer)), copy.copy, copy.deepcopy]
 )
-@pytest.mark.parametrize("rng", [None, 0])
-def test_copied_layer_continues_identically(duplicate: Any, rng: int | None) -> None:
-    layer = bitdrop.Dropout(0.3, scaling="vanilla", recompute=True, rng=rng)
+def test_copied_layer_continues_identically(duplicate: Any) -> None:
+    layer = bitdrop.Dropout(0.3, scaling="vanilla", recompute=True, rng=0)
     outputs(layer, 3)
     layer.eval()
     other = duplicate(layer)

@@ -25,7 +25,7 @@ def streams(layer: Any, calls: int, x: Any = X) -> list[int]:
     return numbers
 
 
-def in_thread(work: Callable[[], None]) -> None:
+def in_thread(work: Callable[[], Any]) -> None:
     """Run in another thread, and pass on its exception."""
     errors: list[BaseException] = []
 
@@ -193,6 +193,15 @@ def test_lock_of_a_generator_ends_if_another_thread_closes_it() -> None:
     assert streams(layer, 2) == [1, 2]
 
 
+def test_lock_that_another_thread_exits_unlocks_the_thread_that_entered() -> None:
+    layer = bitdrop.Dropout(rng=0)
+    lock = layer.locked()
+    lock.__enter__()
+    assert streams(layer, 2) == [0, 0]
+    in_thread(lambda: lock.__exit__(None, None, None))
+    assert streams(layer, 2) == [1, 2]
+
+
 def test_many_threads_that_lock_take_a_number_each() -> None:
     layer, x = bitdrop.Dropout(rng=0), np.ones(3, np.float32)
     threads, rounds = 8, 100
@@ -249,7 +258,7 @@ def test_last_stream_number_can_be_locked() -> None:
     with layer.locked():
         assert streams(layer, 2) == [2**64 - 1] * 2
         with pytest.raises(RuntimeError, match="all 2"):
-            in_thread(lambda: print(streams(layer, 1)))
+            in_thread(lambda: streams(layer, 1))
         assert streams(layer, 1) == [2**64 - 1]
     with pytest.raises(RuntimeError, match="all 2"), layer.locked():
         layer(X)

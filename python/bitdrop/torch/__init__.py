@@ -26,17 +26,20 @@ from bitdrop.torch.modules import (
     Dropout1d,
     Dropout2d,
     Dropout3d,
+    DropPath,
     FeatureAlphaDropout,
 )
-from bitdrop.torch.patching import patch, replace_dropout
+from bitdrop.torch.patching import find_dropout, patch, replace_dropout
 
 __all__ = [
     "AlphaDropout",
+    "DropPath",
     "Dropout",
     "Dropout1d",
     "Dropout2d",
     "Dropout3d",
     "FeatureAlphaDropout",
+    "find_dropout",
     "functional",
     "patch",
     "replace_dropout",

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd import Function, forward_ad
 from torch.autograd.graph import increment_version
 
-from bitdrop.torch import _operators, _tensors
+from bitdrop.torch import _keys, _operators, _tensors
 from bitdrop.torch._tensors import DTYPES, Pass
 
 
@@ -63,7 +63,7 @@ def drop(x: Tensor, values: Pass, inplace: bool, recompute: bool) -> Tensor:
 def _scale(x: Tensor, values: Pass, bits: Tensor | None = None) -> Tensor:
     """Return the linear part of a pass, for gradients and tangents. `values` are linear."""
     if not is_plain(x):
-        return _operators.apply(x, _operators.words_of(values.plan.key), values)
+        return _operators.apply(x, _keys.words_of(values.plan.key), values)
     if _is_recorded(x):
         y: Tensor = _apply_scale(x, values, bits)
         return y

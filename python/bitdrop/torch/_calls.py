@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Generator, Tensor
@@ -14,8 +14,10 @@ from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from bitdrop._affine import Affine
 from bitdrop._plan import Plan, new_plan
+from bitdrop._typing import NoiseShape
 from bitdrop._units import ELEMENTS, Units
-from bitdrop.torch import _autograd, _operators, _tensors
+from bitdrop._validate import as_noise_entries, as_noise_shape
+from bitdrop.torch import _autograd, _keys, _operators, _tensors
 from bitdrop.torch._autograd import PLAIN_TYPES, is_plain
 from bitdrop.torch._tensors import DTYPES, Axes, Pass
 
@@ -25,6 +27,7 @@ class Options(NamedTuple):
 
     recompute: bool = False
     generator: Generator | None = None
+    noise_shape: NoiseShape | None = None
 
 
 DEFAULTS = Options()
@@ -37,7 +40,7 @@ class Kind:
     Attributes
     ----------
     torchs_own : callable
-        The function of the same name in torch, kept here because `patch` takes its place there.
+        The function of torch for the same arguments, kept here because `patch` takes its place in torch.
     affine : callable
         Returns the coefficients for a p.
     units : Units
@@ -59,7 +62,7 @@ DROPOUT3D = Kind(functional.dropout3d, Affine.inverted, Units(2, unbatched=_NOT_
 ALPHA_DROPOUT = Kind(functional.alpha_dropout, Affine.alpha)
 FEATURE_ALPHA_DROPOUT = Kind(functional.feature_alpha_dropout, Affine.alpha, Units(2))
 
-_SUPPORTED = "only strided ones of float16, bfloat16, float32 or float64 on the CPU are bitdrop's"
+_SUPPORTED = "strided, not nested, of float16, bfloat16, float32 or float64, and on the CPU"
 
 
 def overridden(
@@ -72,38 +75,51 @@ def overridden(
 ) -> Tensor:
     """Call a function as overridden by a subclass or a mode."""
     arguments = {"p": p, "training": training, "inplace": inplace, **options._asdict()}
+    if options.noise_shape is None:
+        del arguments["noise_shape"]  # most functions have no such argument
     result: Tensor = handle_torch_function(function, (input,), input, **arguments)
     return result
 
 
 def drop(kind: Kind, input: Tensor, p: float, training: bool, inplace: bool, options: Options) -> Tensor:
     """Check the arguments as torch does, and drop."""
-    units = kind.units
     in_range = type(p) is float and 0.0 <= p <= 1.0
-    if training is False and in_range and type(input) in PLAIN_TYPES and _accepts(units, input):
+    if training is False and in_range and type(input) in PLAIN_TYPES and _accepts(kind, input):
         return input
     plain = is_plain(input)
-    if not plain and not _is_supported(input):
-        _check_options(options)
-        return kind.torchs_own(input, p, training, inplace)
-    shared: Axes = ()
-    if units.leading is not None:
-        leading = units.leading_of(input.dim())
-        if input.dim() < leading:
-            return kind.torchs_own(input, p, training, inplace)  # raises, if it is to drop
-        shared = tuple(range(leading, input.dim()))
-    if not (in_range and _accepts(units, input)):
+    if not plain and not is_supported(input):
+        return _left_to_torch(kind, input, p, training, inplace, options)
+    if kind.units.leading is not None and input.dim() < kind.units.leading_of(input.dim()):
+        return kind.torchs_own(input, p, training, inplace)  # raises, if it is to drop
+    if not (in_range and _accepts(kind, input)):
         kind.torchs_own(input, p, False)  # returns the input, but first warns or raises as this torch does
         p = float(p)
     if type(training) is not bool:
         kind.torchs_own(input[:0].detach(), p, training)  # likewise
     if not training or p == 0.0 or input.numel() == 0:
         return input
-    axes = _tensors.memory_order(input, shared), shared
+    shared = _shared_axes(kind, input, options)
+    order = _tensors.memory_order(input, shared)
     if not plain:
-        return _recorded(input, Pass(kind.affine(p), Plan((0, 0), 0, p), *axes), inplace, options)
-    plan = new_plan((_operators.draw_now(options.generator), 0, p))
-    return _eager(input, _new_pass((_affine(kind, p), plan, *axes)), inplace, options)
+        return _recorded(input, Pass(kind.affine(p), Plan((0, 0), 0, p), order, shared), inplace, options)
+    plan = new_plan((_keys.draw(options.generator), 0, p))
+    return _eager(input, _new_pass((_affine(kind, p), plan, order, shared)), inplace, options)
+
+
+def _accepts(kind: Kind, input: Tensor) -> bool:
+    """Return whether torch takes a number of axes without a warning."""
+    return not kind.units.ndims or input.dim() in kind.units.ndims
+
+
+def _shared_axes(kind: Kind, input: Tensor, options: Options) -> Axes:
+    """Return the axes along which elements share a draw."""
+    if options.noise_shape is not None:
+        entries = as_noise_entries(options.noise_shape)
+        as_noise_shape(entries, tuple(input.shape))
+        return tuple(axis for axis, entry in enumerate(entries) if entry == 1)
+    if kind.units.leading is None:
+        return ()
+    return tuple(range(kind.units.leading_of(input.dim()), input.dim()))
 
 
 def _eager(input: Tensor, values: Pass, inplace: bool, options: Options) -> Tensor:
@@ -113,17 +129,42 @@ def _eager(input: Tensor, values: Pass, inplace: bool, options: Options) -> Tens
     return _autograd.drop(input, values, inplace, options.recompute)
 
 
-def _check_options(options: Options) -> None:
-    """Check that torch's own function can do what the options say."""
+def _recorded(input: Tensor, values: Pass, inplace: bool, options: Options) -> Tensor:
+    """Drop by operators. They take the key from a tensor, not from the plan."""
+    if torch.onnx.is_in_onnx_export():
+        raise RuntimeError(
+            "bitdrop.torch cannot be exported to ONNX in training mode: call model.eval() first, or use "
+            "torch's own modules."
+        )
+    y = _operators.apply(input, _keys.draw_words(options.generator), values)
+    return input.copy_(y) if inplace else y
+
+
+def _left_to_torch(
+    kind: Kind, input: Tensor, p: float, training: bool, inplace: bool, options: Options
+) -> Tensor:
+    """Drop by torch's own function, if it can do what the options say."""
     if options.generator is not None:
         raise ValueError(
-            f"generator must be None for a tensor that torch's own function drops: {_SUPPORTED}."
+            "generator must be None, because torch's own function drops this tensor: pass a tensor that is "
+            f"{_SUPPORTED}."
         )
+    if options.noise_shape is None:
+        return kind.torchs_own(input, p, training, inplace)
+    unchanged = kind.torchs_own(input, p, False)  # with torch's checks
+    if not training or p == 0.0 or input.numel() == 0:
+        return unchanged
+    return product_with_noise(input, p, _shared_axes(kind, input, options), inplace=inplace)
 
 
-def _accepts(units: Units, input: Tensor) -> bool:
-    """Return whether torch takes a number of axes without a warning."""
-    return not units.ndims or input.dim() in units.ndims
+def product_with_noise(
+    input: Tensor, p: float, shared: Axes, *, scale: float | None = None, inplace: bool = False
+) -> Tensor:
+    """Multiply by random numbers of torch, shared along axes: dropout for tensors that are not bitdrop's."""
+    shape = [1 if axis in shared else length for axis, length in enumerate(input.shape)]
+    noise = input.new_empty(shape, dtype=input.dtype.to_real()).bernoulli_(1.0 - p)
+    noise = noise * (Affine.inverted(p).scale if scale is None else scale)
+    return input.mul_(noise) if inplace else input * noise
 
 
 @lru_cache
@@ -131,23 +172,18 @@ def _affine(kind: Kind, p: float) -> Affine:
     return kind.affine(p)
 
 
-_new_pass = partial(tuple.__new__, Pass)
+_new_pass: Any = partial(tuple.__new__, Pass)
 """``Pass(*fields)`` of a tuple of fields, in half the time."""
 
 
-def _recorded(input: Tensor, values: Pass, inplace: bool, options: Options) -> Tensor:
-    """Drop by operators. They take the key from a tensor, not from the plan."""
-    y = _operators.apply(input, _operators.draw_key(options.generator), values)
-    return input.copy_(y) if inplace else y
-
-
-def _is_supported(input: Tensor) -> bool:
+def is_supported(input: Tensor) -> bool:
     """Return whether the engine can read a tensor's memory, or could if its class were a usual one."""
     return (
         isinstance(input, Tensor)
         and input.is_cpu
         and input.dtype in DTYPES
         and input.layout is torch.strided
+        and not input.is_nested
         and not torch.jit.is_tracing()
         and (type(input) is Tensor or not _is_foreign(input))
     )

@@ -13,15 +13,13 @@ from bitdrop._affine import Affine
 from bitdrop._bit_layout import BitLayout, bit_layout
 from bitdrop._engine import Operands
 from bitdrop._plan import Plan
-from bitdrop._typing import Key, Memory, Shape
+from bitdrop._typing import Memory, Shape
 from bitdrop.torch import _threads
 
 DTYPES = {getattr(torch, name): code for name, code in _engine.DTYPES.items()}
 """Supported dtypes, and their codes in the engine."""
 
 Axes = Sequence[int]
-
-_WORD = 2**64 - 1
 
 # Calls on 1,024 elements take 6 us. These names save a tenth of that.
 _POOLED = _core.POOLED_BYTES
@@ -101,12 +99,6 @@ def new(x: Tensor, order: Axes) -> Tensor:
     memory = torch.frombuffer(_core.empty_bits(8 * x.nbytes), dtype=x.dtype)
     # In place: a view would make autograd watch the memory that the result is written to.
     return memory.as_strided_(x.shape, strides)
-
-
-def key_of(words: Tensor) -> Key:
-    """Return the key that two random int64 are."""
-    k0, k1 = words.tolist()
-    return k0 & _WORD, k1 & _WORD
 
 
 def new_bits(x: Tensor, values: Pass) -> Tensor:

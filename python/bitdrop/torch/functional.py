@@ -1,12 +1,24 @@
 """Dropout functions with the names, arguments and errors of `torch.nn.functional`."""
 
-from torch import Generator, Tensor
-from torch.overrides import has_torch_function_unary
+from collections.abc import Sequence
 
-from bitdrop.torch import _calls
+from torch import Generator, Tensor
+from torch.overrides import handle_torch_function, has_torch_function_unary
+
+from bitdrop.torch import _calls, _drop_path
+from bitdrop.torch._attention import scaled_dot_product_attention
 from bitdrop.torch._calls import DEFAULTS, Options
 
-__all__ = ["alpha_dropout", "dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout"]
+__all__ = [
+    "alpha_dropout",
+    "drop_path",
+    "dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
+    "feature_alpha_dropout",
+    "scaled_dot_product_attention",
+]
 
 
 def dropout(
@@ -17,6 +29,7 @@ def dropout(
     *,
     recompute: bool = False,
     generator: Generator | None = None,
+    noise_shape: Sequence[int | None] | None = None,
 ) -> Tensor:
     """Set each element to zero with probability `p`, and scale the rest by 1 / (1 - p).
 
@@ -37,6 +50,9 @@ def dropout(
     generator : torch.Generator, optional
         Source of the mask's key. None means torch's default generator of the CPU, which
         `torch.manual_seed` and the like set.
+    noise_shape : sequence of ints and None, optional
+        Shape of the draws: along each axis 1, if all elements share a draw, or input's length (or None, which
+        means the same). ``(None, 1, None)`` drops the same elements at all times of (N, T, F).
 
     Returns
     -------
@@ -48,8 +64,9 @@ def dropout(
     ------
     TypeError, ValueError, RuntimeError
         As by `torch.nn.functional.dropout`, with its messages.
-    ValueError
-        If a generator is given for a tensor that goes to torch's own function.
+    TypeError, ValueError
+        If noise_shape does not fit input, or a generator is given for a tensor that goes to torch's own
+        function.
 
     Examples
     --------
@@ -63,7 +80,9 @@ def dropout(
     >>> bool((x.grad == y).all())
     True
     """
-    options = Options(recompute, generator) if recompute or generator is not None else DEFAULTS
+    options = DEFAULTS
+    if recompute or generator is not None or noise_shape is not None:
+        options = Options(recompute, generator, noise_shape)
     if has_torch_function_unary(input):
         return _calls.overridden(dropout, input, p, training, inplace, options)
     return _calls.drop(_calls.DROPOUT, input, p, training, inplace, options)
@@ -82,6 +101,14 @@ def dropout1d(
 
     Parameters, results and errors are those of `dropout`. The mask has one bit a channel, and the number of
     axes must be 2 or 3.
+
+    Examples
+    --------
+    >>> import torch, bitdrop.torch
+    >>> _ = torch.manual_seed(0)
+    >>> y = bitdrop.torch.functional.dropout1d(torch.ones(4, 8, 5))
+    >>> bool((y == y[:, :, :1]).all())    # a channel is kept or dropped as a whole
+    True
     """
     options = Options(recompute, generator) if recompute or generator is not None else DEFAULTS
     if has_torch_function_unary(input):
@@ -102,6 +129,14 @@ def dropout2d(
 
     Parameters, results and errors are those of `dropout`. The mask has one bit a channel. If the number of
     axes is not 4, torch's warnings are given, and the first two axes are samples and channels.
+
+    Examples
+    --------
+    >>> import torch, bitdrop.torch
+    >>> _ = torch.manual_seed(0)
+    >>> y = bitdrop.torch.functional.dropout2d(torch.ones(4, 8, 5, 5))
+    >>> bool((y == y[:, :, :1, :1]).all())    # a channel is kept or dropped as a whole
+    True
     """
     options = Options(recompute, generator) if recompute or generator is not None else DEFAULTS
     if has_torch_function_unary(input):
@@ -122,6 +157,14 @@ def dropout3d(
 
     Parameters, results and errors are those of `dropout`. The mask has one bit a channel. If the number of
     axes is neither 4 nor 5, torch's warning is given.
+
+    Examples
+    --------
+    >>> import torch, bitdrop.torch
+    >>> _ = torch.manual_seed(0)
+    >>> y = bitdrop.torch.functional.dropout3d(torch.ones(4, 8, 2, 5, 5))
+    >>> bool((y == y[:, :, :1, :1, :1]).all())    # a channel is kept or dropped as a whole
+    True
     """
     options = Options(recompute, generator) if recompute or generator is not None else DEFAULTS
     if has_torch_function_unary(input):
@@ -142,6 +185,15 @@ def alpha_dropout(
 
     Parameters, results and errors are those of `dropout`, except that training is False by default, as in
     torch. A dropped element becomes a constant, whatever input held.
+
+    Examples
+    --------
+    >>> import torch, bitdrop.torch
+    >>> _ = torch.manual_seed(0)
+    >>> x = torch.randn(1000, 1000)
+    >>> y = bitdrop.torch.functional.alpha_dropout(x, p=0.3, training=True)
+    >>> print(f"mean {abs(y.mean()):.2f}, standard deviation {y.std():.2f}")
+    mean 0.00, standard deviation 1.00
     """
     options = Options(recompute, generator) if recompute or generator is not None else DEFAULTS
     if has_torch_function_unary(input):
@@ -162,11 +214,81 @@ def feature_alpha_dropout(
 
     Parameters, results and errors are those of `alpha_dropout`. The mask has one bit a channel, and there
     must be at least two axes.
+
+    Examples
+    --------
+    >>> import torch, bitdrop.torch
+    >>> _ = torch.manual_seed(0)
+    >>> y = bitdrop.torch.functional.feature_alpha_dropout(torch.ones(4, 8, 5), p=0.3, training=True)
+    >>> bool((y == y[:, :, :1]).all())
+    True
     """
     options = Options(recompute, generator) if recompute or generator is not None else DEFAULTS
     if has_torch_function_unary(input):
         return _calls.overridden(feature_alpha_dropout, input, p, training, inplace, options)
     return _calls.drop(_calls.FEATURE_ALPHA_DROPOUT, input, p, training, inplace, options)
+
+
+def drop_path(
+    input: Tensor,
+    p: float = 0.0,
+    training: bool = True,
+    scale_by_keep: bool = True,
+    mode: str = "row",
+    *,
+    recompute: bool = False,
+    generator: Generator | None = None,
+) -> Tensor:
+    """Stochastic depth: set samples to zero with probability `p`, as `timm.layers.drop_path`.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of shape (N, ...): one sample for each index of the first axis.
+    p : float, default 0.0
+        Probability that a sample is dropped, in [0, 1].
+    training : bool, default True
+        Whether to drop. Otherwise input itself is returned.
+    scale_by_keep : bool, default True
+        Whether kept samples are multiplied by 1 / (1 - p).
+    mode : {"row", "batch"}
+        "row": each sample owns a draw. "batch": all samples share one.
+    recompute, generator
+        As in `dropout`.
+
+    Returns
+    -------
+    Tensor
+        As from `dropout`.
+
+    Raises
+    ------
+    ValueError
+        If p is not in [0, 1], mode is neither "row" nor "batch", or input has no axes in mode "row".
+
+    Examples
+    --------
+    >>> import torch, bitdrop.torch
+    >>> y = bitdrop.torch.functional.drop_path(torch.ones(8, 3), p=1.0)
+    >>> y.unique()
+    tensor([0.])
+    """
+    if has_torch_function_unary(input):
+        result: Tensor = handle_torch_function(
+            drop_path,
+            (input,),
+            input,
+            p=p,
+            training=training,
+            scale_by_keep=scale_by_keep,
+            mode=mode,
+            recompute=recompute,
+            generator=generator,
+        )
+        return result
+    _drop_path.check(p, mode)
+    kind = _drop_path.KINDS[mode, bool(scale_by_keep)]
+    return _calls.drop(kind, input, p, training, False, Options(recompute, generator))
 
 
 def __dir__() -> list[str]:

@@ -1,19 +1,53 @@
-"""Dropout modules: subclasses of torch's, of the same names, arguments and state."""
+"""Dropout modules: subclasses of torch's with the same names, arguments and state."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from torch import Generator, Tensor, nn
 
-from bitdrop.torch import functional
+from bitdrop._validate import as_noise_entries
+from bitdrop.torch import _drop_path, functional
 
-__all__ = ["AlphaDropout", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "FeatureAlphaDropout"]
+__all__ = [
+    "AlphaDropout",
+    "DropPath",
+    "Dropout",
+    "Dropout1d",
+    "Dropout2d",
+    "Dropout3d",
+    "FeatureAlphaDropout",
+]
 
 
-class _Module(nn.modules.dropout._DropoutNd):
-    """Base class of the modules. Attributes that torch's lack have defaults here, for `replace_dropout`."""
+def make_leaf(module: nn.Module) -> None:
+    """Make a module a leaf for torch.fx, whose tracers take modules of torch.nn alone.
+
+    Without it a tracer would follow `forward`, and record the mode of the moment. Tracers ask the object for
+    its module's name. The class keeps its own name, by which it is pickled.
+    """
+    module.__dict__["__module__"] = nn.modules.dropout.__name__
+
+
+class Served:
+    """Base class of all modules that bitdrop serves.
+
+    Attributes that torch's modules lack have defaults in the classes, for `replace_dropout`.
+    """
 
     recompute: bool = False
     generator: Generator | None = None
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        """Raise the error of torch.jit.script, which asks this method for a module that it can script."""
+        name = type(self).__name__
+        raise TypeError(
+            f"torch.jit.script does not take bitdrop.torch.{name}: use torch.nn.{name} in a model to script."
+        )
+
+
+class _Module(Served, nn.modules.dropout._DropoutNd):
+    """Base class of the modules that torch has too."""
+
     _function: Callable[..., Tensor]
 
     def __init__(
@@ -25,6 +59,7 @@ class _Module(nn.modules.dropout._DropoutNd):
         generator: Generator | None = None,
     ) -> None:
         super().__init__(p, inplace)
+        make_leaf(self)
         if recompute:
             self.recompute = True
         if generator is not None:
@@ -54,11 +89,15 @@ class Dropout(_Module, nn.Dropout):
         Whether to generate the bits again in the backward pass instead of holding them.
     generator : torch.Generator, optional
         Source of the masks' keys. None means torch's default generator of the CPU.
+    noise_shape : sequence of ints and None, optional
+        Shape of the draws: see `bitdrop.torch.functional.dropout`.
 
     Raises
     ------
     ValueError
-        If p is not in [0, 1].
+        If p is not in [0, 1], or by the module if noise_shape does not fit its input.
+    TypeError
+        If noise_shape is not a sequence of ints and None.
 
     Examples
     --------
@@ -73,37 +112,176 @@ class Dropout(_Module, nn.Dropout):
     True
     """
 
-    _function = staticmethod(functional.dropout)
+    noise_shape: tuple[int | None, ...] | None = None
+
+    def __init__(
+        self,
+        p: float = 0.5,
+        inplace: bool = False,
+        *,
+        recompute: bool = False,
+        generator: Generator | None = None,
+        noise_shape: Sequence[int | None] | None = None,
+    ) -> None:
+        super().__init__(p, inplace, recompute=recompute, generator=generator)
+        if noise_shape is not None:
+            self.noise_shape = as_noise_entries(noise_shape)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Drop in training, and return input itself otherwise."""
+        return functional.dropout(
+            input,
+            self.p,
+            self.training,
+            self.inplace,
+            recompute=self.recompute,
+            generator=self.generator,
+            noise_shape=self.noise_shape,
+        )
+
+    def extra_repr(self) -> str:
+        """Return torch's text, and what it does not tell."""
+        return super().extra_repr() + (
+            "" if self.noise_shape is None else f", noise_shape={self.noise_shape}"
+        )
 
 
 class Dropout1d(_Module, nn.Dropout1d):
-    """`torch.nn.Dropout1d`, which drops whole channels of (N, C, L) or (C, L). Parameters: see `Dropout`."""
+    """`torch.nn.Dropout1d`, which drops whole channels of (N, C, L) or (C, L). Parameters: see `Dropout`.
+
+    Examples
+    --------
+    >>> import torch, bitdrop.torch
+    >>> y = bitdrop.torch.Dropout1d(p=0.5)(torch.ones(4, 8, 5))
+    >>> bool((y == y[:, :, :1]).all())
+    True
+    """
 
     _function = staticmethod(functional.dropout1d)
 
 
 class Dropout2d(_Module, nn.Dropout2d):
-    """`torch.nn.Dropout2d`, which drops whole channels of (N, C, H, W). Parameters: see `Dropout`."""
+    """`torch.nn.Dropout2d`, which drops whole channels of (N, C, H, W). Parameters: see `Dropout`.
+
+    Examples
+    --------
+    >>> import torch, bitdrop.torch
+    >>> y = bitdrop.torch.Dropout2d(p=0.5)(torch.ones(4, 8, 5, 5))
+    >>> bool((y == y[:, :, :1, :1]).all())
+    True
+    """
 
     _function = staticmethod(functional.dropout2d)
 
 
 class Dropout3d(_Module, nn.Dropout3d):
-    """`torch.nn.Dropout3d`, which drops whole channels of (N, C, D, H, W). Parameters: see `Dropout`."""
+    """`torch.nn.Dropout3d`, which drops whole channels of (N, C, D, H, W). Parameters: see `Dropout`.
+
+    Examples
+    --------
+    >>> import torch, bitdrop.torch
+    >>> y = bitdrop.torch.Dropout3d(p=0.5)(torch.ones(4, 8, 2, 5, 5))
+    >>> bool((y == y[:, :, :1, :1, :1]).all())
+    True
+    """
 
     _function = staticmethod(functional.dropout3d)
 
 
 class AlphaDropout(_Module, nn.AlphaDropout):
-    """`torch.nn.AlphaDropout`, for self-normalising networks. Parameters: see `Dropout`."""
+    """`torch.nn.AlphaDropout`, for self-normalising networks. Parameters: see `Dropout`.
+
+    Examples
+    --------
+    >>> import torch, bitdrop.torch
+    >>> model = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.SELU(), bitdrop.torch.AlphaDropout(p=0.1))
+    >>> model(torch.ones(2, 8)).shape
+    torch.Size([2, 8])
+    """
 
     _function = staticmethod(functional.alpha_dropout)
 
 
 class FeatureAlphaDropout(_Module, nn.FeatureAlphaDropout):
-    """`torch.nn.FeatureAlphaDropout`, which alpha-drops whole channels. Parameters: see `Dropout`."""
+    """`torch.nn.FeatureAlphaDropout`, which alpha-drops whole channels. Parameters: see `Dropout`.
+
+    Examples
+    --------
+    >>> import torch, bitdrop.torch
+    >>> y = bitdrop.torch.FeatureAlphaDropout(p=0.3)(torch.ones(4, 8, 5))
+    >>> bool((y == y[:, :, :1]).all())
+    True
+    """
 
     _function = staticmethod(functional.feature_alpha_dropout)
+
+
+class DropPath(Served, nn.Module):
+    """Stochastic depth [1]_: drops the samples of a residual block, as in timm and torchvision.
+
+    Parameters
+    ----------
+    p : float, default 0.0
+        Probability that a sample is dropped, in [0, 1].
+    scale_by_keep : bool, default True
+        Whether kept samples are multiplied by 1 / (1 - p) in training.
+    mode : {"row", "batch"}
+        "row": each index of the first axis owns a draw. "batch": all samples share one.
+    recompute, generator
+        As in `Dropout`.
+
+    Raises
+    ------
+    ValueError
+        If p is not in [0, 1], or mode is neither "row" nor "batch".
+
+    References
+    ----------
+    .. [1] G. Huang, Y. Sun, Z. Liu, D. Sedra and K. Weinberger, "Deep networks with stochastic depth",
+       ECCV 2016.
+
+    Examples
+    --------
+    >>> import torch, bitdrop.torch
+    >>> _ = torch.manual_seed(0)
+    >>> y = bitdrop.torch.DropPath(p=0.5)(torch.ones(100, 3))
+    >>> bool((y == y[:, :1]).all()), y.unique()
+    (True, tensor([0., 2.]))
+    """
+
+    def __init__(
+        self,
+        p: float = 0.0,
+        scale_by_keep: bool = True,
+        mode: str = "row",
+        *,
+        recompute: bool = False,
+        generator: Generator | None = None,
+    ) -> None:
+        super().__init__()
+        make_leaf(self)
+        _drop_path.check(p, mode)
+        self.p, self.scale_by_keep, self.mode = p, scale_by_keep, mode
+        if recompute:
+            self.recompute = True
+        if generator is not None:
+            self.generator = generator
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Drop in training, and return input itself otherwise."""
+        return functional.drop_path(
+            input,
+            self.p,
+            self.training,
+            self.scale_by_keep,
+            self.mode,
+            recompute=self.recompute,
+            generator=self.generator,
+        )
+
+    def extra_repr(self) -> str:
+        """Return the parameters."""
+        return f"p={self.p}, scale_by_keep={self.scale_by_keep}, mode={self.mode!r}"
 
 
 def __dir__() -> list[str]:

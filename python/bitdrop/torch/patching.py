@@ -1,22 +1,34 @@
-"""bitdrop's dropout in models written for torch's."""
+"""bitdrop's dropout in models written for torch's, timm's and torchvision's."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import importlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
 from torch import nn
 
-from bitdrop.torch import functional, modules
+from bitdrop.torch import _foreign, functional, modules
+from bitdrop.torch.modules import Served, make_leaf
 
 _REPLACEMENTS: dict[type[nn.Module], type[nn.Module]] = {
-    getattr(nn, name): getattr(modules, name) for name in modules.__all__
+    getattr(nn, name): getattr(modules, name) for name in modules.__all__ if hasattr(nn, name)
 }
+
+PATCHED = [name for name in functional.__all__ if hasattr(nn.functional, name)]
+"""The functions of `torch.nn.functional` that `patch` replaces."""
+
+_TORCHS_OWN: dict[str, Callable[..., Any]] = {name: getattr(nn.functional, name) for name in PATCHED}
+
+# Numbers by these names on other modules are probabilities for functions.
+_RATES = ("dropout", "dropout_p", "dropout_prob", "attention_dropout", "attn_dropout", "activation_dropout")
 
 
 def replace_dropout(model: nn.Module) -> int:
-    """Turn every dropout module of a model into bitdrop's, in place.
+    """Turn the dropout modules of a model into bitdrop's, in place.
 
-    The modules stay the same objects, with their p, mode, hooks, names and owners. Subclasses of torch's
-    modules are left alone, because they may do something of their own.
+    These are torch's, and if their libraries are loaded timm's `DropPath` and torchvision's
+    `StochasticDepth`. The modules stay the same objects, with their p, mode, hooks, names and owners.
+    Subclasses are left alone, because they may do something of their own. `find_dropout` lists them.
 
     Parameters
     ----------
@@ -37,19 +49,73 @@ def replace_dropout(model: nn.Module) -> int:
     >>> type(model[1])
     <class 'bitdrop.torch.modules.Dropout'>
     """
-    found = [module for module in model.modules() if type(module) in _REPLACEMENTS]
+    replacements = _REPLACEMENTS | _foreign.replacements()
+    found = [module for module in model.modules() if type(module) in replacements]
     for module in found:
-        module.__class__ = _REPLACEMENTS[type(module)]
+        module.__class__ = replacements[type(module)]
+        make_leaf(module)
     return len(found)
+
+
+def find_dropout(model: nn.Module) -> list[tuple[str, str, bool]]:
+    """List the modules of a model that drop, and whether bitdrop serves them now.
+
+    A module drops if its class is one of dropout's or stochastic depth's, or if it has a rate of dropout
+    that it passes to a function, as `torch.nn.MultiheadAttention` and `torch.nn.LSTM` do. bitdrop serves its
+    own modules. Inside `patch` it also serves torch's dropout modules and attention.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The model.
+
+    Returns
+    -------
+    list of (str, str, bool)
+        Name in the model, name of the class, and whether bitdrop serves the module. A module with several
+        names is listed once.
+
+    Examples
+    --------
+    >>> import torch, bitdrop.torch
+    >>> model = torch.nn.Sequential(bitdrop.torch.Dropout(p=0.1), torch.nn.LSTM(3, 3, 2, dropout=0.1))
+    >>> bitdrop.torch.find_dropout(model)
+    [('0', 'Dropout', True), ('1', 'LSTM', False)]
+    """
+    return [
+        (name, type(module).__name__, _is_served(module))
+        for name, module in model.named_modules()
+        if _drops(module)
+    ]
+
+
+def _drops(module: nn.Module) -> bool:
+    if isinstance(module, (Served, nn.modules.dropout._DropoutNd)):
+        return True
+    name = type(module).__name__.lower()
+    if not any(True for _ in module.children()) and any(
+        part in name for part in ("dropout", "droppath", "dropblock", "stochasticdepth")
+    ):
+        return True
+    rates = (vars(module).get(rate) for rate in _RATES)
+    return any(type(rate) is float and rate > 0.0 for rate in rates)
+
+
+def _is_served(module: nn.Module) -> bool:
+    if isinstance(module, Served):
+        return True
+    is_patched = nn.functional.dropout is functional.dropout
+    return is_patched and (type(module) in _REPLACEMENTS or isinstance(module, nn.MultiheadAttention))
 
 
 @contextmanager
 def patch() -> Iterator[None]:
-    """Replace the dropout functions of `torch.nn.functional` by bitdrop's until the block exits.
+    """Replace functions of `torch.nn.functional` by bitdrop's until the block exits.
 
-    This holds for all threads. It reaches callers that look the functions up in that module: torch's own
-    dropout modules, and models that call ``F.dropout``. Functions that were imported by name before stay
-    torch's, and so does the dropout inside torch's fused attention and recurrent layers.
+    They are the dropout functions and `scaled_dot_product_attention`, and are replaced for all threads. This
+    reaches callers that look them up in that module: torch's dropout modules, models that call
+    ``F.dropout``, and attention. Functions that were imported by name before stay torch's, and so does the
+    dropout inside torch's recurrent layers.
 
     Examples
     --------
@@ -60,11 +126,32 @@ def patch() -> Iterator[None]:
     >>> torch.nn.functional.dropout is bitdrop.torch.functional.dropout
     False
     """
-    before = {name: getattr(nn.functional, name) for name in functional.__all__}
+    # The compiler looks torch's functions up by name when it is first imported, and must find torch's.
+    with suppress(ImportError):
+        importlib.import_module("torch._dynamo")
+    before = {name: getattr(nn.functional, name) for name in PATCHED}
     try:
-        for name in before:
+        for name in PATCHED:
             setattr(nn.functional, name, getattr(functional, name))
         yield
     finally:
         for name, function in before.items():
             setattr(nn.functional, name, function)
+
+
+def _scriptable(name: str) -> Callable[[], Callable[..., Any]]:
+    """Return the answer to torch.jit.script, which asks a function for one that it can script."""
+
+    def prepare() -> Callable[..., Any]:
+        if getattr(nn.functional, name) is not getattr(functional, name):
+            raise TypeError(
+                f"torch.jit.script does not take bitdrop.torch.functional.{name}: use "
+                f"torch.nn.functional.{name} in a function to script."
+            )
+        return _TORCHS_OWN[name]  # torch's module looks the function up while it is patched
+
+    return prepare
+
+
+for _name in PATCHED:
+    getattr(functional, _name).__prepare_scriptable__ = _scriptable(_name)

@@ -1,0 +1,140 @@
+"""`noise_shape=`: elements that share a draw."""
+
+from typing import Any
+
+import bitdrop
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="needs PyTorch: pip install '.[torch]'")
+
+import bitdrop.torch
+import torch
+from bitdrop.torch import functional
+
+from tests.helpers.pytorch_support import compiled_fresh, for_all_dtypes
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+SHAPE = (4, 5, 6, 7)
+NOISE_SHAPES: list[tuple[int | None, ...]] = [
+    (None, 1, None, 1),
+    (1, 5, 1, 7),
+    (1, 1, 1, 1),
+    (4, None, 1, 1),
+    (None, None, None, None),
+    (1, 1, 1, 7),
+]
+
+
+def layouts() -> list[torch.Tensor]:
+    x = torch.rand(SHAPE) + 1
+    return [x, x.to(memory_format=torch.channels_last), x.movedim(0, -1).contiguous().movedim(-1, 0)]
+
+
+@for_all_dtypes
+@pytest.mark.parametrize("noise_shape", NOISE_SHAPES)
+def test_values_are_numpys_for_the_key_that_torch_draws(
+    noise_shape: tuple[int | None, ...], torch_dtype: torch.dtype
+) -> None:
+    x = torch.rand(SHAPE) + 1
+    torch.manual_seed(4)
+    y = functional.dropout(x.to(torch_dtype), 0.3, noise_shape=noise_shape)
+    torch.manual_seed(4)
+    words = torch.randint(-(2**63), 2**63 - 1, (2,)).tolist()
+    key = (words[0] % 2**64, words[1] % 2**64)
+    mask = np.asarray(bitdrop.Mask(SHAPE, 0.3, key=key, noise_shape=noise_shape))
+    assert np.array_equal((y != 0).numpy(), mask)
+    torch.testing.assert_close(y, torch.where(torch.tensor(mask), x.to(torch_dtype) / 0.7, 0).to(torch_dtype))
+
+
+@pytest.mark.parametrize("noise_shape", NOISE_SHAPES)
+def test_gradients_go_through_the_same_mask_in_every_layout(noise_shape: tuple[int | None, ...]) -> None:
+    for layout in layouts():
+        leaf = layout.requires_grad_()
+        y = functional.dropout(leaf, 0.5, noise_shape=noise_shape)
+        (dx,) = torch.autograd.grad(y, leaf, torch.full(SHAPE, 3.0))
+        assert torch.equal(dx, torch.where(y != 0, 6.0, 0.0))
+        assert y.stride() == layout.stride()
+
+
+def test_shared_masks_are_the_same_in_every_layout() -> None:
+    results = []
+    for layout in layouts():
+        torch.manual_seed(1)
+        results.append(functional.dropout(torch.ones_like(layout), 0.5, noise_shape=(None, 1, None, 1)))
+    assert torch.equal(results[0], results[1])
+    assert torch.equal(results[0], results[2])
+
+
+def test_in_place_and_the_module() -> None:
+    module = bitdrop.torch.Dropout(0.5, inplace=True, noise_shape=[None, 1, None])
+    assert repr(module) == "Dropout(p=0.5, inplace=True, noise_shape=(None, 1, None))"
+    x = torch.ones(20, 3, 4)
+    assert module(x) is x
+    assert (x == x[:, :1]).all()
+    assert len(x.unique()) == 2
+    assert module.eval()(x) is x
+
+
+@pytest.mark.parametrize(
+    ("noise_shape", "error", "message"),
+    [
+        ((1, 2), ValueError, "noise_shape must have an entry for each axis"),
+        ((1, 2, 3), ValueError, "noise_shape must be 1, None or x's length"),
+        ("ab", TypeError, "noise_shape must be None or a tuple"),
+        ((1.5, None, None), TypeError, "noise_shape must be a tuple of ints"),
+        (7, TypeError, "noise_shape must be None or a tuple"),
+    ],
+)
+def test_bad_noise_shapes_are_refused_before_anything_is_drawn_or_written(
+    noise_shape: Any, error: type[Exception], message: str
+) -> None:
+    x, state = torch.ones(3, 4, 5), torch.random.get_rng_state()
+    with pytest.raises(error, match=message):
+        functional.dropout(x, 0.5, True, True, noise_shape=noise_shape)
+    assert (x == 1).all()
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+@pytest.mark.parametrize("dynamic", [None, True])
+def test_compiled_noise_shapes_equal_eager(backend: str, dynamic: bool | None) -> None:
+    def function(x: torch.Tensor) -> torch.Tensor:
+        return functional.dropout(x, 0.5, noise_shape=(None, 1, None, 1)).sin()
+
+    compiled = compiled_fresh(function, backend, dynamic=dynamic)
+    for x in (*layouts(), torch.rand(3, 2, 9, 4)):
+        results = []
+        for call in (compiled, function):
+            leaf = x.detach().requires_grad_()
+            torch.manual_seed(2)
+            y = call(leaf)
+            results.append((y, *torch.autograd.grad(y.sum(), leaf)))
+        for found, expected in zip(*results, strict=True):
+            torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.float8_e5m2])
+def test_other_tensors_share_torchs_draws(dtype: torch.dtype) -> None:
+    x = torch.ones(200, 3, dtype=torch.complex64)
+    if dtype is not torch.complex64:
+        assert functional.dropout(x.to("meta"), 0.5, noise_shape=(None, 1)).shape == (200, 3)
+        return
+    y = functional.dropout(x, 0.5, noise_shape=(None, 1))
+    assert set(y.real.flatten().tolist()) == {0.0, 2.0}
+    assert (y == y[:, :1]).all()
+    with pytest.raises(ValueError, match="generator must be None"):
+        functional.dropout(x, 0.5, noise_shape=(None, 1), generator=torch.Generator())
+    with pytest.raises(ValueError, match="noise_shape must be 1, None"):
+        functional.dropout(x, 0.5, noise_shape=(None, 2))
+
+
+@pytest.mark.parametrize("randomness", ["same", "different"])
+def test_vmap_over_every_axis(randomness: str) -> None:
+    for axis in range(3):
+        x = torch.ones(8, 8, 8)
+        y = torch.func.vmap(
+            lambda one: functional.dropout(one, 0.5, noise_shape=(None, 1)), axis, axis, randomness=randomness
+        )(x).movedim(axis, 0)
+        assert (y == y[:, :, :1]).all()
+        assert len(y.flatten(1).unique(dim=0)) == (1 if randomness == "same" else 8)

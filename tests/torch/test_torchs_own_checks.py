@@ -1,0 +1,135 @@
+"""PyTorch's own checks of operators, with the samples that it has for dropout."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch", reason="needs PyTorch: pip install '.[torch]'")
+pytest.importorskip(
+    "torch.testing._internal.opinfo", reason="needs PyTorch's own test files", exc_type=ImportError
+)
+pytest.importorskip("expecttest", reason="PyTorch's own test files need pip install expecttest")
+
+import torch
+from bitdrop.torch import functional
+from torch import Tensor
+from torch.autograd import gradcheck, gradgradcheck
+from torch.testing._internal import common_methods_invocations as common
+from torch.testing._internal import composite_compliance
+
+from tests.helpers.pytorch_support import NAMES, TORCHS_OWN
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:dropout[23]d. Received a:UserWarning"),
+]
+
+INFOS = [
+    info
+    for info in common.op_db
+    if info.name.rpartition(".")[2] in NAMES and info.name.startswith("nn.functional.")
+]
+for_all_samples = pytest.mark.parametrize("info", INFOS, ids=lambda info: info.formatted_name)
+Samples = Iterator[tuple[Callable[..., Tensor], Any]]
+
+
+def seeded(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function with the same mask in every call."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(7)
+            return function(*args, **kwargs)
+
+    return call
+
+
+def samples(info: Any, dtype: torch.dtype, requires_grad: bool = False) -> Samples:
+    """Yield bitdrop's function, and the input and arguments of each sample."""
+    function = getattr(functional, info.name.rpartition(".")[2])
+    found = 0
+    for sample in info.sample_inputs("cpu", dtype, requires_grad=requires_grad):
+        found += 1
+        yield seeded(function), sample
+    assert found
+
+
+def test_pytorch_has_samples_for_every_function_but_dropout1d() -> None:
+    assert {info.name.rpartition(".")[2] for info in INFOS} >= set(NAMES) - {"dropout1d"}
+
+
+@for_all_samples
+def test_results_have_the_properties_of_torchs(info: Any) -> None:
+    for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+        for function, sample in samples(info, dtype):
+            y = function(sample.input, *sample.args, **sample.kwargs)
+            reference = TORCHS_OWN[info.name.rpartition(".")[2]](sample.input, *sample.args, **sample.kwargs)
+            assert (y.shape, y.dtype, y.stride()) == (reference.shape, reference.dtype, reference.stride())
+            if not sample.kwargs.get("training", True) or sample.kwargs.get("p") in (0.0, 1.0):
+                torch.testing.assert_close(y, reference)
+
+
+@for_all_samples
+def test_gradients_and_tangents_are_the_derivatives(info: Any) -> None:
+    for function, sample in samples(info, torch.float64, requires_grad=True):
+        call = partial(function, **sample.kwargs)
+        assert gradcheck(
+            call,
+            (sample.input, *sample.args),
+            check_forward_ad=True,
+            check_batched_grad=True,
+            check_batched_forward_grad=info.check_batched_forward_grad,
+        )
+        assert gradgradcheck(
+            call, (sample.input, *sample.args), check_fwd_over_rev=True, check_rev_over_rev=True
+        )
+
+
+@for_all_samples
+def test_subclasses_and_modes_that_wrap_every_result_are_complied_with(info: Any) -> None:
+    for function, sample in samples(info, torch.float32):
+        arguments = [sample.input, *sample.args], sample.kwargs
+        composite_compliance.check_with_mode(function, *arguments, torch.testing.assert_close)
+        composite_compliance.check_all_permutations(function, *arguments, torch.testing.assert_close)
+
+
+@for_all_samples
+def test_derivatives_comply_with_subclasses(info: Any) -> None:
+    for function, sample in samples(info, torch.float32, requires_grad=True):
+        arguments = [sample.input, *sample.args], sample.kwargs
+        composite_compliance.check_backward_formula(
+            function,
+            *arguments,
+            sample.output_process_fn_grad,
+            info.gradcheck_wrapper,
+            torch.testing.assert_close,
+        )
+        composite_compliance.check_forward_ad_formula(
+            function, *arguments, info.gradcheck_wrapper, torch.testing.assert_close
+        )
+
+
+@for_all_samples
+@pytest.mark.parametrize("randomness", ["same", "different"])
+def test_vmap_over_every_axis_drops_as_it_is_told(info: Any, randomness: str) -> None:
+    function = getattr(functional, info.name.rpartition(".")[2])
+    shape = (4, 5, 6, 7, 8)[: 5 if "3d" in info.name else 4]
+    if "dropout1d" in info.name:
+        shape = shape[:3]
+    for axis in range(len(shape) + 1):
+        x = torch.ones(shape).unsqueeze(axis).expand(*shape[:axis], 3, *shape[axis:])
+        y = torch.func.vmap(lambda one: function(one, 0.5, True), axis, axis, randomness=randomness)(x)
+        assert y.shape == x.shape
+        assert len(y.movedim(axis, 0).flatten(1).unique(dim=0)) == (1 if randomness == "same" else 3)
+
+
+@pytest.mark.parametrize("order", [[], [1, 0]])
+@pytest.mark.parametrize("shared", [[], [1], [0, 1]])
+def test_the_operators_pass_opcheck(order: list[int], shared: list[int]) -> None:
+    x, key = torch.rand((4, 5), requires_grad=True), torch.tensor([1, -2])
+    torch.library.opcheck(torch.ops.bitdrop.apply.default, (x, key, 0.5, [2.0, 1.0, -1.0], order, shared))
+    torch.library.opcheck(
+        torch.ops.bitdrop.draw_key.default, (), test_utils=("test_schema", "test_autograd_registration")
+    )
