@@ -217,7 +217,9 @@ class FeatureAlphaDropout(_Module, nn.FeatureAlphaDropout):
 
 
 class DropPath(Served, nn.Module):
-    """Stochastic depth [1]_: drops the samples of a residual block, as in timm and torchvision.
+    """Stochastic depth: drops the samples of a residual block, as in timm and torchvision.
+
+    The method is from [1]_.
 
     Parameters
     ----------
