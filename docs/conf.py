@@ -1,8 +1,7 @@
 """Sphinx's settings for the documents: `sphinx-build -W docs build/docs`.
 
-The build executes the cells of the tutorial, and loads nothing from the network. Without PyTorch the
-reference of `bitdrop.torch` is built from the source alone, and its page of the tutorial is shown without
-output.
+The build executes the cells of the tutorial, and loads nothing from the network. Without PyTorch there is no
+reference of `bitdrop.torch`, and its page of the tutorial is shown without output.
 """
 
 import os
@@ -46,20 +45,23 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 TUTORIALS = ("numpy", "pytorch")
 
 # Reference
-autosummary_generate = True
 autodoc_typehints = "none"  # the parameters' descriptions say it in words
+autosummary_generate = ["reference/numpy.md", "reference/dask.md"]
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
-numpydoc_validation_checks: set[str] = set()
 default_role = "code"  # `name` in docstrings
+
 HAVE_TORCH = find_spec("torch") is not None
-HAVE_DASK = find_spec("dask") is not None
-autodoc_mock_imports: list[str] = []
-if not HAVE_TORCH:
-    autodoc_mock_imports.append("torch")
+if HAVE_TORCH:
+    autosummary_generate.append("reference/pytorch.md")
+else:
+    exclude_patterns.append("reference/generated/bitdrop.torch*")
     nb_execution_excludepatterns = ["tutorial/pytorch.md"]
-if not HAVE_DASK:
-    autodoc_mock_imports.append("dask")
+WITHOUT_TORCH = """# PyTorch: `bitdrop.torch`
+
+PyTorch was not installed when this site was built, so the reference of `bitdrop.torch` is missing here.
+Install it, `pip install '.[torch]'`, and build again.
+"""
 
 # Theme
 html_theme = "pydata_sphinx_theme"
@@ -93,18 +95,21 @@ def write_notebooks(app: Sphinx) -> None:
         jupytext.write(notebook, folder / f"{name}.ipynb")
 
 
-def report_missing(app: Sphinx) -> None:
-    """Say which pages are built without the library that they describe."""
-    logger = logging.getLogger(__name__)
+def replace_without_torch(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Replace the reference of `bitdrop.torch` by a sentence if PyTorch is not installed."""
+    if docname == "reference/pytorch" and not HAVE_TORCH:
+        source[0] = WITHOUT_TORCH
+
+
+def report_without_torch(app: Sphinx) -> None:
+    """Say which pages are incomplete without PyTorch."""
     if not HAVE_TORCH:
-        logger.info(
-            "PyTorch is not installed: bitdrop.torch is documented from its source, its tutorial not run"
-        )
-    if not HAVE_DASK:
-        logger.info("dask is not installed: bitdrop.dask is documented from its source")
+        message = "PyTorch is not installed: no reference of bitdrop.torch; its tutorial is not run"
+        logging.getLogger(__name__).info(message)
 
 
 def setup(app: Sphinx) -> None:
     """Connect the steps of this file."""
     app.connect("builder-inited", write_notebooks)
-    app.connect("builder-inited", report_missing)
+    app.connect("builder-inited", report_without_torch)
+    app.connect("source-read", replace_without_torch)
