@@ -11,7 +11,7 @@ choice.
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from itertools import product
 from pathlib import Path
@@ -171,7 +171,8 @@ def choose(base: Settings, progress: Progress) -> Table:
     tried = [dict(zip(TRIED, values, strict=True)) for values in product(*TRIED.values())]
     tried = [values for values in tried if values["hidden_p"] > 0 or values["input_p"] == 0]
     for values in tried:
-        curves = train(f"{values}", replace(base, **values), CHOOSING_SEEDS, progress)
+        settings = replace(base, **values)  # type: ignore[arg-type]
+        curves = train(f"{values}", settings, CHOOSING_SEEDS, progress)
         accuracies = (curves.stopped_early(curves.validation), curves.validation[:, -1])
         table.add_row(*map(str, values.values()), *(f"{100 * a.mean():.1f}" for a in accuracies))
     return table
@@ -256,7 +257,12 @@ def share(text: str) -> float:
     return number
 
 
-PARSERS = {"learning_rate": float, "wrong_labels": share, "input_p": share, "hidden_p": share}
+PARSERS: dict[str, Callable[[str], float]] = {
+    "learning_rate": float,
+    "wrong_labels": share,
+    "input_p": share,
+    "hidden_p": share,
+}
 
 
 def parse_arguments() -> tuple[argparse.Namespace, dict[str, float]]:

@@ -7,6 +7,7 @@ import bitdrop
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
@@ -62,8 +63,7 @@ def tiled(x: Array) -> Array:
 def main() -> None:
     """Draw a panel for each kind."""
     x = images()
-    figure = Figure(figsize=(11, 5.6), layout="constrained")
-    figure.get_layout_engine().set(wspace=0.09, hspace=0.06)  # type: ignore[union-attr]
+    figure = Figure(figsize=(11, 5.6), layout=ConstrainedLayoutEngine(wspace=0.09, hspace=0.06))
     for axes, (name, kind) in zip(figure.subplots(2, 6).flat, KINDS.items(), strict=True):
         axes.imshow(tiled(kind(x)), cmap=COLOURS, vmin=-0.2, vmax=1.9, interpolation="nearest")
         axes.set_title(name, fontsize="small")

@@ -102,14 +102,14 @@ def main() -> None:
         results = {name: measure(dropout) for name, dropout in sides.items()}
     figure = Figure(figsize=(8, 2.8), layout="constrained")
     axes = figure.subplots()
-    for name, parts in results.items():
+    for row, (name, parts) in enumerate(results.items()):
         print(f"{name:18}" + "".join(f"{part} {ms:6.2f} ms   " for part, ms in parts.items()))
         left = 0.0
         for part, ms in parts.items():
             label = part if name == "no dropout" else None
             axes.barh(name, ms, left=left, color=COLOURS[part], label=label)
             left += ms
-        axes.text(left, name, f" {left:.1f} ms", va="center")
+        axes.text(left, row, f" {left:.1f} ms", va="center")
     axes.invert_yaxis()
     axes.margins(x=0.1)
     axes.set_xlabel(f"milliseconds per training step, {BATCH} samples, 3 hidden layers of {UNITS} units")
