@@ -15,6 +15,7 @@ from pathlib import Path
 from timeit import Timer
 from typing import Any
 
+import fused_rows
 import machine
 import plot
 import report
@@ -79,7 +80,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _print_speedups(cells, options.threads)
     if results:
         report.print_results(results, options.threads)
-    _write(options, facts, cells, results)
+    fused = {}
+    if not options.no_fused:
+        sizes = [size for size in options.sizes if size >= 2**14]
+        fused = fused_rows.measure(sizes, 0.5, options.threads, options.seconds)
+        fused_rows.print_rows(fused, sizes, 0.5, options.threads)
+    _write(options, facts, cells, results, fused)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -98,6 +104,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--output-dir", type=Path, default=Path("build/benchmarks"), help="folder for JSON and plot"
     )
     parser.add_argument("--seconds", type=float, default=2.0, help="time for each competitor, size and p")
+    parser.add_argument("--no-fused", action="store_true", help="leave out the tables of fused passes")
     parser.add_argument(
         "--quick",
         action="store_true",
@@ -212,6 +219,7 @@ def _write(
     facts: Mapping[str, Any],
     cells: Sequence[Cell],
     results: Sequence[targets.Result],
+    fused: Mapping[str, Any],
 ) -> None:
     stem = options.output_dir / f"compare-{options.threads}"
     content = {
@@ -219,6 +227,7 @@ def _write(
         "threads": options.threads,
         "quick": options.quick,
         "cells": [asdict(cell) for cell in cells],
+        "fused": fused,
         "targets": [{**asdict(result), "reached": result.reached} for result in results],
     }
     stem.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n")

@@ -1,7 +1,7 @@
-"""Cost of dropout in training: steps of networks with torch's dropout, with bitdrop's, and without dropout.
+"""Cost of dropout in training: steps with torch's dropout, with bitdrop's, with bitdrop's fused, and without.
 
-Each network is built three times with the same weights. Their steps (forward, backward, optimiser) alternate
-in one run, so that other work of the machine affects all three alike. All of this is repeated several times.
+Each network is built four times with the same weights. Their steps (forward, backward, optimiser) alternate
+in one run, so that other work of the machine affects all alike. All of this is repeated several times.
 """
 
 import argparse
@@ -20,8 +20,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-NONE, TORCH, BITDROP = "no dropout", "torch's", "bitdrop's"
-SIDES = (NONE, TORCH, BITDROP)
+NONE, TORCH, BITDROP, FUSED = "no dropout", "torch's", "bitdrop's", "bitdrop's, fused"
+SIDES = (NONE, TORCH, BITDROP, FUSED)
 WARM_UP = 3  # uncounted first steps of each side
 
 
@@ -87,6 +87,8 @@ def variants(network: Network) -> dict[str, nn.Module]:
     models[BITDROP] = copy.deepcopy(models[TORCH])
     if bitdrop.torch.replace_dropout(models[BITDROP]) == 0:
         raise RuntimeError(f"the {network.name} has no dropout to replace")
+    models[FUSED] = copy.deepcopy(models[BITDROP])
+    bitdrop.torch.fuse_dropout(models[FUSED])  # the rest stays bitdrop's
     return models
 
 
@@ -183,15 +185,15 @@ def print_results(results: list[Result], threads: int) -> None:
 
 def plot(results: list[Result], path: Path, footnote: str) -> None:
     """Write a bar chart: the time of a step as a multiple of that without dropout."""
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    figure = Figure(figsize=(9, 4.5), layout="constrained")
     axes = figure.subplots()
-    width = 0.27
-    for number, (side, colour) in enumerate(zip(SIDES, ("#999999", "#D55E00", "#0072B2"), strict=True)):
-        places = [place + (number - 1) * width for place in range(len(results))]
+    width, colours = 0.21, ("#999999", "#D55E00", "#0072B2", "#56B4E9")
+    for number, (side, colour) in enumerate(zip(SIDES, colours, strict=True)):
+        places = [place + (number - 1.5) * width for place in range(len(results))]
         bars = axes.bar(
             places, [result.ratios[side] for result in results], width * 0.92, label=side, color=colour
         )
-        axes.bar_label(bars, fmt="%.2f", padding=2)
+        axes.bar_label(bars, fmt="%.2f", padding=2, fontsize="small")
     axes.set_xticks(range(len(results)), [f"{r.network.name}\np = {r.network.p}" for r in results])
     axes.set(
         ylabel="time of a training step", title="Training with dropout, as multiples of the step without"

@@ -1,8 +1,11 @@
 #include "engine.h"
 
+#include <algorithm>
 #include <atomic>
+#include <cstring>
 
 #include "../runtime/cache_size.h"
+#include "../runtime/float_mode.h"
 #include "mask_traversal.h"
 #include "noise_traversal.h"
 
@@ -11,6 +14,21 @@ namespace {
 
 std::atomic<uint64_t> threshold_bytes{last_level_cache_bytes() / 2};
 std::atomic<int> thread_limit{1};
+
+// Adds the sums of all chunks to those of the first.
+template <class Number> void add_chunks(const Sums& sums, uint64_t chunks) {
+    Number* first = reinterpret_cast<Number*>(sums.memory);
+    constexpr uint64_t kTogether = 64;
+    const DefaultFloatMode mode;
+    for (uint64_t start = 0; start < sums.count; start += kTogether) {
+        const uint64_t taken = std::min(kTogether, sums.count - start);
+        double totals[kTogether] = {};
+        for (uint64_t chunk = 0; chunk < chunks; ++chunk)
+            for (uint64_t i = 0; i < taken; ++i)
+                totals[i] += static_cast<double>(first[chunk * sums.count + start + i]);
+        for (uint64_t i = 0; i < taken; ++i) first[start + i] = static_cast<Number>(totals[i]);
+    }
+}
 
 }  // namespace
 
@@ -32,6 +50,25 @@ void apply(const Resources& with, const Operands& operands, const Affine& affine
 void noise(const Resources& with, const Operands& operands, const NoisePlan& plan, uint64_t first) {
     if (operands.layout.size() == 0) return;
     NoiseTraversal(with, operands, plan, first).run();
+}
+
+uint64_t Sums::chunk_for(uint64_t count) {
+    constexpr uint64_t kMinChunk = 16 * kBlockElements, kElementsPerSum = 32;
+    const uint64_t blocks = (count * kElementsPerSum + kBlockElements - 1) / kBlockElements;
+    return std::max(kMinChunk, blocks * kBlockElements);
+}
+
+void apply_and_sum(const Resources& with, const Operands& operands, const Affine& affine, const uint8_t* bits,
+                   const Sums& sums) {
+    const uint64_t size = operands.layout.size();
+    const bool doubles = operands.dtype == DType::float64;
+    if (size == 0) {
+        std::memset(sums.memory, 0, sums.count * (doubles ? sizeof(double) : sizeof(float)));
+        return;
+    }
+    MaskTraversal(with, operands, affine, const_cast<uint8_t*>(bits), sums).run();
+    const uint64_t chunks = chunks_of(size, sums.chunk);
+    doubles ? add_chunks<double>(sums, chunks) : add_chunks<float>(sums, chunks);
 }
 
 uint64_t non_temporal_threshold() { return threshold_bytes.load(std::memory_order_relaxed); }

@@ -39,6 +39,27 @@ void apply(const Resources& with, const Operands& operands, const Affine& affine
 // the noise: the element at bit b has number first + b.
 void noise(const Resources& with, const Operands& operands, const NoisePlan& plan, uint64_t first);
 
+// Sums of the output's elements: each is added to the sum that its strides lead to. The last operand of a layout that
+// has them is the sums, floats (doubles for float64) in C order, with strides of 0 along the axes that are summed.
+//
+// The order of additions is fixed by the layout, whatever threads and kernels do. Chunks of `chunk` elements, in the
+// order of the axes, have sums of their own. Within a chunk, rows of 1024 follow each other, and within a row its
+// innermost spans: see Kernels::accumulate. At last the chunks' sums are added in double, in order.
+struct Sums {
+    uint64_t count;  // of different sums
+    uint64_t chunk;
+    char* memory;  // for chunks() * count numbers
+
+    static uint64_t chunk_for(uint64_t count);  // a chunk is large against its sums
+};
+
+// The number of chunks of an array.
+static inline uint64_t chunks_of(uint64_t size, uint64_t chunk) { return (size + chunk - 1) / chunk; }
+
+// Applies stored bits, and sums the result in the same pass. The sums are the first `count` numbers of the memory then.
+void apply_and_sum(const Resources& with, const Operands& operands, const Affine& affine, const uint8_t* bits,
+                   const Sums& sums);
+
 // Outputs of at least this many bytes use non-temporal stores. By default those that do not fit in the last-level
 // cache.
 uint64_t non_temporal_threshold();

@@ -10,10 +10,11 @@ constexpr uint64_t kMinElementsPerThread = 32 * kBlockElements;
 
 }  // namespace
 
-// Active bits of a span begin with bit 0, so several spans have no common memory for them.
+// Bits of active elements are stored from the first of a byte on.
 MaskTraversal::MaskTraversal(const Resources& with, const Operands& operands, const Affine& affine, const Plan* plan,
                              uint8_t* bits)
-    : Traversal(with, operands, {kMinElementsPerThread, has_activation(affine.operation)}),
+    : Traversal(with, operands, inputs_of(affine.operation),
+                {kMinElementsPerThread, has_activation(affine.operation)}),
       affine_(affine),
       plan_(plan),
       bits_(bits),
@@ -22,15 +23,32 @@ MaskTraversal::MaskTraversal(const Resources& with, const Operands& operands, co
     choose_path();
 }
 
+MaskTraversal::MaskTraversal(const Resources& with, const Operands& operands, const Affine& affine, uint8_t* bits,
+                             const Sums& sums)
+    : MaskTraversal(with, operands, affine, nullptr, bits) {
+    sums_ = &sums;
+    const Axis& inner = layout_.inner();
+    const bool adjacent_sums = size_ == sum_size(operands.dtype) && inner.stride[inputs_ + 1] == size_;
+    if (path_ == &MaskTraversal::apply_spans && adjacent_sums) {  // a span has a sum for each element
+        apply_ = with.kernels->apply[static_cast<int>(Operation::scale_sum)][static_cast<int>(operands.dtype)];
+        inputs_ = 2;
+        return;
+    }
+    path_ = &MaskTraversal::apply_blocks;
+    sum_blocks();
+}
+
 void MaskTraversal::choose_path() {
     const Axis& inner = layout_.inner();
     const bool follow = layout_.bits_follow, each = operands_.parts == 1;  // each number of an element has a bit
     path_ = &MaskTraversal::apply_blocks;
     if (plan_) {
         if (direct_ && follow && each && layout_.ndim == 1) path_ = &MaskTraversal::drop_contiguous;
+    } else if (with_.active_bits) {
+        return;  // only blocks store bits of active elements elsewhere
     } else if (direct_ && each && (follow || inner.bit_stride == 1)) {
         path_ = &MaskTraversal::apply_spans;
-    } else if (direct_ && inner.bit_stride == 0 && layout_.operands == 2) {
+    } else if (direct_ && inner.bit_stride == 0 && inputs_ == 1) {
         path_ = &MaskTraversal::apply_shared_bits;
     }
 }
@@ -48,7 +66,7 @@ void MaskTraversal::drop_contiguous(uint64_t first, uint64_t last) const {
 
 // Long spans whose bits are adjacent.
 void MaskTraversal::apply_spans(uint64_t first, uint64_t last) const {
-    Cursor cursor(layout_, operands_.data, first);
+    Cursor cursor = cursor_at(first);
     for_each_span(&cursor, static_cast<int64_t>(last - first),
                   [&](int64_t, int64_t length) { apply_(bits_, cursor.bit, affine_, span_at(cursor.place, length)); });
 }
@@ -92,7 +110,7 @@ void MaskTraversal::apply_equal_bits(char* const* places, bool kept, int64_t cou
 
 // Any layout, a block of elements at a time: first their bits, then the elements.
 void MaskTraversal::apply_blocks(uint64_t first, uint64_t last) const {
-    Cursor cursor(layout_, operands_.data, first);
+    Cursor cursor = cursor_at(first);
     for (uint64_t start = first; start < last; start += kBlockElements) {
         uint8_t scratch[kBlockBytes];
         const int64_t count = static_cast<int64_t>(std::min(kBlockElements, last - start));

@@ -12,6 +12,10 @@ public:
     MaskTraversal(const Resources& with, const Operands& operands, const Affine& affine, const Plan* plan,
                   uint8_t* bits);
 
+    // Bits are read, and the output is summed.
+    MaskTraversal(const Resources& with, const Operands& operands, const Affine& affine, uint8_t* bits,
+                  const Sums& sums);
+
 private:
     void choose_path();
     void do_elements(uint64_t first, uint64_t last) const override { (this->*path_)(first, last); }
@@ -32,7 +36,7 @@ private:
     const Plan* const plan_;
     uint8_t* const bits_;
     const Kernels::Drop drop_;
-    const Kernels::Apply apply_;
+    Kernels::Apply apply_;
     Path path_;
 };
 

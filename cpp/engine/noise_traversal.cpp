@@ -30,7 +30,7 @@ struct NoiseBlock {
 }  // namespace
 
 NoiseTraversal::NoiseTraversal(const Resources& with, const Operands& operands, const NoisePlan& plan, uint64_t first)
-    : Traversal(with, operands, {kMinElementsPerThread}),
+    : Traversal(with, operands, 1, {kMinElementsPerThread}),
       plan_(plan),
       first_(first),
       dtype_(static_cast<int>(operands.dtype)) {

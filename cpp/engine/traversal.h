@@ -12,10 +12,10 @@ public:
 protected:
     struct Needs {
         uint64_t min_elements_per_thread;  // with fewer, waking a thread costs more than it saves
-        bool one_span = false;             // elements are used in place only if they are one span
+        bool whole_bytes = false;          // the draws of a span used in place begin with a byte
     };
 
-    Traversal(const Resources& with, const Operands& operands, const Needs& needs);
+    Traversal(const Resources& with, const Operands& operands, int inputs, const Needs& needs);
     ~Traversal() = default;
 
     // The elements first ... last - 1, on one thread.
@@ -25,11 +25,15 @@ protected:
 
     // Applies draws to up to a block of elements of any layout, and moves the cursor past them.
     void do_block(Cursor* cursor, void* draws, int64_t count) const { (this->*block_path_)(cursor, draws, count); }
+    void sum_blocks();  // for a traversal with sums: elements are summed in blocks
+    Cursor cursor_at(uint64_t element) const;
     Span span_at(char* const* places, int64_t count) const;
 
     const Resources& with_;
     const Operands& operands_;
     const Layout& layout_;
+    const Sums* sums_ = nullptr;
+    int inputs_;          // and the output are the first operands
     const int64_t size_;  // bytes of an element
     const uint64_t count_;
     bool direct_;  // innermost spans are long, and used in place
@@ -41,15 +45,16 @@ private:
     void block_of_spans(Cursor* cursor, void* draws, int64_t count) const;
     void block_of_elements(Cursor* cursor, void* draws, int64_t count) const;
     void gather_input(int operand, const Cursor& cursor, char* to, int64_t count) const;
+    void store_output(const Cursor& cursor, const char* values, int64_t count) const;
+    void add_to_sums(const Cursor& cursor, const char* values, int64_t count) const;
 
     using BlockPath = void (Traversal::*)(Cursor* cursor, void* draws, int64_t count) const;
     using Gather = void (*)(char* to, const char* from, int64_t from_stride, int64_t count);
     using Scatter = void (*)(char* to, int64_t to_stride, const char* from, int64_t count);
 
     const uint64_t min_elements_per_thread_;
-    bool non_temporal_;
-    bool constant_[kMaxOperands] = {};  // one element for an innermost span
-    bool dense_[kMaxOperands] = {};
+    Span span_ = {};  // what the spans have in common
+    bool dense_[kMaxOperands];
     BlockPath block_path_;
     Gather gather_;
     Scatter scatter_;

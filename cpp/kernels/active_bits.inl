@@ -1,4 +1,6 @@
 // Bits of elements that are kept and active, as an operation with an activation finds them.
+#pragma once
+
 #include <cstring>
 
 #include "kernel_table.h"

@@ -66,6 +66,10 @@ template <class T, template <class> class Operation, template <class> class Draw
                 uint32_t lanes;
                 Vec::template store<non_temporal>(to + v * kVector, draws.apply(operation, x, drawn, v, &lanes));
                 found |= uint64_t{lanes} << (v * kVector);
+            } else if constexpr (Operation<T>::kSums) {
+                const Vector result = draws.apply(operation, x, drawn, v);
+                Vec::template store<non_temporal>(to + v * kVector, result);
+                Vec::template store<false>(const_cast<T*>(from[1]) + v * kVector, Vec::add(x[1], result));
             } else {
                 Vec::template store<non_temporal>(to + v * kVector, draws.apply(operation, x, drawn, v));
             }
@@ -88,7 +92,7 @@ template <class T, template <class> class Operation, template <class> class Draw
         };
         for (; count >= 4; count -= 4) {
             if (non_temporal && reinterpret_cast<uintptr_t>(from[0]) + kPrefetchDistance < prefetch_end)
-                for (int i = 0; i < kInputs; ++i) prefetch<kStep * sizeof(T)>(from[i]);
+                for (int i = 0; i < (Operation<T>::kSums ? 1 : kInputs); ++i) prefetch<kStep * sizeof(T)>(from[i]);
             for (int u = 0; u < 4; ++u) {
                 const T* at[kInputs];
                 for (int i = 0; i < kInputs; ++i) at[i] = from[i] + u * kUnit<T>;
@@ -118,6 +122,8 @@ template <class T, template <class> class Operation, template <class> class Draw
         }
         unit<false>(buffers[0], from, place, active);
         std::memcpy(static_cast<void*>(out + first), buffers[0], count * sizeof(T));
+        if constexpr (Operation<T>::kSums)
+            std::memcpy(const_cast<T*>(input_at(1, first)), buffers[1], count * sizeof(T));
     }
 };
 

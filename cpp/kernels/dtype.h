@@ -12,4 +12,6 @@ static inline int64_t item_size(DType dtype) {  // bytes
     return dtype == DType::float64 ? 8 : dtype == DType::float32 ? 4 : 2;
 }
 
+static inline int64_t sum_size(DType dtype) { return dtype == DType::float64 ? 8 : 4; }  // bytes of a sum
+
 }  // namespace bitdrop

@@ -7,6 +7,7 @@
 namespace bitdrop {
 
 constexpr int kMaxInputs = 3;
+constexpr int kSumLanes = 32;
 
 // Contiguous elements of each operand, not necessarily aligned. `out` is an input or overlaps none.
 // No kernel touches a byte outside the span, not even to read it.
@@ -28,12 +29,13 @@ enum class Operation {
     fused_relu,  // residual + (kept ? scale * max(x + bias, +0.0) : +0.0)
     zoneout,     // kept ? x : previous
     blend,       // scale * x + shift * previous, whatever the bits
+    scale_sum,   // as `scale`, and the result is added to the second input. float32 and float64 alone
 };
-constexpr int kOperations = 7;
+constexpr int kOperations = 8;
 
 static constexpr int inputs_of(Operation operation) {
-    if (operation == Operation::zoneout || operation == Operation::blend) return 2;
-    return operation == Operation::fused || operation == Operation::fused_relu ? 3 : 1;
+    if (operation == Operation::fused || operation == Operation::fused_relu) return 3;
+    return operation >= Operation::zoneout ? 2 : 1;
 }
 
 // Whether elements are active or not. A NaN is active, as for PyTorch. The bits that these operations store are those
@@ -92,6 +94,9 @@ struct Kernels {
 
     // Applies stored normal numbers.
     void (*apply_normals[kDTypes])(const float* z, double sigma, const Span& span);
+    // sums[i * stride] += values[i]: floats, or doubles for float64. If the stride is 0, the values are first summed by
+    // themselves: value i belongs to lane i % kSumLanes, in order, and then lane l takes lane l + 16, l + 8, ... l + 1.
+    void (*accumulate[kDTypes])(const void* values, uint64_t count, void* sums, int64_t stride);
 
     // Orders non-temporal stores before the stores that follow.
     void (*fence)();

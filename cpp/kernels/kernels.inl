@@ -1,5 +1,6 @@
 // The kernels of every instruction set, written against the vector type `Vec`. A file for one instruction
-// set includes its simd_*.h and then this file. Everything here has internal linkage: rule 2 in docs/development/design.md.
+// set includes its simd_*.h and then this file. Everything here has internal linkage: rule 2 of the design.
+#include "accumulate.inl"
 #include "apply.inl"
 #include "generate.inl"
 #include "generate_noise.inl"
@@ -58,6 +59,7 @@ constexpr Kernels table(const char* name, uint32_t required) {
         generate_noise,
         {noise<Float16>, noise<BFloat16>, noise<float>, noise<double>},
         {apply_normals<Float16>, apply_normals<BFloat16>, apply_normals<float>, apply_normals<double>},
+        {accumulate<Float16>, accumulate<BFloat16>, accumulate<float>, accumulate<double>},
         Vec::fence,
         slice,
     };
@@ -68,6 +70,9 @@ constexpr Kernels table(const char* name, uint32_t required) {
     add<FusedRelu>(Operation::fused_relu, &kernels);
     add<Zoneout>(Operation::zoneout, &kernels);
     add<Blend>(Operation::blend, &kernels);
+    Kernels::Apply* sums = kernels.apply[static_cast<int>(Operation::scale_sum)];
+    sums[static_cast<int>(DType::float32)] = apply<float, ScaleSum>;
+    sums[static_cast<int>(DType::float64)] = apply<double, ScaleSum>;
     return kernels;
 }
 

@@ -46,6 +46,7 @@ template <class T> using Broadcast = decltype(broadcast<T>(0.0));
 template <class T> struct Scale {
     static constexpr int kInputs = 1;
     static constexpr bool kActivates = false;
+    static constexpr bool kSums = false;
     using Vector = typename Arithmetic<T>::Vector;
     Broadcast<T> scale;
 
@@ -56,9 +57,25 @@ template <class T> struct Scale {
     }
 };
 
+// Inputs: x, and sums that the results are added to.
+template <class T> struct ScaleSum {
+    static constexpr int kInputs = 2;
+    static constexpr bool kActivates = false;
+    static constexpr bool kSums = true;
+    using Vector = typename Arithmetic<T>::Vector;
+    Broadcast<T> scale;
+
+    explicit ScaleSum(const Affine& affine) : scale(broadcast<T>(affine.scale)) {}
+
+    auto operator()(const Vector* x, Vec::Bits bits, Vec::Selector selector) const {
+        return Vec::keep(Vec::multiply(x[0], scale), bits, selector);
+    }
+};
+
 template <class T> struct ScaleShift {
     static constexpr int kInputs = 1;
     static constexpr bool kActivates = false;
+    static constexpr bool kSums = false;
     using Vector = typename Arithmetic<T>::Vector;
     Broadcast<T> scale, shift, dropped;
 
@@ -73,6 +90,7 @@ template <class T> struct ScaleShift {
 template <class T> struct Relu {
     static constexpr int kInputs = 1;
     static constexpr bool kActivates = true;
+    static constexpr bool kSums = false;
     using Vector = typename Arithmetic<T>::Vector;
     Broadcast<T> scale;
 
@@ -89,6 +107,7 @@ template <class T> struct Relu {
 template <class T> struct Fused {
     static constexpr int kInputs = 3;
     static constexpr bool kActivates = false;
+    static constexpr bool kSums = false;
     using Vector = typename Arithmetic<T>::Vector;
     Broadcast<T> scale;
 
@@ -104,6 +123,7 @@ template <class T> struct Fused {
 template <class T> struct FusedRelu {
     static constexpr int kInputs = 3;
     static constexpr bool kActivates = true;
+    static constexpr bool kSums = false;
     using Vector = typename Arithmetic<T>::Vector;
     Broadcast<T> scale;
 
@@ -121,6 +141,7 @@ template <class T> struct FusedRelu {
 template <class T> struct Zoneout {
     static constexpr int kInputs = 2;
     static constexpr bool kActivates = false;
+    static constexpr bool kSums = false;
     using Vector = typename Arithmetic<T>::Vector;
 
     explicit Zoneout(const Affine&) {}
@@ -133,6 +154,7 @@ template <class T> struct Zoneout {
 template <class T> struct Blend {
     static constexpr int kInputs = 2;
     static constexpr bool kActivates = false;
+    static constexpr bool kSums = false;
     using Vector = typename Arithmetic<T>::Vector;
     Broadcast<T> scale, shift;
 
@@ -147,6 +169,7 @@ template <class T> struct Blend {
 template <class T> struct Noise {
     static constexpr int kInputs = 1;
     static constexpr bool kActivates = false;
+    static constexpr bool kSums = false;
     using Vector = typename Arithmetic<T>::Vector;
     Broadcast<T> sigma, one;
 

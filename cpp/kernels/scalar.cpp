@@ -128,7 +128,8 @@ Number<T> result(const Affine& affine, const Span& span, uint64_t i, bool* kept)
     const N scaled = x * scale;
     switch (operation) {
         case Operation::scale:
-        case Operation::relu: return *kept ? scaled : N{0};
+        case Operation::relu:
+        case Operation::scale_sum: return *kept ? scaled : N{0};
         case Operation::affine: return *kept ? scaled + static_cast<N>(affine.shift) : static_cast<N>(affine.dropped);
         case Operation::zoneout: return *kept ? x : input_of<T>(span, 1, i);
         case Operation::blend: return scaled + input_of<T>(span, 1, i) * static_cast<N>(affine.shift);
@@ -147,8 +148,11 @@ template <class T, Operation operation>
 void apply(uint8_t* bits, uint64_t first_bit, const Affine& affine, const Span& span) {
     for (uint64_t i = 0; i < span.count; ++i) {
         bool kept = packed_bit(bits, first_bit + i);
-        store_number<T>(span.out, i, result<T, operation>(affine, span, i, &kept));
+        const Number<T> number = result<T, operation>(affine, span, i, &kept);
+        store_number<T>(span.out, i, number);
         if (has_activation(operation)) set_bit(bits, i, kept);
+        if (operation == Operation::scale_sum)
+            store_number<T>(const_cast<void*>(span.inputs[1]), i, input_of<T>(span, 1, i) + number);
     }
     if (has_activation(operation))
         for (uint64_t i = span.count; i % 8; ++i) set_bit(bits, i, false);
@@ -213,6 +217,20 @@ template <class T> void noise(const NoisePlan& plan, uint64_t first_element, con
     }
 }
 
+template <class T> void accumulate(const void* values, uint64_t count, void* sums, int64_t stride) {
+    using N = Number<T>;
+    N* const to = static_cast<N*>(sums);
+    if (stride) {
+        for (uint64_t i = 0; i < count; ++i) to[static_cast<int64_t>(i) * stride] += widen(load<T>(values, i));
+        return;
+    }
+    N lanes[kSumLanes] = {};
+    for (uint64_t i = 0; i < count; ++i) lanes[i % kSumLanes] += widen(load<T>(values, i));
+    for (int half = kSumLanes / 2; half; half /= 2)
+        for (int lane = 0; lane < half; ++lane) lanes[lane] += lanes[lane + half];
+    *to += lanes[0];
+}
+
 void fence() {}
 
 template <Operation operation> constexpr void add(Kernels* kernels) {
@@ -239,6 +257,7 @@ constexpr Kernels table() {
         generate_noise,
         {noise<Float16>, noise<BFloat16>, noise<float>, noise<double>},
         {apply_normals<Float16>, apply_normals<BFloat16>, apply_normals<float>, apply_normals<double>},
+        {accumulate<Float16>, accumulate<BFloat16>, accumulate<float>, accumulate<double>},
         fence,
         slice,
     };
@@ -249,6 +268,9 @@ constexpr Kernels table() {
     add<Operation::fused_relu>(&kernels);
     add<Operation::zoneout>(&kernels);
     add<Operation::blend>(&kernels);
+    Kernels::Apply* sums = kernels.apply[static_cast<int>(Operation::scale_sum)];
+    sums[static_cast<int>(DType::float32)] = apply<float, Operation::scale_sum>;
+    sums[static_cast<int>(DType::float64)] = apply<double, Operation::scale_sum>;
     return kernels;
 }
 

@@ -5,6 +5,8 @@
 #include <cstring>
 #include <optional>
 
+#include "../kernels/half.h"
+
 namespace py = pybind11;
 
 namespace bitdrop {
@@ -25,6 +27,11 @@ ArrayView::ArrayView(const py::array& array) : item_size(array.itemsize()) { rea
 
 ArrayView::ArrayView(const void* element, py::ssize_t size)
     : data(static_cast<char*>(const_cast<void*>(element))), item_size(size) {}
+
+ArrayView::ArrayView(const ArrayView& like, py::ssize_t size, char* memory)
+    : data(memory), item_size(size), ndim(like.ndim), shape(like.shape), strides(numbers_) {
+    for (int a = ndim - 1; a >= 0; size *= shape[a--]) numbers_[a] = size;
+}
 
 void ArrayView::read_array(const py::array& array) {
     data = static_cast<char*>(const_cast<void*>(array.data()));
@@ -135,6 +142,12 @@ public:
         if ((*this)[0].ndim > kMaxNdim) throw py::value_error("operands have too many axes");
     }
 
+    void add_sums(const ArrayView& like, DType dtype, char* memory) {
+        views_[count_].emplace(like, static_cast<py::ssize_t>(sum_size(dtype)), memory);
+        if (!(*this)[count_].broadcasts_to((*this)[0])) throw py::value_error("the sums have no shape to broadcast");
+        ++count_;
+    }
+
     int count() const { return count_; }
     const ArrayView& operator[](int i) const { return *views_[i]; }
 
@@ -150,7 +163,7 @@ private:
         return reinterpret_cast<const char*>(word) + (little ? 0 : 8 - size);
     }
 
-    const int count_;
+    int count_;
     std::optional<ArrayView> views_[kMaxOperands];
 };
 
@@ -189,6 +202,18 @@ Layout layout_of(const Views& views, const BitLayout* bit_layout, AxisOrder orde
     return layout;
 }
 
+DType dtype_of(const Items& described) {
+    const int64_t code = described.integer(0);
+    if (code < 0 || code >= kDTypes) throw py::value_error("no such dtype");
+    return static_cast<DType>(code);
+}
+
+Operands operands_of(const Views& views, DType dtype, const Layout& layout) {
+    Operands operands = {dtype, {}, layout};
+    for (int i = 0; i < views.count(); ++i) operands.data[i] = views[i].data;
+    return operands;
+}
+
 }  // namespace
 
 namespace {
@@ -214,9 +239,36 @@ Operands operands_of(py::handle described, Operation operation, const BitLayout*
     const int parts = is_complex ? 2 : 1;
     const Views views(arrays, dtype, parts);
     if (layout && layout->ndim != views[0].ndim) throw py::value_error("one bit stride for each axis");
-    Operands operands = {dtype, {}, layout_of(views, layout, order), parts};
-    for (int i = 0; i < views.count(); ++i) operands.data[i] = views[i].data;
+    Operands operands = operands_of(views, dtype, layout_of(views, layout, order));
+    operands.parts = parts;
     return operands;
+}
+
+Operands summed_operands_of(py::handle described, const py::array& sums, char* memory) {
+    const Items items(described, 2, "operands: (dtype, (output, input))"), arrays(items[1], 2, "two arrays");
+    const DType dtype = dtype_of(items);
+    if (arrays.size() != 2) throw py::value_error("only one input can be summed");
+    Views views(arrays, dtype, 1);
+    views.add_sums(ArrayView(sums), dtype, memory);
+    return operands_of(views, dtype, layout_of(views, nullptr, AxisOrder::memory));
+}
+
+void store_sums(const ArrayView& array, DType dtype, const Sums& sums) {
+    Layout layout(1, true);
+    layout.add_axis({1, {array.item_size}, 1});
+    for (int a = 0; a < array.ndim; ++a) layout.add_axis({array.shape[a], {array.strides[a]}, 1});
+    if (sums.count == 0) return;
+    Cursor cursor(layout, &array.data, 0);
+    const auto size = static_cast<size_t>(array.item_size);
+    const float* singles = reinterpret_cast<const float*>(sums.memory);
+    for (uint64_t i = 0; i < sums.count; ++i, cursor.advance(1)) {
+        const Float16 half = dtype == DType::float16 ? narrow_float16(singles[i]) : Float16{};
+        const BFloat16 brain = dtype == DType::bfloat16 ? narrow_bfloat16(singles[i]) : BFloat16{};
+        const void* number = dtype == DType::float16    ? static_cast<const void*>(&half)
+                             : dtype == DType::bfloat16 ? static_cast<const void*>(&brain)
+                                                        : sums.memory + i * size;
+        std::memcpy(cursor.place[0], number, size);
+    }
 }
 
 uint8_t* bytes_of(py::handle bits, uint64_t count, bool writable) {

@@ -17,6 +17,7 @@ public:
     ArrayView(pybind11::handle array, pybind11::ssize_t item_size, bool writable);
     explicit ArrayView(const pybind11::array& array);
     ArrayView(const void* element, pybind11::ssize_t item_size);  // one element, without axes
+    ArrayView(const ArrayView& like, pybind11::ssize_t item_size, char* memory);  // of that shape, in C order
     ArrayView(const ArrayView&) = delete;
     ArrayView& operator=(const ArrayView&) = delete;
 
@@ -43,6 +44,13 @@ private:
 
     pybind11::ssize_t numbers_[2 * kMaxNdim];  // shape and strides of a tuple
 };
+
+// An output, an input, and sums of the output for an array of sums that is broadcast to them. `memory` is null, or for
+// the sums.
+Operands summed_operands_of(pybind11::handle described, const pybind11::array& sums, char* memory);
+
+// Rounds the sums to the dtype, into an array of their shape.
+void store_sums(const ArrayView& array, DType dtype, const Sums& sums);
 
 // The first of at least (count + 7) / 8 adjacent bytes.
 uint8_t* bytes_of(pybind11::handle bits, uint64_t count, bool writable);

@@ -113,6 +113,28 @@ void apply_bits(py::handle operands, py::handle affine, py::handle bits, py::han
     without_lock(arrays.layout.size(), [&] { apply(with, arrays, coefficients, bytes); });
 }
 
+// Sums are stored as numbers of the dtype at last. `gradient` has the shape of the sums, and any strides.
+void apply_and_sum_bits(py::handle operands, py::handle affine, py::handle bits, const py::array& gradient,
+                        py::handle threads, const Isa& isa) {
+    const Affine coefficients = affine_of(affine);
+    if (has_activation(coefficients.operation)) throw py::value_error("stored bits are applied without an activation");
+    const ArrayView sums_view(gradient);
+    Operands arrays = summed_operands_of(operands, gradient, nullptr);
+    if (!gradient.writeable() || gradient.itemsize() != item_size(arrays.dtype))
+        throw py::value_error("the sums must be writable, and of the operands' dtype");
+    const uint64_t size = arrays.layout.size(), count = static_cast<uint64_t>(sums_view.size());
+    const uint64_t chunk = Sums::chunk_for(count), chunks = std::max<uint64_t>(chunks_of(size, chunk), 1);
+    const auto memory = empty_bits(8 * chunks * count * static_cast<uint64_t>(sum_size(arrays.dtype)));
+    const Sums sums = {count, chunk, static_cast<char*>(const_cast<void*>(memory.data()))};
+    arrays.data[arrays.layout.operands - 1] = sums.memory;
+    const uint8_t* bytes = bytes_of(bits, size, false);
+    const Resources with = {&kernels_named(isa), threads_of(threads)};
+    without_lock(size, [&] {
+        apply_and_sum(with, arrays, coefficients, bytes, sums);
+        store_sums(sums_view, arrays.dtype, sums);
+    });
+}
+
 // Into existing memory: once a stream number is taken, nothing may fail.
 void fill(py::handle bits, py::handle plan, py::handle layout, py::handle threads, const Isa& isa) {
     const BitBox box = BitLayout(layout).box;
@@ -178,6 +200,9 @@ void add_engine(py::module_& m) {
           "A fourth item of `affine` names another operation, which may have more inputs: see kernel_table.h.");
     m.def("apply", &apply_bits, py::arg("operands"), py::arg("affine"), py::arg("bits"), layout, threads, py::kw_only(),
           isa, "Apply stored bits: kept elements become scale * x + shift, others `dropped`.");
+    m.def("apply_and_sum", &apply_and_sum_bits, py::arg("operands"), py::arg("affine"), py::arg("bits"),
+          py::arg("sums"), threads, py::kw_only(), isa,
+          "Apply stored bits as `apply`, and sum the result over the axes along which `sums` would be broadcast.");
     m.def("fill", &fill, py::arg("bits"), py::arg("plan"), py::arg("layout"), threads, py::kw_only(), isa,
           "Generate the bits of a layout's box into memory for them.");
     m.def("noise", &multiply_noise, py::arg("operands"), py::arg("plan"), layout, threads, py::kw_only(), isa,

@@ -21,6 +21,8 @@ from bitdrop.alpha import AlphaDropout, FeatureAlphaDropout
 from bitdrop.block_mask import BlockMask
 from bitdrop.drop_block import DropBlock2d, DropBlock3d
 from bitdrop.functional import dropout
+from bitdrop.fused import FusedDropout, fused_dropout
+from bitdrop.fused_mask import FusedMask
 from bitdrop.gaussian import GaussianDropout, gaussian_dropout
 from bitdrop.layers import Dropout, Dropout1d, Dropout2d, Dropout3d, DropPath
 from bitdrop.mask import Mask
@@ -40,6 +42,8 @@ __all__ = [
     "Dropout2d",
     "Dropout3d",
     "FeatureAlphaDropout",
+    "FusedDropout",
+    "FusedMask",
     "GaussianDropout",
     "Mask",
     "NdimError",
@@ -50,6 +54,7 @@ __all__ = [
     "__version__",
     "clear_buffers",
     "dropout",
+    "fused_dropout",
     "gaussian_dropout",
     "get_num_threads",
     "set_buffer_limit",

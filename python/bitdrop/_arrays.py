@@ -129,34 +129,37 @@ def as_second_array(x: ArrayLike, name: str, first: Array, first_name: str) -> A
     return array
 
 
-def as_output(out: Array | None, x: Array, name: str = "x") -> Array:
+def as_output(out: Array | None, x: Array, name: str = "x", out_name: str = "out") -> Array:
     """Return `out`, if a result for `x` can be written into it, or a new array."""
     if out is None:
         return empty_like(x)
     if type(out) is not np.ndarray and (
         not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray)
     ):
-        raise TypeError(f"out must be a NumPy array, but got {type_name(out)}.")
+        raise TypeError(f"{out_name} must be a NumPy array, but got {type_name(out)}.")
     fit = _core.fit(x, out)
     if fit:
-        _raise_misfit(fit, out, x, name)
+        _raise_misfit(fit, out, x, (name, out_name))
     return out
 
 
-def _raise_misfit(fit: int, out: Array, x: Array, name: str) -> None:
+def _raise_misfit(fit: int, out: Array, x: Array, names: tuple[str, str]) -> None:
+    name, out_name = names
     match _core.Fit(fit):
         case _core.Fit.OTHER_DTYPE:
-            raise TypeError(f"out must be of {name}'s dtype, {x.dtype}, but its dtype is {out.dtype}.")
+            raise TypeError(f"{out_name} must be of {name}'s dtype, {x.dtype}, but its dtype is {out.dtype}.")
         case _core.Fit.OTHER_SHAPE:
-            raise ValueError(f"out must have {name}'s shape, {x.shape}, but its shape is {out.shape}.")
+            raise ValueError(f"{out_name} must have {name}'s shape, {x.shape}, but its shape is {out.shape}.")
         case _core.Fit.READ_ONLY:
-            raise ValueError("out is read-only: pass an array that may be written to.")
+            raise ValueError(f"{out_name} is read-only: pass an array that may be written to.")
         case _core.Fit.OVERLAPS_ITSELF:
             raise ValueError(
-                "out has elements that share memory with each other: pass an array without overlap."
+                f"{out_name} has elements that share memory with each other: pass an array without overlap."
             )
         case _core.Fit.OVERLAPS if np.shares_memory(x, out):
-            raise ValueError(f"out overlaps {name} in part: pass {name} itself, or an array apart from it.")
+            raise ValueError(
+                f"{out_name} overlaps {name} in part: pass {name} itself, or an array apart from it."
+            )
 
 
 def as_inplace_target(x: Any, out: Any, name: str = "x") -> Array:

@@ -14,7 +14,7 @@ COMPILER: str
 POOLED_BYTES: int
 
 # Tuples of bitdrop._affine, _plan, _bit_layout, _blocks and _engine.
-_Operands = tuple[int, tuple[Memory, ...]]
+_Operands = tuple[int, tuple[Memory | None, ...]]
 _Affine = tuple[float, float, float] | tuple[float, float, float, int]  # with an operation's code
 _Plan = tuple[tuple[int, int], int, float]
 _Layout = tuple[int, Sequence[int], Sequence[int], Sequence[int], Any, Any]
@@ -36,6 +36,15 @@ def apply(
     affine: _Affine,
     bits: Memory,
     layout: _Layout | None = None,
+    threads: _Threads = (0, 0),
+    *,
+    isa: str | None = None,
+) -> None: ...
+def apply_and_sum(
+    operands: _Operands,
+    affine: _Affine,
+    bits: Memory,
+    sums: NDArray[Any],
     threads: _Threads = (0, 0),
     *,
     isa: str | None = None,

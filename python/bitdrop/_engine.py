@@ -2,14 +2,15 @@
 
 Every front-end passes memory and the four values through here. Arguments have been validated.
 
-`drop` generates bits and applies them, `apply` applies stored bits, `fill` generates bits into memory, and
-`fill_blocks` those of maps that lose whole blocks. Kept elements become ``scale * x + shift``, others
-``dropped``. `noise` multiplies by Gaussian noise of mean 1. See ``_core.pyi`` for the signatures.
+`drop` generates bits and applies them, `apply` applies stored bits, `apply_and_sum` also sums the result,
+`fill` generates bits into memory, and `fill_blocks` those of maps that lose whole blocks. Kept elements
+become ``scale * x + shift``, others ``dropped``. `noise` multiplies by Gaussian noise of mean 1. See
+``_core.pyi`` for the signatures.
 """
 
 from typing import NamedTuple
 
-from bitdrop._core import apply, drop, fill, fill_blocks, noise
+from bitdrop._core import apply, apply_and_sum, drop, fill, fill_blocks, noise
 from bitdrop._typing import Memory
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Operands",
     "Threads",
     "apply",
+    "apply_and_sum",
     "drop",
     "fill",
     "fill_blocks",
@@ -35,8 +37,10 @@ COMPLEX_DTYPES = {"complex64": 4, "complex128": 5}
 ZONEOUT, BLEND = 5, 6
 """Codes of the operations of two inputs: ``kept ? x : previous``, and ``scale * x + shift * previous``."""
 
-Operands = tuple[int, tuple[Memory, ...]]
-"""Memory of a call: the code of the dtype, and arrays of one shape, the output first, then the inputs."""
+Operands = tuple[int, tuple[Memory | None, ...]]
+"""Memory of a call: the code of the dtype, and arrays of one shape, the output first, then the inputs.
+
+Inputs after the first are broadcast, or None if they are not there."""
 
 
 class Threads(NamedTuple):

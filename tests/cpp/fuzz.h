@@ -23,6 +23,8 @@ void try_slice(Random* random);
 void try_drop(Random* random);
 void try_apply(Random* random);
 void try_fill(Random* random);
+void try_accumulate(Random* random);
+void try_scale_sum(Random* random);
 
 // fuzz_bits.cpp
 void try_generate_bits(Random* random);
@@ -40,3 +42,6 @@ void try_arrays(Random* random);
 void try_generate_noise(Random* random);
 void try_noise(Random* random);
 void try_noise_arrays(Random* random);
+// fuzz_fused.cpp
+void try_operations(Random* random);
+void try_sums(Random* random);

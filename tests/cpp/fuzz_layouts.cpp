@@ -1,56 +1,12 @@
 // run() on arrays of any layout. Bits are in the order of the elements, in another order, or shared along axes like
 // those of a noise shape. They are generated, generated and stored, or only applied.
-#include <numeric>
-
+#include "bit_places.h"
 #include "fuzz.h"
 #include "strided_array.h"
 
 using namespace bitdrop;
 
 namespace {
-
-// The bit index of each element of an array.
-struct BitPlaces {
-    bool follow = true;  // element i has bit i, and the engine gets no strides
-    bool mask = true;  // each bit has one element, in C order: the engine can generate a mask
-    Shape strides;
-    uint64_t reach = 0;  // bits up to the last
-
-    BitPlaces(Random* random, const Shape& shape) : strides(c_order(shape, 1)), reach(size_of(shape)) {
-        follow = random->one_in(3);
-        mask = follow || random->one_in(2);
-        if (!mask) scatter(random, shape);
-    }
-
-private:
-    // A noise shape of some axes. Its bits are in any order, and some may be unused.
-    void scatter(Random* random, const Shape& shape) {
-        std::vector<size_t> order(shape.size());
-        std::iota(order.rbegin(), order.rend(), size_t{0});
-        if (random->one_in(2)) std::shuffle(order.begin(), order.end(), std::mt19937_64(random->bits()));
-        const bool gaps = random->one_in(4);
-        uint64_t spanned = 1;
-        for (const size_t axis : order) {
-            const uint64_t stride = random->one_in(2) ? 0 : spanned + (gaps ? random->below(3) : 0);
-            strides[axis] = static_cast<int64_t>(stride);
-            spanned += stride * static_cast<uint64_t>(std::max<int64_t>(shape[axis], 1) - 1);
-        }
-        reach = size_of(shape) ? spanned : 0;
-    }
-};
-
-// The order in which the engine gets the axes: C order if bits are in the order of the elements, else any order, most
-// often that of memory, as in the bindings.
-std::vector<size_t> axes_order(Random* random, const BitPlaces& places, const StridedArray& out) {
-    std::vector<size_t> order(places.strides.size());
-    std::iota(order.begin(), order.end(), size_t{0});
-    if (places.follow) return order;
-    if (random->one_in(4)) std::shuffle(order.begin(), order.end(), std::mt19937_64(random->bits()));
-    if (random->one_in(2)) return order;
-    std::stable_sort(order.begin(), order.end(),
-                     [&](size_t a, size_t b) { return std::abs(out.stride(a)) > std::abs(out.stride(b)); });
-    return order;
-}
 
 // The output, then the inputs.
 using Arrays = std::vector<StridedArray*>;
@@ -63,16 +19,6 @@ Layout layout_of(Random* random, const Shape& shape, const BitPlaces& places, co
         layout.add_axis(added);
     }
     return layout;
-}
-
-// The bits of the mask of `plan` with zeros after the last, and at least one byte.
-std::vector<uint8_t> mask_bits(const Plan& plan, uint64_t count) {
-    const uint64_t rows = count / kRowElements + 1;
-    std::vector<uint8_t> bits(rows * kRowBytes);
-    kScalarKernels.generate(plan, 0, rows, bits.data());
-    if (count % 8) bits[count / 8] = static_cast<uint8_t>(bits[count / 8] & ((1u << count % 8) - 1));
-    bits.resize(count / 8 + 1);
-    return bits;
 }
 
 // The expected result, in C order. The bit of each element is looked up separately.

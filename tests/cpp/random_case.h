@@ -52,6 +52,15 @@ public:
         return bitdrop::make_affine(scale(), any_of(numbers), any_of(numbers));
     }
 
+    // Of any operation that applies without sums.
+    bitdrop::Affine operation() {
+        bitdrop::Affine any = affine();
+        const bitdrop::Operation fused[] = {bitdrop::Operation::relu, bitdrop::Operation::fused,
+                                            bitdrop::Operation::fused_relu};
+        if (one_in(2)) any.operation = any_of(fused);
+        return any;
+    }
+
     bitdrop::Plan plan() { return bitdrop::make_plan(bits(), bits(), one_in(2) ? below(4) : bits(), p()); }
     bitdrop::DType dtype() { return static_cast<bitdrop::DType>(below(bitdrop::kDTypes)); }
 

@@ -30,6 +30,15 @@ public:
         return elements;
     }
 
+    // Sets the elements, in C order. None may share memory.
+    void scatter(const std::vector<unsigned char>& elements) {
+        size_t at = 0;
+        for_each_element(shape_, [&](const Shape& index) {
+            std::memcpy(origin_ + place_of(index, strides_), elements.data() + at, item_);
+            at += item_;
+        });
+    }
+
     // The memory with the elements set to zero.
     std::vector<unsigned char> all_but_elements() const {
         std::vector<unsigned char> bytes(memory_.data(), memory_.data() + memory_.size());

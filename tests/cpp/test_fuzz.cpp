@@ -26,7 +26,7 @@ void check_elements(DType dtype, const Guarded& got, const unsigned char* want, 
 namespace {
 
 void try_one(Random* random) {
-    switch (random->below(20)) {
+    switch (random->below(27)) {
         case 0: return try_generate(random);
         case 1: return try_slice(random);
         case 2: return try_drop(random);
@@ -37,11 +37,17 @@ void try_one(Random* random) {
         case 7: return try_generate_box(random);
         case 8: return try_copy_bits(random);
         case 9: return try_generate_block_bits(random);
-        case 10: return try_generate_noise(random);
-        case 11: return try_noise(random);
+        case 10: return try_accumulate(random);
+        case 11: return try_scale_sum(random);
         case 12:
-        case 13: return try_noise_arrays(random);
-        case 14: return try_double_bits(random);
+        case 13:
+        case 14: return try_operations(random);
+        case 15: return try_sums(random);
+        case 16: return try_generate_noise(random);
+        case 17: return try_noise(random);
+        case 18:
+        case 19: return try_noise_arrays(random);
+        case 20: return try_double_bits(random);
         default: return try_arrays(random);
     }
 }

@@ -20,6 +20,7 @@ except ImportError as error:
     raise ImportError("bitdrop.torch needs PyTorch: pip install 'bitdrop[torch]'.") from error
 
 from bitdrop.torch import functional
+from bitdrop.torch.fusing import FusedDropout, fuse_dropout
 from bitdrop.torch.modules import (
     AlphaDropout,
     Dropout,
@@ -39,8 +40,10 @@ __all__ = [
     "Dropout2d",
     "Dropout3d",
     "FeatureAlphaDropout",
+    "FusedDropout",
     "find_dropout",
     "functional",
+    "fuse_dropout",
     "patch",
     "replace_dropout",
 ]

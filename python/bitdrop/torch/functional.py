@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from torch import Generator, Tensor
-from torch.overrides import handle_torch_function, has_torch_function_unary
+from torch.overrides import handle_torch_function, has_torch_function, has_torch_function_unary
 
-from bitdrop.torch import _calls, _drop_path
+from bitdrop._fusion import Activation, check_activation
+from bitdrop.torch import _calls, _drop_path, _fused
 from bitdrop.torch._attention import scaled_dot_product_attention
 from bitdrop.torch._calls import DEFAULTS, Options
 
@@ -17,6 +18,7 @@ __all__ = [
     "dropout2d",
     "dropout3d",
     "feature_alpha_dropout",
+    "fused_dropout",
     "scaled_dot_product_attention",
 ]
 
@@ -289,6 +291,70 @@ def drop_path(
     _drop_path.check(p, mode)
     kind = _drop_path.KINDS[mode, bool(scale_by_keep)]
     return _calls.drop(kind, input, p, training, False, Options(recompute, generator))
+
+
+def fused_dropout(
+    x: Tensor,
+    p: float = 0.5,
+    bias: Tensor | None = None,
+    activation: Activation | None = None,
+    residual: Tensor | None = None,
+    training: bool = True,
+) -> Tensor:
+    """Return ``residual + dropout(activation(x + bias), p)``, in one pass over memory.
+
+    Parameters
+    ----------
+    x : Tensor
+        Of any shape and strides.
+    p : float, default 0.5
+        Probability that an element is dropped, in [0, 1].
+    bias : Tensor, optional
+        Added to x, of a shape that broadcasts to x's.
+    activation : {"relu"}, optional
+        Applied after the bias. None: no activation.
+    residual : Tensor, optional
+        Added to the result, of x's shape.
+    training : bool, default True
+        Whether to drop. Otherwise the rest is still one pass, and x itself is returned if there is no rest.
+
+    Returns
+    -------
+    Tensor
+        A new tensor with torch's strides. Gradients flow to x, bias and residual.
+
+    Raises
+    ------
+    ValueError
+        If bias or residual is of a shape that does not fit, or the activation is unknown.
+
+    Notes
+    -----
+    The random bits are those of `dropout`. Tensors on the CPU, of one dtype and in ordinary calls, take one
+    pass. Others, compiled functions and transforms take the same steps one by one, with the same result.
+    float16 and bfloat16 are computed in float32 and rounded once. A NaN is active, as for `torch.relu`.
+
+    Examples
+    --------
+    >>> import torch, bitdrop.torch
+    >>> x, bias = torch.tensor([[-3.0, 1.0], [2.0, 4.0]]), torch.ones(2, requires_grad=True)
+    >>> y = bitdrop.torch.functional.fused_dropout(x, 0.0, bias, "relu", x)
+    >>> y
+    tensor([[-3.,  3.],
+            [ 5.,  9.]], grad_fn=<FusedBackward>)
+    >>> y.sum().backward()
+    >>> bias.grad
+    tensor([1., 2.])
+    """
+    check_activation(activation)
+    tensors = tuple(tensor for tensor in (x, bias, residual) if tensor is not None)
+    if has_torch_function(tensors):
+        result: Tensor = handle_torch_function(
+            fused_dropout, tensors, x, p, bias, activation, residual, training
+        )
+        return result
+    p = _fused.check(p, x, bias, activation, residual)
+    return _fused.fused(x, p, bias, activation is not None, residual, bool(training))
 
 
 def __dir__() -> list[str]:

@@ -1,0 +1,266 @@
+"""Fused passes, compared with torch's operations and bitdrop's dropout one by one."""
+
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch", reason="needs PyTorch: pip install '.[torch]'")
+
+import bitdrop.torch
+import torch
+from bitdrop.torch import functional
+from torch import Tensor, nn
+
+from tests.helpers.pytorch_support import DTYPES, compiled_fresh
+
+CASES = [
+    ("bias and residual", True, True, "relu"),
+    ("bias", True, False, "relu"),
+    ("residual", False, True, None),
+    ("relu", False, False, "relu"),
+    ("dropout", False, False, None),
+    ("linear", True, True, None),
+]
+for_all_cases = pytest.mark.parametrize(
+    ("with_bias", "with_residual", "activation"),
+    [case[1:] for case in CASES],
+    ids=[case[0] for case in CASES],
+)
+for_all_dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=str)
+MEMORY = {
+    "contiguous": lambda x: x.contiguous(),
+    "channels last": lambda x: x.contiguous(memory_format=torch.channels_last),
+    "transposed": lambda x: x.transpose(1, 3).contiguous().transpose(1, 3),
+    "strided": lambda x: torch.stack([x, x], -1)[..., 0],
+}
+
+
+def inputs(shape: tuple[int, ...], dtype: torch.dtype, bias: bool, residual: bool) -> list[Any]:
+    """Return x, bias and residual that require gradients, or None."""
+    generator = torch.Generator().manual_seed(0)
+    numbers = torch.randn(3, *shape, generator=generator, dtype=torch.float64).to(dtype)
+    x, r = (numbers[i].clone().requires_grad_() for i in (0, 2))
+    channels = numbers[1].flatten()[: shape[1]].reshape(shape[1], *[1] * (len(shape) - 2)).clone()
+    return [x, channels.requires_grad_() if bias else None, r if residual else None]
+
+
+def in_steps(x: Tensor, p: float, bias: Any, activation: Any, residual: Any, training: bool = True) -> Tensor:
+    wide = torch.float64 if x.dtype == torch.float64 else torch.float32
+    h = x.to(wide)
+    h = h if bias is None else h + bias
+    h = torch.relu(h) if activation else h
+    h = functional.dropout(h, p, training)
+    h = h if residual is None else residual + h
+    return h.to(x.dtype)
+
+
+def gradients(y: Tensor, sources: list[Any]) -> list[Tensor]:
+    given = [source for source in sources if source is not None]
+    return list(torch.autograd.grad(y, given, torch.linspace(-1, 2, y.numel(), dtype=y.dtype).view(y.shape)))
+
+
+@for_all_dtypes
+@for_all_cases
+@pytest.mark.parametrize("p", [0.0, 0.3, 1.0])
+def test_fused_equals_steps(
+    dtype: torch.dtype, with_bias: bool, with_residual: bool, activation: Any, p: float
+) -> None:
+    x, bias, residual = sources = inputs((8, 6, 9, 5), dtype, with_bias, with_residual)
+    torch.manual_seed(1)
+    y = functional.fused_dropout(x, p, bias, activation, residual)
+    state = torch.get_rng_state()
+    torch.manual_seed(1)
+    expected = in_steps(x, p, bias, activation, residual)
+    assert torch.equal(y, expected)
+    assert torch.equal(torch.get_rng_state(), state)
+    tolerance = {torch.float16: 4e-3, torch.bfloat16: 3e-2}.get(dtype, 1e-5)
+    for got, want in zip(gradients(y, sources), gradients(expected, sources), strict=True):
+        assert got.dtype == want.dtype
+        torch.testing.assert_close(got, want, rtol=tolerance, atol=tolerance * 30)
+
+
+@pytest.mark.parametrize("memory", MEMORY)
+def test_memory_formats_equal_steps(memory: str) -> None:
+    x, bias, residual = inputs((4, 6, 7, 8), torch.float32, True, True)
+    sources = [MEMORY[memory](x.detach()).requires_grad_(), bias, residual]
+    torch.manual_seed(2)
+    y = functional.fused_dropout(sources[0], 0.5, bias, "relu", residual)
+    torch.manual_seed(2)
+    expected = in_steps(sources[0], 0.5, bias, "relu", residual)
+    assert torch.equal(y, expected)
+    for got, want in zip(gradients(y, sources), gradients(expected, sources), strict=True):
+        torch.testing.assert_close(got, want)
+
+
+@for_all_cases
+def test_inference_keeps_everything(with_bias: bool, with_residual: bool, activation: Any) -> None:
+    x, bias, residual = inputs((8, 6, 9), torch.float32, with_bias, with_residual)
+    state = torch.get_rng_state()
+    y = functional.fused_dropout(x, 0.5, bias, activation, residual, training=False)
+    assert torch.equal(y, in_steps(x, 0.5, bias, activation, residual, False))
+    assert torch.equal(torch.get_rng_state(), state)
+    if not (with_bias or with_residual or activation):
+        assert y is x
+
+
+@for_all_cases
+def test_gradients_and_second_gradients(with_bias: bool, with_residual: bool, activation: Any) -> None:
+    sources = inputs((3, 4, 2), torch.float64, with_bias, with_residual)
+    given = tuple(source for source in sources if source is not None)
+
+    def call(*tensors: Tensor) -> Tensor:
+        rest = iter(tensors)
+        x, bias, residual = (None if source is None else next(rest) for source in sources)
+        torch.manual_seed(3)
+        assert x is not None
+        return functional.fused_dropout(x, 0.5, bias, activation, residual) ** 2
+
+    torch.autograd.gradcheck(call, given)
+    torch.autograd.gradgradcheck(call, given)
+
+
+def test_batched_gradients() -> None:
+    x, bias, _ = inputs((5, 6), torch.float64, True, False)
+    y = functional.fused_dropout(x, 0.5, bias, "relu")
+    rows = torch.eye(30, dtype=torch.float64).view(30, 5, 6)
+    batched = torch.autograd.grad(y, (x, bias), rows, is_grads_batched=True, retain_graph=True)
+    for number, row in enumerate(rows):
+        for got, want in zip(batched, torch.autograd.grad(y, (x, bias), row, retain_graph=True), strict=True):
+            assert torch.equal(got[number], want)
+
+
+def test_forward_mode_and_vmap_take_steps() -> None:
+    x = torch.randn(4, 5, dtype=torch.float64)
+    tangent = torch.ones_like(x)
+    torch.manual_seed(4)
+    y, derivative = torch.func.jvp(
+        lambda x: functional.fused_dropout(x, 0.5, activation="relu"), (x,), (tangent,)
+    )
+    assert torch.equal(derivative != 0, y != 0)
+    z = torch.func.vmap(
+        lambda x: functional.fused_dropout(x, 0.5, activation="relu"), randomness="different"
+    )(x)
+    assert z.shape == x.shape
+
+
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+def test_compiled_drops_and_differentiates(backend: str) -> None:
+    module = bitdrop.torch.FusedDropout(0.5, "relu")
+    compiled = compiled_fresh(module, backend)
+    x, bias, residual = inputs((16, 32), torch.float32, True, True)
+    y = compiled(x, bias, residual)
+    scaled = 2 * torch.relu(x + bias)
+    dropped = y == residual
+    assert torch.allclose(torch.where(dropped, residual, scaled + residual), y)
+    assert 0.2 < (~dropped).float().mean() < 0.8 * 0.8
+    y.sum().backward()
+    assert torch.equal(x.grad != 0, ~dropped)
+    assert torch.allclose(bias.grad.flatten(), x.grad.sum(0))
+
+
+def test_autocast_and_mixed_dtypes_take_steps() -> None:
+    x, bias = torch.randn(4, 6).bfloat16(), torch.randn(6)
+    assert functional.fused_dropout(x, 0.5, bias, "relu").dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"bias": torch.ones(4)}, "bias must broadcast"),
+        ({"bias": torch.ones(2, 3, 6)}, "bias must broadcast"),
+        ({"residual": torch.ones(6)}, "residual must have x's shape"),
+        ({"activation": "gelu"}, "activation must be None or 'relu'"),
+        ({"p": 1.5}, "dropout probability has to be between 0 and 1"),
+    ],
+)
+def test_bad_input_draws_nothing(arguments: dict[str, Any], match: str) -> None:
+    state = torch.get_rng_state()
+    with pytest.raises(ValueError, match=match):
+        functional.fused_dropout(torch.ones(3, 6), **arguments)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_module() -> None:
+    module = bitdrop.torch.FusedDropout(0.25, "relu")
+    assert repr(module) == "FusedDropout(p=0.25, activation='relu')"
+    assert not module.state_dict()
+    x = torch.randn(50, 40)
+    assert torch.equal(module.eval()(x), torch.relu(x))
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        bitdrop.torch.FusedDropout(2.0)
+
+
+def network() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(6, 8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2)
+    )
+
+
+def test_fuse_dropout_keeps_keys_indices_p_and_mode() -> None:
+    model = network()
+    model[2].eval()
+    keys, weights = list(model.state_dict()), model[3].weight
+    assert bitdrop.torch.fuse_dropout(model) == 1
+    assert list(model.state_dict()) == keys
+    assert model[3].weight is weights
+    assert isinstance(model[1], bitdrop.torch.FusedDropout)
+    assert isinstance(model[2], nn.Identity)
+    assert (model[1].p, model[1].training, model[1].activation) == (0.3, False, "relu")
+    assert isinstance(model[4], nn.ReLU)
+    assert bitdrop.torch.fuse_dropout(model) == 0
+
+
+def test_fused_network_trains_as_the_unfused() -> None:
+    model, x = network(), torch.randn(20, 6)
+    bitdrop.torch.replace_dropout(model)
+    results = []
+    for _ in range(2):
+        torch.manual_seed(5)
+        model.zero_grad()
+        y = model(x)
+        y.square().sum().backward()
+        results.append([y, *(weights.grad.clone() for weights in model.parameters())])
+        bitdrop.torch.fuse_dropout(model)
+    for before, after in zip(*results, strict=True):
+        assert torch.equal(before, after)
+
+
+def _hook(model: nn.Sequential, at: int) -> None:
+    model[at].register_forward_hook(lambda *_: None)
+
+
+class Subclass(nn.ReLU):
+    """A ReLU that may do something of its own."""
+
+
+LEFT_ALONE = {
+    "hook of the ReLU": lambda model: _hook(model, 1),
+    "hook of the dropout": lambda model: _hook(model, 2),
+    "backward hook": lambda model: model[2].register_full_backward_hook(lambda *_: None),
+    "ReLU used elsewhere": lambda model: model.append(model[1]),
+    "dropout used elsewhere": lambda model: model.append(nn.Sequential(model[2])),
+    "subclass": lambda model: model.__setitem__(1, Subclass()),
+    "recompute": lambda model: model.__setitem__(2, bitdrop.torch.Dropout(0.3, recompute=True)),
+    "generator": lambda model: model.__setitem__(2, bitdrop.torch.Dropout(0.3, generator=torch.Generator())),
+}
+
+
+@pytest.mark.parametrize("reason", LEFT_ALONE)
+def test_fuse_dropout_leaves_pair_alone(reason: str) -> None:
+    model = network()
+    LEFT_ALONE[reason](model)
+    before = list(model)
+    assert bitdrop.torch.fuse_dropout(model) == 0
+    assert all(now is then for now, then in zip(model, before, strict=True))
+
+
+def test_sequential_used_twice_is_fused_once() -> None:
+    inner = network()
+    model = nn.ModuleList([inner, inner])
+    assert bitdrop.torch.fuse_dropout(model) == 1
+
+
+def test_patch_leaves_torchs_functions_without_new_names() -> None:
+    with bitdrop.torch.patch():
+        assert not hasattr(nn.functional, "fused_dropout")
+    assert not hasattr(nn.functional, "fused_dropout")
