@@ -49,6 +49,10 @@ _BLOCKS: tuple[
 )
 
 
+_STATES = (2**18, 2**20)  # elements
+_STATE_DTYPES = (np.float32, np.complex64, np.complex128)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print the tables."""
     parser = argparse.ArgumentParser(
@@ -62,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     report.print_facts(machine.facts())
     _print_shared(options)
     _print_blocks(options)
+    _print_dtypes(options)
     _print_layouts(options)
 
 
@@ -89,6 +94,30 @@ def _print_blocks(options: argparse.Namespace) -> None:
         rows.append([f"{kind.__name__}, {size}", str(shape), *_ratios(timings, reach)])
     title = f"Blocks: ratios to a copy, p = {_BLOCK_P}, float32, `out=`, threads: {options.threads}"
     report.print_table(title, ("layer, block size", "shape", "forward", "backward", "to reach"), rows)
+
+
+def _print_dtypes(options: argparse.Namespace) -> None:
+    rows = []
+    for dtype in _STATE_DTYPES:
+        for size in _STATES:
+            places = []
+            for x, out in buffers(size, dtype):
+                previous = x.copy()
+                layer, zoneout = bitdrop.Dropout(options.p, rng=0), bitdrop.Zoneout(options.p, rng=0)
+                sides = _sides(layer, x, out, options.threads)
+                sides["zoneout"] = Timer(partial(zoneout.forward, x, previous, out=out))
+                sides["numpy.add"] = Timer(partial(np.add, x, previous, out=out))
+                places.append(sides)
+            timings = alternate(places, "copy", options.seconds)
+            names = ("forward", "backward", "zoneout", "numpy.add")
+            name = np.dtype(dtype).name
+            rows.append([name, f"{size // 1024} Ki", *(f"{timings[side].ratio:.2f}" for side in names)])
+    title = (
+        f"Complex numbers and zoneout: ratios to a copy, p = {options.p}, `out=`, threads: {options.threads}"
+    )
+    report.print_table(
+        title, ("dtype", "elements", "forward", "backward", "zoneout", "np.add of both states"), rows
+    )
 
 
 def _ratios(timings: Mapping[str, Timing], reach: float | None) -> tuple[str, str, str]:

@@ -85,13 +85,12 @@ def _dtype_hint(dtype: np.dtype[Any], name: str, accept_complex: bool) -> str:
     native = dtype.newbyteorder("=")
     if not dtype.isnative and (native in _CODES or (accept_complex and native in _COMPLEX_CODES)):
         return f"pass {name}.astype('{native.name}'), which is in this machine's byte order"
+    if dtype.kind == "c" and not accept_complex:
+        return f"drop {name}.real and {name}.imag with the same mask"
     match dtype.kind:
-        case "c" if accept_complex:
-            return f"pass {name}.astype('complex128'), which keeps fewer digits"
-        case "c":
-            return f"drop {name}.real and {name}.imag with the same mask"
-        case "f" if dtype.itemsize > 8:
-            return f"pass {name}.astype('float64'), which keeps fewer digits"
+        case "c" | "f" if dtype.itemsize > 8:
+            target = "float64" if dtype.kind == "f" else "complex128"
+            return f"pass {name}.astype('{target}'), which keeps fewer digits"
         case "S" | "U" | "M" | "m":
             return "convert its elements to numbers first"
         case "V" if dtype.names:

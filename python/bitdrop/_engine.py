@@ -32,7 +32,7 @@ DTYPES = {"float16": 0, "bfloat16": 1, "float32": 2, "float64": 3}
 """Codes of the supported dtypes in the engine, by name."""
 
 COMPLEX_DTYPES = {"complex64": 4, "complex128": 5}
-"""Codes of complex dtypes: both parts of a number share a draw. Not for activations, alpha dropout and noise."""
+"""Codes of complex dtypes. Both parts of a number share a draw. Not for activations, shifts and noise."""
 
 ZONEOUT, BLEND = 5, 6
 """Codes of the operations of two inputs: ``kept ? x : previous``, and ``scale * x + shift * previous``."""

@@ -217,7 +217,7 @@ class Layer:
         >>> with layer.locked():
         ...     steps = [layer(np.ones(6)) for _ in range(3)]
         >>> steps[0]
-        array([0., 2., 2., 0., 0., 0.])
+        array([0., 2., 2., 2., 0., 2.])
         >>> bool((steps[0] == steps[2]).all())
         True
         """

@@ -27,8 +27,8 @@ class AlphaDropout(Layer):
 
     The gradient is ``a * dy`` where x was kept, and +0.0 elsewhere. `mask` has ``a`` as its scale, ``b`` as
     its shift and ``a * s + b`` as its value of dropped units. With p = 0, x stays bit for bit as it is. With
-    p = 1, everything becomes +0.0, the limit of ``a * s + b``. Complex x is a TypeError: SELU is a function of
-    real numbers.
+    p = 1, everything becomes +0.0, the limit of ``a * s + b``. Complex x is a TypeError: SELU is a
+    function of real numbers.
 
     References
     ----------

@@ -141,7 +141,7 @@ class Mask:
         -------
         Mask
             A mask with `shape`, `scale`, `bits`, `apply` and `backward` as any other. It has no `p`, `key`
-            and `stream`, is pickled with its bits, and is equal to masks of arrays of the same bits and scale.
+            and `stream`, is pickled with its bits, and is equal to masks of the same bits and scale.
 
         Raises
         ------

@@ -163,6 +163,12 @@ class ZoneoutMask(Mask):
             _engine.apply((dtype, (dprevious, values)), IDENTITY, np.invert(bits), self._layout)
         return dnew, dprevious
 
+    def part(self, start: int | Shape, shape: int | Shape) -> "ZoneoutMask":
+        """Return the mask of a part of the elements, as `Mask.part`."""
+        part = super().part(start, shape)
+        assert isinstance(part, ZoneoutMask)
+        return part
+
     def _part(self, start: Shape, shape: Shape) -> "ZoneoutMask":
         part = object.__new__(ZoneoutMask)
         part._set(shape, self._plan, self._blend, self._layout_of_part(start, shape))
@@ -264,7 +270,8 @@ def zoneout(
 
     References
     ----------
-    .. [1] D. Krueger et al., "Zoneout: regularizing RNNs by randomly preserving hidden activations", ICLR 2017.
+    .. [1] D. Krueger et al., "Zoneout: regularizing RNNs by randomly preserving hidden activations",
+       ICLR 2017.
 
     Examples
     --------
@@ -272,10 +279,10 @@ def zoneout(
     >>> previous, new = np.zeros(6), np.arange(1.0, 7.0)
     >>> h, mask = bitdrop.zoneout(new, previous, p=0.5, rng=0)
     >>> h
-    array([0., 2., 3., 0., 0., 0.])
+    array([0., 2., 3., 4., 0., 6.])
     >>> dnew, dprevious = mask.backward(np.ones(6))
     >>> dprevious
-    array([1., 0., 0., 1., 1., 1.])
+    array([1., 0., 0., 0., 1., 0.])
     """
     probability = _validate.as_probability(p)
     random = _validate.as_flag(training, "training")
@@ -307,7 +314,7 @@ class Zoneout(Layer):
     >>> layer = bitdrop.Zoneout(p=0.5, rng=0)
     >>> previous, new = np.zeros(6), np.ones(6)
     >>> layer(new, previous)
-    array([0., 1., 1., 0., 0., 0.])
+    array([0., 1., 1., 1., 0., 1.])
     >>> dnew, dprevious = layer.backward(np.ones(6))
     >>> layer.eval()(new, previous)
     array([0.5, 0.5, 0.5, 0.5, 0.5, 0.5])
@@ -327,6 +334,11 @@ class Zoneout(Layer):
 
     def _rule_of(self, p: float) -> Rule:
         return Rule(p, IDENTITY)
+
+    @property
+    def mask(self) -> ZoneoutMask | None:
+        """Mask of the last forward pass, or None before the first."""
+        return self._mask
 
     def __call__(  # type: ignore[override]
         self, new: ArrayLike, previous: ArrayLike, training: bool | None = None, **options: Any

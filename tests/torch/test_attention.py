@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,8 +17,8 @@ from torch import Tensor, nn
 from tests.helpers.pytorch_support import DTYPES, compiled_fresh, outcome
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
-ours = functional.scaled_dot_product_attention
-theirs = nn.functional.scaled_dot_product_attention
+ours: Callable[..., Any] = functional.scaled_dot_product_attention
+theirs: Callable[..., Any] = nn.functional.scaled_dot_product_attention
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -31,7 +32,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def tensors(dtype: torch.dtype = torch.float32, heads: int = 4, **options: Any) -> list[Tensor]:
+def tensors(dtype: torch.dtype = torch.float32, heads: int = 4) -> list[Any]:
     generator = torch.Generator().manual_seed(1)
     shapes = (2, 4, 5, 8), (2, heads, 7, 8), (2, heads, 7, 6)
     return [
@@ -107,7 +108,7 @@ MISUSES: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("misuse", MISUSES)
 def test_errors_are_torchs(misuse: str) -> None:
-    found, expected = (outcome(lambda f=f: MISUSES[misuse](f), None) for f in (ours, theirs))
+    found, expected = (outcome(partial(MISUSES[misuse], f), None) for f in (ours, theirs))
     assert found == expected
     assert expected.error is not None
 
@@ -124,7 +125,7 @@ def test_without_the_math_backend_torch_decides() -> None:
 
     with sdpa_kernel(SDPBackend.FLASH_ATTENTION), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found, expected = (outcome(lambda f=f: f(*tensors(), dropout_p=0.5), None) for f in (ours, theirs))
+        found, expected = (outcome(partial(f, *tensors(), dropout_p=0.5), None) for f in (ours, theirs))
     assert found.error == expected.error
 
 

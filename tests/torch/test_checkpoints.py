@@ -152,8 +152,9 @@ def test_a_memory_budget_of_a_region_changes_no_mask(budget: float) -> None:
 @pytest.mark.parametrize("backend", ["aot_eager", "aot_eager_decomp_partition"])
 @pytest.mark.parametrize("function", [block, two_checkpoints])
 def test_the_backward_graph_draws_no_key(backend: str, function: Callable[[Tensor], Tensor]) -> None:
-    from functorch.compile import make_boxed_func, min_cut_rematerialization_partition  # noqa: PLC0415
     from torch._dynamo.backends.common import aot_autograd  # noqa: PLC0415
+    from torch._functorch.aot_autograd import make_boxed_func  # noqa: PLC0415
+    from torch._functorch.partitioners import min_cut_rematerialization_partition  # noqa: PLC0415
 
     targets: dict[str, list[str]] = {"forward": [], "backward": []}
 

@@ -50,7 +50,7 @@ def test_training_benchmark_prints_three_sides_and_writes_chart(tmp_path: Path) 
     assert process.returncode == 0, process.stderr
     rows = [line.split("|")[1:-1] for line in process.stdout.splitlines() if "MiB |" in line]
     cells = [[cell.strip() for cell in row] for row in rows]
-    assert [row[2] for row in cells] == ["no dropout", "torch's", "bitdrop's"] * 3
+    assert [row[2] for row in cells] == ["no dropout", "torch's", "bitdrop's"] * 4
     saved = [float(row[6].removesuffix(" MiB")) for row in cells]
     for none, torchs, bitdrops in zip(saved[::3], saved[1::3], saved[2::3], strict=True):
         assert none < bitdrops < torchs

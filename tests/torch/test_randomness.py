@@ -44,14 +44,14 @@ def test_mask_has_key_drawn_from_torch() -> None:
 
 
 def test_keys_have_128_random_bits() -> None:
-    from bitdrop.torch import _operators, _tensors  # noqa: PLC0415
+    from bitdrop.torch import _keys  # noqa: PLC0415
 
     torch.manual_seed(0)
-    keys = [_tensors.key_of(_operators.draw()) for _ in range(2000)]
+    keys = [_keys.key_of(_keys._random_words(None)) for _ in range(2000)]
     ones = np.array([[(word >> bit) & 1 for word in key for bit in range(64)] for key in keys]).mean(axis=0)
     assert np.abs(ones - 0.5).max() < 5 * 0.5 / 2000**0.5
-    words = _operators.words_of((2**64 - 1, 2**63))
-    assert _tensors.key_of(words) == (2**64 - 1, 2**63)
+    words = _keys.words_of((2**64 - 1, 2**63))
+    assert _keys.key_of(words) == (2**64 - 1, 2**63)
 
 
 def test_given_generator_leaves_default_generator_unchanged() -> None:

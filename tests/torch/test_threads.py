@@ -14,7 +14,7 @@ pytest.importorskip("torch", reason="needs PyTorch: pip install '.[torch]'")
 import numpy as np
 import torch
 from bitdrop._typing import Key
-from bitdrop.torch import _operators, _threads, functional
+from bitdrop.torch import _keys, _threads, functional
 from numpy.typing import NDArray
 
 # Workers live as long as the process, so their count shows the threads that a call used. The workers of torch
@@ -48,13 +48,13 @@ def test_threads_are_minimum_of_torchs_and_bitdrops() -> None:
 
 
 def test_concurrent_threads_draw_different_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    x, all_have_drawn, key_in = torch.ones(256), Barrier(8), _operators._key_in
+    x, all_have_drawn, key_in = torch.ones(256), Barrier(8), _keys._key_in
 
     def key_in_late(words: NDArray[np.uint64]) -> Key:
         all_have_drawn.wait(timeout=60)
         return key_in(words)
 
-    monkeypatch.setattr(_operators, "_key_in", key_in_late)
+    monkeypatch.setattr(_keys, "_key_in", key_in_late)
     with ThreadPoolExecutor(8) as pool:
         masks = set(pool.map(lambda _: functional.dropout(x, 0.5).numpy().tobytes(), range(8)))
     assert len(masks) == 8

@@ -14,7 +14,7 @@ from torch.nn import functional
 from torch.overrides import handle_torch_function, has_torch_function
 
 from bitdrop.torch import _calls
-from bitdrop.torch._autograd import PLAIN_TYPES
+from bitdrop.torch._plain import PLAIN_TYPES
 
 _torchs_own: Callable[..., Tensor] = functional.scaled_dot_product_attention
 _HALF = (torch.float16, torch.bfloat16)

@@ -18,7 +18,7 @@ from bitdrop._typing import NoiseShape
 from bitdrop._units import ELEMENTS, Units
 from bitdrop._validate import as_noise_entries, as_noise_shape
 from bitdrop.torch import _autograd, _keys, _operators, _tensors
-from bitdrop.torch._autograd import PLAIN_TYPES, is_plain
+from bitdrop.torch._plain import PLAIN_TYPES, is_plain
 from bitdrop.torch._tensors import DTYPES, Axes, Pass
 
 
@@ -62,7 +62,7 @@ DROPOUT3D = Kind(functional.dropout3d, Affine.inverted, Units(2, unbatched=_NOT_
 ALPHA_DROPOUT = Kind(functional.alpha_dropout, Affine.alpha)
 FEATURE_ALPHA_DROPOUT = Kind(functional.feature_alpha_dropout, Affine.alpha, Units(2))
 
-_SUPPORTED = "strided, not nested, of float16, bfloat16, float32 or float64, and on the CPU"
+SUPPORTED = "strided, not nested, of float16, bfloat16, float32 or float64, and on the CPU"
 
 
 def overridden(
@@ -131,11 +131,6 @@ def _eager(input: Tensor, values: Pass, inplace: bool, options: Options) -> Tens
 
 def _recorded(input: Tensor, values: Pass, inplace: bool, options: Options) -> Tensor:
     """Drop by operators. They take the key from a tensor, not from the plan."""
-    if torch.onnx.is_in_onnx_export():
-        raise RuntimeError(
-            "bitdrop.torch cannot be exported to ONNX in training mode: call model.eval() first, or use "
-            "torch's own modules."
-        )
     y = _operators.apply(input, _keys.draw_words(options.generator), values)
     return input.copy_(y) if inplace else y
 
@@ -147,7 +142,7 @@ def _left_to_torch(
     if options.generator is not None:
         raise ValueError(
             "generator must be None, because torch's own function drops this tensor: pass a tensor that is "
-            f"{_SUPPORTED}."
+            f"{SUPPORTED}."
         )
     if options.noise_shape is None:
         return kind.torchs_own(input, p, training, inplace)

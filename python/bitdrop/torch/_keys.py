@@ -101,6 +101,11 @@ def _draw_key(position: int = 0, *, device: torch.device | None = None) -> Tenso
 
 @torch.library.register_fake("bitdrop::draw_key", lib=library)
 def _fake_key(position: int = 0, *, device: torch.device | None = None) -> Tensor:
+    if torch.onnx.is_in_onnx_export():
+        raise RuntimeError(
+            "bitdrop.torch cannot be exported to ONNX in training mode: call model.eval() first, or use "
+            "torch's own modules."
+        )
     return torch.empty(2, dtype=torch.int64, device=_CPU)
 
 

@@ -13,9 +13,10 @@ from torch._functorch.autograd_function import enable_single_level_autograd_func
 from torch.autograd import Function, forward_ad
 
 from bitdrop._affine import Affine
-from bitdrop._plan import Plan
+from bitdrop._plan import new_plan
 from bitdrop.torch import _keys, _tensors
 from bitdrop.torch._keys import library
+from bitdrop.torch._plain import is_plain
 from bitdrop.torch._tensors import Axes, Pass
 
 # The last four arguments are a `Pass` without its key.
@@ -30,13 +31,15 @@ def apply(x: Tensor, words: Tensor, values: Pass) -> Tensor:
     return y
 
 
-@torch.library.impl(library, "apply", "CPU")
-@torch._disable_dynamo  # after a graph break the compiler would follow even what the dispatcher calls
 def _apply(x: Tensor, key: Tensor, p: float, affine: Sequence[float], order: Axes, shared: Axes) -> Tensor:
     out = _tensors.new(x, order)
-    plan = Plan(_keys.key_of(key), 0, p)
-    _tensors.drop(x, out, Pass(Affine(*affine), plan, tuple(order), tuple(shared)))
+    plan = new_plan((_keys.key_of(key), 0, p))
+    _tensors.drop(x, out, Pass(Affine(*affine), plan, order, tuple(shared)))
     return out
+
+
+# After a graph break the compiler would follow even what the dispatcher calls.
+library.impl("apply", torch._disable_dynamo(_apply), "CPU")
 
 
 @torch.library.register_fake("bitdrop::apply", lib=library)
@@ -93,7 +96,8 @@ def _differentiable(dispatch_keys: Any, x: Tensor, *rest: Any) -> Tensor:
     caller = _Caller(dispatch_keys, torch.is_grad_enabled(), torch._C._is_fwd_grad_enabled())
     is_forward = caller.forward_grad and forward_ad._current_level >= 0
     if not is_forward and not (caller.grad and x.requires_grad):
-        return _below_autograd(dispatch_keys, x, *rest)
+        # To dispatch to the CPU's kernel takes half as long as to run it.
+        return _apply(x, *rest) if is_plain(x) else _below_autograd(dispatch_keys, x, *rest)
     with enable_single_level_autograd_function():  # a transform of torch.func is one level
         y: Tensor = _apply_recorded(caller, x, *rest)
     return y

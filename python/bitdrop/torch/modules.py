@@ -1,12 +1,15 @@
 """Dropout modules: subclasses of torch's with the same names, arguments and state."""
 
+import threading
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from contextlib import AbstractContextManager
+from typing import Any, NoReturn
 
 from torch import Generator, Tensor, nn
 
 from bitdrop._validate import as_noise_entries
 from bitdrop.torch import _drop_path, functional
+from bitdrop.torch._locks import Lock, check_supported, locked
 
 __all__ = [
     "AlphaDropout",
@@ -34,8 +37,10 @@ class Served:
     Attributes that torch's modules lack have defaults in the classes, for `replace_dropout`.
     """
 
+    training: bool
     recompute: bool = False
     generator: Generator | None = None
+    _locks: dict[int, Lock] | None = None  # of threads, since the first one
 
     def __prepare_scriptable__(self) -> NoReturn:
         """Raise the error of torch.jit.script, which asks this method for a module that it can script."""
@@ -43,6 +48,39 @@ class Served:
         raise TypeError(
             f"torch.jit.script does not take bitdrop.torch.{name}: use torch.nn.{name} in a model to script."
         )
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Return a context manager: inside, every forward pass in training draws the same mask.
+
+        The first pass inside draws from the generator, the others repeat it. Shapes may differ. The lock
+        holds for the thread that entered it, and may be nested. Tensors must be those that bitdrop drops.
+        Compiled functions run a locked module in eager mode. A checkpointed function must enter the lock
+        itself, because it draws again in the backward pass.
+
+        Examples
+        --------
+        One mask for all steps of a sequence:
+
+        >>> import torch, bitdrop.torch
+        >>> module = bitdrop.torch.Dropout(p=0.5)
+        >>> with module.locked():
+        ...     steps = [module(torch.ones(100)) for _ in range(3)]
+        >>> bool((steps[0] == steps[2]).all())
+        True
+        """
+        return locked(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state for pickle and copy, without locks."""
+        return {name: value for name, value in vars(self).items() if name != "_locks"}
+
+    def _locked_generator(self, input: Tensor) -> Generator | None:
+        """Return the generator for a pass of a module that was locked at some time."""
+        lock = (self._locks or {}).get(threading.get_ident())
+        if lock is None or not self.training:
+            return self.generator
+        check_supported(input)
+        return lock.generator(self.generator)
 
 
 class _Module(Served, nn.modules.dropout._DropoutNd):
@@ -67,8 +105,9 @@ class _Module(Served, nn.modules.dropout._DropoutNd):
 
     def forward(self, input: Tensor) -> Tensor:
         """Drop in training, and return input itself otherwise."""
+        generator = self.generator if self._locks is None else self._locked_generator(input)
         return type(self)._function(
-            input, self.p, self.training, self.inplace, recompute=self.recompute, generator=self.generator
+            input, self.p, self.training, self.inplace, recompute=self.recompute, generator=generator
         )
 
     def extra_repr(self) -> str:
@@ -129,13 +168,14 @@ class Dropout(_Module, nn.Dropout):
 
     def forward(self, input: Tensor) -> Tensor:
         """Drop in training, and return input itself otherwise."""
+        generator = self.generator if self._locks is None else self._locked_generator(input)
         return functional.dropout(
             input,
             self.p,
             self.training,
             self.inplace,
             recompute=self.recompute,
-            generator=self.generator,
+            generator=generator,
             noise_shape=self.noise_shape,
         )
 
@@ -271,6 +311,7 @@ class DropPath(Served, nn.Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Drop in training, and return input itself otherwise."""
+        generator = self.generator if self._locks is None else self._locked_generator(input)
         return functional.drop_path(
             input,
             self.p,
@@ -278,7 +319,7 @@ class DropPath(Served, nn.Module):
             self.scale_by_keep,
             self.mode,
             recompute=self.recompute,
-            generator=self.generator,
+            generator=generator,
         )
 
     def extra_repr(self) -> str:
