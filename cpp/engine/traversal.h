@@ -12,7 +12,7 @@ public:
 protected:
     struct Needs {
         uint64_t min_elements_per_thread;  // with fewer, waking a thread costs more than it saves
-        bool whole_bytes = false;          // the draws of a span used in place begin with a byte
+        bool whole_bytes = false;  // the draws of a span used in place begin with a byte
     };
 
     Traversal(const Resources& with, const Operands& operands, int inputs, const Needs& needs);
@@ -33,7 +33,7 @@ protected:
     const Operands& operands_;
     const Layout& layout_;
     const Sums* sums_ = nullptr;
-    int inputs_;          // and the output are the first operands
+    int inputs_;  // and the output are the first operands
     const int64_t size_;  // bytes of an element
     const uint64_t count_;
     bool direct_;  // innermost spans are long, and used in place

@@ -34,7 +34,8 @@ struct NoisePlan {
     double sigma;
 };
 
-// Two more rounds on the mask's subkeys. p in [0, 1).
+// Two more rounds on the mask's subkeys. p in [0, 1). The standard deviation is rounded: call it in the default
+// floating-point mode.
 static inline NoisePlan make_noise_plan(uint64_t k0, uint64_t k1, uint64_t stream, double p) {
     Plan mask = {};
     derive_subkeys(&mask, k0, k1, stream);
@@ -52,7 +53,8 @@ template <size_t n> static inline float polynomial(const float (&coefficients)[n
     return sum;
 }
 
-// The standard normal number of 32 random bits: the quantile function at (i + 2^31) / 2^32, i = bits | 1 as a signed number.
+// The standard normal number of 32 random bits: the quantile function at (i + 2^31) / 2^32, i = bits | 1 as a signed
+// number.
 static inline float normal_of(uint32_t bits) {
     const int64_t odd = int64_t{bits | 1} - (bits >> 31 ? int64_t{1} << 32 : 0);
     const int64_t magnitude = odd < 0 ? -odd : odd;

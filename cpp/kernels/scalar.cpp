@@ -176,7 +176,8 @@ void drop(const Plan& plan, uint64_t first_element, uint8_t* bits, const Affine&
 
 // `count` elements of one-input operands from element `first` on.
 Span part_of(const Span& span, uint64_t first, uint64_t count, size_t size) {
-    return {static_cast<char*>(span.out) + first * size, {static_cast<const char*>(span.inputs[0]) + first * size}, count};
+    return {
+        static_cast<char*>(span.out) + first * size, {static_cast<const char*>(span.inputs[0]) + first * size}, count};
 }
 
 template <class T> void fill(double value, const Span& span) {

@@ -142,6 +142,17 @@ def as_noise_shape(entries: tuple[int | None, ...], whole: Shape) -> Shape:
     return noise
 
 
+def as_axis(value: Any, ndim: int) -> int:
+    """Return `value` as the index of an axis, counted from the first."""
+    try:
+        axis = operator.index(value)
+    except TypeError:
+        raise TypeError(f"axis must be an int, but got {value!r}.") from None
+    if -ndim <= axis < ndim:
+        return axis % ndim
+    raise ValueError(f"axis must be an axis of an array of {ndim} axes, but got {axis}.")
+
+
 def check_same_shape(shape: Shape, expected: Shape, name: str, applied: str = "mask") -> None:
     """Check that an array has the shape of the mask or noise that is applied to it."""
     if shape != expected:

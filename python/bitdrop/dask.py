@@ -225,9 +225,9 @@ def _forward(
     _check_array(x, "x", rule.accept_complex)
     if _validate.as_flag(training, "training"):
         layout = rule.units.layout(x.shape)  # before the generator is advanced
-        whole = Mask._of(x.shape, Plan(draw(), 0, rule.p), layout, rule.affine, None)
+        whole = Mask._of((x.shape, Plan(draw(), 0, rule.p), layout, rule.affine, None))
     else:
-        whole = Mask._of(x.shape, KEEP_ALL, None, rule.at_inference, None)
+        whole = Mask._of((x.shape, KEEP_ALL, None, rule.at_inference, None))
     mask = ChunkedMask(whole, threads)
     return (x if whole.p == 0.0 and whole.scale == 1.0 else mask.apply(x)), mask
 

@@ -153,7 +153,7 @@ def _unpickled(
     stream: int,
     rest: tuple[float, bytes | None, Shape | None],
 ) -> FusedMask:
-    _validate.check_mask_format(mask_format, "The pickled mask")
+    _validate.check_format(mask_format, "mask", "The pickled mask")
     scale, packed, bias_shape = rest
     bits = None if packed is None else np.frombuffer(packed, np.uint8).copy()
     return FusedMask._of_pass(shape, Plan(key, stream, p), Affine(scale), bits, bias_shape)

@@ -13,8 +13,8 @@ constexpr int kMaxThreads = 8;
 
 // The tables of docs/reference/noise-format.md.
 void check_document() {
-    const float first[] = {0x1.2775c8p+1f, 0x1.8659e8p-1f,  0x1.2b5e64p+0f, 0x1.5a8cp-3f,
-                           -0x1.bca518p-4f, 0x1.ea96dp+0f, 0x1.c3e78cp+0f, 0x1.3cf452p+0f};
+    const float first[] = {0x1.2775c8p+1f,  0x1.8659e8p-1f, 0x1.2b5e64p+0f, 0x1.5a8cp-3f,
+                           -0x1.bca518p-4f, 0x1.ea96dp+0f,  0x1.c3e78cp+0f, 0x1.3cf452p+0f};
     const uint64_t top = ~uint64_t{0}, far = uint64_t{1} << 40;
     const struct {
         uint64_t key0, key1, stream, start, stop;

@@ -31,27 +31,27 @@ double quantile(double q, double t) {
         const double numerator[] = {2509.0809287301226727, 33430.575583588128105, 67265.770927008700853,
                                     45921.953931549871457, 13731.693765509461125, 1971.5909503065514427,
                                     133.14166789178437745, 3.387132872796366608};
-        const double denominator[] = {5226.495278852545925, 28729.085735721942674, 39307.89580009271061,
-                                      21213.794301586595867, 5394.1960214247511077, 687.1870074920579083,
-                                      42.313330701600911252, 1.0};
+        const double denominator[] = {
+            5226.495278852545925,  28729.085735721942674, 39307.89580009271061,  21213.794301586595867,
+            5394.1960214247511077, 687.1870074920579083,  42.313330701600911252, 1.0};
         const double r = 0.180625 - q * q;
         return q * horner(numerator, r) / horner(denominator, r);
     }
     const double numerator[] = {7.7454501427834140764e-4, 0.0227238449892691845833, 0.24178072517745061177,
                                 1.27045825245236838258,   3.64784832476320460504,   5.7694972214606914055,
                                 4.6303378461565452959,    1.42343711074968357734};
-    const double denominator[] = {1.05075007164441684324e-9, 5.475938084995344946e-4, 0.0151986665636164571966,
-                                  0.14810397642748007459,    0.68976733498510000455,  1.6763848301838038494,
-                                  2.05319162663775882187,    1.0};
+    const double denominator[] = {
+        1.05075007164441684324e-9, 5.475938084995344946e-4, 0.0151986665636164571966, 0.14810397642748007459,
+        0.68976733498510000455,    1.6763848301838038494,   2.05319162663775882187,   1.0};
     const double r = std::sqrt(-std::log(t)) - 1.6;
     return horner(numerator, r) / horner(denominator, r);
 }
 
 struct Facts {
     double units = 0, relative = 0, distribution = 0;  // largest errors
-    double second = 0, fourth = 0;                     // sums of powers
-    double second_error = 0, fourth_error = 0;         // sums of differences of powers
-    uint64_t count = 0, beyond[7] = {};                // numbers greater than 0, 1, ...
+    double second = 0, fourth = 0;  // sums of powers
+    double second_error = 0, fourth_error = 0;  // sums of differences of powers
+    uint64_t count = 0, beyond[7] = {};  // numbers greater than 0, 1, ...
 
     void add(uint64_t k) {
         const uint32_t i = static_cast<uint32_t>(2 * k + 1);
@@ -73,7 +73,8 @@ struct Facts {
         std::printf("largest error: %.2f units in the last place, relative %.2e\n", units, relative);
         std::printf("largest error of the distribution function: %.1e\n", distribution);
         std::printf("variance - 1: %.1e, fourth moment - 3: %.1e\n", second / n - 1, fourth / n - 3);
-        std::printf("smallest and largest magnitude: %.3g, %.6f\n", double{normal_of(1)}, double{normal_of(0x7FFFFFFF)});
+        std::printf("smallest and largest magnitude: %.3g, %.6f\n", double{normal_of(1)},
+                    double{normal_of(0x7FFFFFFF)});
         for (int bound = 1; bound < 7; ++bound) {
             const double share = static_cast<double>(beyond[bound]) / n, exact = std::erfc(bound / std::sqrt(2.0));
             std::printf("P(|z| > %d) = %.8g, relative error %.1e\n", bound, share, share / exact - 1);

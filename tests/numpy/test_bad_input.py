@@ -73,6 +73,16 @@ CALLS: dict[str, tuple[str, Callable[[Watched, Any, Any], Any]]] = {
     ),
     "apply": ("x", lambda w, x, out: bitdrop.Mask(SHAPE, 0.5, key=(1, 2)).apply(x, out=out)),
     "backward of a mask": ("dy", lambda w, x, out: bitdrop.Mask(SHAPE, 0.5, key=(1, 2)).backward(x, out=out)),
+    "gaussian_dropout": ("x", lambda w, x, out: bitdrop.gaussian_dropout(x, rng=w.rng, out=out)),
+    "gaussian_dropout at inference": (
+        "x",
+        lambda w, x, out: bitdrop.gaussian_dropout(x, rng=w.rng, training=False, out=out),
+    ),
+    "apply of a noise": ("x", lambda w, x, out: bitdrop.Noise(SHAPE, 0.5, key=(1, 2)).apply(x, out=out)),
+    "backward of a noise": (
+        "dy",
+        lambda w, x, out: bitdrop.Noise(SHAPE, 0.5, key=(1, 2)).backward(x, out=out),
+    ),
     "forward": ("x", lambda w, x, out: w.layer(x, out=out)),
     "forward at inference": ("x", lambda w, x, out: w.layer(x, False, out=out)),
     "backward": ("dy", lambda w, x, out: w.layer.backward(x, out=out)),

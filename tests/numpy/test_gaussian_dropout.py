@@ -14,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.helpers import noise_oracle
+from tests.helpers.bad_values import BAD_KEYS, BAD_SHAPES, BAD_WORDS
 from tests.helpers.cuts import cuts, lengths_of, noise_shapes
+from tests.helpers.float_modes import rounding_upward
 from tests.helpers.strategies import SEEDS, SHAPES, WORDS, arrays, views
 from tests.helpers.support import DTYPES, Array, any_bits, assert_identical, normal
 
@@ -133,6 +135,19 @@ def test_inference_returns_x_itself_and_identity_noise() -> None:
     out = np.empty_like(X)
     assert bitdrop.gaussian_dropout(X, training=False, out=out)[0] is out
     assert_identical(out, X)
+
+
+def test_rounding_mode_of_caller_changes_nothing(dtype: np.dtype[Any]) -> None:
+    x = normal(dtype, 5000)
+    rates = [0.1, 0.3, 0.45, 0.7, 0.9, 0.999]
+    noises = [bitdrop.Noise(5000, p, key=(1, 2)) for p in rates]
+    before = [noise.apply(x) for noise in noises]
+    with rounding_upward() as upward:
+        after = [noise.apply(x) for noise in noises]
+    if not upward:
+        pytest.skip("no known way to change the rounding mode")
+    for y, other in zip(before, after, strict=True):
+        assert_identical(other, y)
 
 
 def test_noise_and_mask_of_same_key_are_independent() -> None:
@@ -305,6 +320,25 @@ def test_bad_arrays_leave_layer_as_it_was(x: Any, out: Any, error: type[Exceptio
         layer.forward(x, out=out)
     assert layer.noise is noise
     assert layer.state["position"] == 1
+
+
+@pytest.mark.parametrize("key", BAD_KEYS, ids=repr)
+def test_bad_key_of_noise_is_refused(key: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match="key"):
+        bitdrop.Noise(3, 0.5, key=key)
+
+
+@pytest.mark.parametrize("bad", BAD_WORDS)
+def test_bad_stream_of_noise_is_refused(bad: str) -> None:
+    stream, error = BAD_WORDS[bad]
+    with pytest.raises(error, match="stream must be"):
+        bitdrop.Noise(3, 0.5, key=(1, 2), stream=stream)
+
+
+@pytest.mark.parametrize(("shape", "error"), BAD_SHAPES, ids=lambda value: repr(value)[:20])
+def test_bad_shape_of_noise_is_refused(shape: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="shape must"):
+        bitdrop.Noise(shape, 0.5, key=(1, 2))
 
 
 def test_array_of_another_shape_is_refused() -> None:

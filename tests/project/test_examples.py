@@ -121,6 +121,43 @@ def test_early_stop_is_chosen_on_validation_images() -> None:
 
 
 @needs_extras
+def test_thinned_network_is_network_of_shared_masks_up_to_rounding() -> None:
+    thinned_network = pytest.importorskip("thinned_network")
+    rng = np.random.default_rng(6)
+    x, labels = rng.random((20, 64)), rng.integers(10, size=20)
+    trainers = {kind: thinned_network.build(kind, 40, 7, 0.05) for kind in thinned_network.COLOURS}
+    parameters = {}
+    for kind, trainer in trainers.items():
+        affine = [layer for layer in trainer.network.layers if isinstance(layer, Affine)]
+        for layer in affine:
+            layer.parameters = [parameter.astype(np.float64) for parameter in layer.parameters]
+        for _ in range(5):
+            trainer.step(x, labels)
+        parameters[kind] = np.concatenate([p.ravel() for layer in affine for p in layer.parameters])
+    np.testing.assert_allclose(parameters["thinned"], parameters["shared masks"], rtol=1e-4, atol=1e-6)
+    for other in ("dropout as usual", "without dropout"):
+        assert np.abs(parameters["thinned"] - parameters[other]).max() > 0.01
+    assert np.array_equal(
+        trainers["thinned"].network.forward(x, training=False),
+        thinned_network.Network(trainers["thinned"].network.layers).forward(x, training=False),
+    )
+
+
+@needs_extras
+def test_thinned_network_prints_both_tables_and_writes_its_plot(tmp_path: Path) -> None:
+    plot = tmp_path / "plot.png"
+    arguments = ("--epochs", "2", "--seeds", "2", "--rounds", "2", "--output", str(plot))
+    process = run_python(str(EXAMPLES / "thinned_network.py"), *arguments)
+    assert process.returncode == 0, process.stderr
+    rows = [line.strip("│").split("│") for line in process.stdout.splitlines() if "│" in line]
+    kinds = ["without dropout", "dropout as usual", "shared masks", "thinned"]
+    assert [row[0].strip() for row in rows] == 2 * kinds
+    assert all(float(row[2]) > 0 for row in rows[:4])
+    assert float(rows[4][1]) == 1
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+@needs_extras
 def test_averaging_is_exact_for_linear_network_only(tmp_path: Path) -> None:
     plot = tmp_path / "plot.png"
     process = run_python(str(EXAMPLES / "averaging.py"), "--samples", "2000", "--output", str(plot))

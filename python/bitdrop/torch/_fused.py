@@ -14,7 +14,7 @@ from bitdrop._affine import IDENTITY, Affine
 from bitdrop._fusion import Inputs
 from bitdrop._plan import KEEP_ALL, Plan, new_plan
 from bitdrop._typing import Memory
-from bitdrop.torch import _calls, _operators, _tensors, _threads
+from bitdrop.torch import _calls, _keys, _tensors, _threads
 from bitdrop.torch._autograd import is_plain
 from bitdrop.torch._tensors import DTYPES, Axes
 
@@ -51,7 +51,7 @@ def fused(
         return _in_steps(x, p if drops else 0.0, bias, active, residual)
     order = _tensors.memory_order(x, ())
     affine = _inverted(p) if drops else IDENTITY
-    plan = new_plan((_operators.draw_now(None), 0, p)) if drops else KEEP_ALL
+    plan = new_plan((_keys.draw(None), 0, p)) if drops else KEEP_ALL
     values = FusedPass(affine, plan, active, order)
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, bias, residual)):
         y: Tensor = _apply_fused(x, bias, residual, values)
