@@ -28,13 +28,15 @@ import numpy as np
 from matplotlib.figure import Figure
 from network import Affine, Floats, Labels, Layer, Network, ReLU, SoftmaxLoss
 from numpy.typing import NDArray
-from overfit_digits import BATCH, TRAINING_IMAGES, measured_epochs, percent, positive, split_digits
+from overfit_digits import BATCH, Data, measured_epochs, percent, positive
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress
 from rich.table import Table
+from sklearn.datasets import load_digits
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 P = 0.5
+TRAINING_IMAGES = 300
 HIDDEN_LAYERS = 4
 WIDTH, WIDE = 256, 1024  # hidden units of a layer: for the digits, and for the timing
 WIDE_BATCH = 256
@@ -48,6 +50,14 @@ COLOURS = {
 
 Indices = NDArray[np.int64]
 Update = tuple[Floats, Any, Floats]  # a parameter, the index of a part of it, and the gradient of that part
+
+
+def split_digits(rng: np.random.Generator) -> Data:
+    """Return 300 randomly chosen digits as the training set, and the other 1,497 as the test set."""
+    digits = load_digits()
+    x, labels = (digits.data / 16).astype(np.float32), digits.target
+    train, test = np.split(rng.permutation(len(x)), [TRAINING_IMAGES])
+    return Data(x[train], labels[train], x[:0], labels[:0], x[test], labels[test])
 
 
 class Thinned:

@@ -41,7 +41,13 @@ def set_buffer_limit(nbytes: int) -> None:
 
 
 def clear_buffers() -> None:
-    """Return the memory that is held for results, but not in use, to the system."""
+    """Return the memory that is held for results, but not in use, to the system.
+
+    Examples
+    --------
+    >>> import bitdrop
+    >>> bitdrop.clear_buffers()
+    """
     _core.clear_buffers()
 
 

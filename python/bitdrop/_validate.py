@@ -21,6 +21,15 @@ class NdimError(ValueError, RuntimeError):
     """An array has a number of axes that a layer does not accept.
 
     It is a ValueError, and a RuntimeError for code that expects PyTorch's.
+
+    Examples
+    --------
+    >>> import numpy as np, bitdrop
+    >>> try:
+    ...     bitdrop.Dropout2d()(np.ones(3))
+    ... except bitdrop.NdimError as error:
+    ...     print(error)
+    Dropout2d needs x of shape (N, C, H, W) or (C, H, W), but got (3,).
     """
 
 

@@ -54,6 +54,16 @@ class ChunkedMask:
         The mask of the whole array. It holds no bits either.
     num_threads : int
         Threads that a chunk may use.
+
+    Examples
+    --------
+    >>> import dask.array as da, bitdrop.dask
+    >>> x = da.ones((4, 6), chunks=(2, 3))
+    >>> y, mask = bitdrop.dask.dropout(x, p=0.5, rng=0)
+    >>> bool((mask.apply(x) == y).all().compute())
+    True
+    >>> mask.backward(x).chunks
+    ((2, 2), (3, 3))
     """
 
     whole: Mask

@@ -52,8 +52,8 @@ class Mask:
 
     Notes
     -----
-    Mask format 1 (``docs/mask-format.md``) decides whether element ``i`` in C order is kept: xorshift128+
-    [1]_ seeded by SplitMix64 [2]_, and exact Bernoulli(p) from its bits.
+    Mask format 1 (``docs/reference/mask-format.md``) decides whether element ``i`` in C order is kept:
+    xorshift128+ [1]_ seeded by SplitMix64 [2]_, and exact Bernoulli(p) from its bits.
 
     References
     ----------

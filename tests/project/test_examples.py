@@ -73,15 +73,51 @@ def test_trained_network_fits_its_training_set() -> None:
 
 
 @needs_extras
-def test_overfitting_prints_both_gaps_and_writes_its_plot(tmp_path: Path) -> None:
+def test_overfitting_prints_gain_and_writes_plot(tmp_path: Path) -> None:
     plot = tmp_path / "plot.png"
     arguments = ("--epochs", "6", "--seeds", "2", "--output", str(plot))
     process = run_python(str(EXAMPLES / "overfit_digits.py"), *arguments)
     assert process.returncode == 0, process.stderr
     printed = " ".join(process.stdout.split())
-    assert "points without dropout" in printed
+    assert "Dropout changes the accuracy on the test images by" in printed
     assert "of 2 seeds" in printed
     assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+@needs_extras
+def test_digits_are_split_in_three_without_overlap_and_test_labels_are_right() -> None:
+    from overfit_digits import Settings, split_digits  # noqa: PLC0415 - needs the extras
+    from sklearn.datasets import load_digits  # noqa: PLC0415
+
+    settings = Settings(wrong_labels=0.5)
+    first, second = (split_digits(settings, np.random.default_rng(seed)) for seed in (0, 1))
+    assert (first.test_x == second.test_x).all()
+    assert (len(first.train_x), len(first.validation_x)) == (1000, 300)
+    rows = np.concatenate([first.train_x, first.validation_x, first.test_x])
+    digits = load_digits()
+    expected = (digits.data / 16).astype(np.float32)
+    assert sorted(map(bytes, rows)) == sorted(map(bytes, expected))
+    right = {bytes(image): label for image, label in zip(expected, digits.target, strict=True)}
+    share = {
+        name: np.mean([right[bytes(image)] == label for image, label in zip(x, labels, strict=True)])
+        for name, x, labels in (
+            ("train", first.train_x, first.train_labels),
+            ("validation", first.validation_x, first.validation_labels),
+            ("test", first.test_x, first.test_labels),
+        )
+    }
+    assert share["test"] == 1
+    assert share["train"] == pytest.approx(0.5, abs=0.06)
+    assert share["validation"] == pytest.approx(0.5, abs=0.1)
+
+
+@needs_extras
+def test_early_stop_is_chosen_on_validation_images() -> None:
+    from overfit_digits import Curves  # noqa: PLC0415 - needs the extras
+
+    validation, test = np.array([[0.1, 0.9, 0.5], [0.3, 0.2, 0.1]]), np.array([[1.0, 2, 3], [4, 5, 6]])
+    curves = Curves([0, 2, 4], validation, validation, test)
+    assert curves.stopped_early(curves.test).tolist() == [2, 4]
 
 
 @needs_extras
@@ -130,7 +166,9 @@ def test_averaging_is_exact_for_linear_network_only(tmp_path: Path) -> None:
     distances = {name: (float(sampled.rstrip("%")) / 100, float(exact)) for name, sampled, exact in rows}
     assert distances["linear"][0] < 0.1
     assert distances["linear"][1] < 1e-12
-    assert distances["ReLU"] == pytest.approx((0.28, 0.28), abs=0.03)  # the figure in docs/dropout.md
+    assert distances["ReLU"] == pytest.approx(
+        (0.28, 0.28), abs=0.03
+    )  # the figure in docs/explanation/dropout.md
     assert plot.read_bytes().startswith(b"\x89PNG")
 
 
