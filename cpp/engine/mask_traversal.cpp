@@ -13,8 +13,7 @@ constexpr uint64_t kMinElementsPerThread = 32 * kBlockElements;
 // Bits of active elements are stored from the first of a byte on.
 MaskTraversal::MaskTraversal(const Resources& with, const Operands& operands, const Affine& affine, const Plan* plan,
                              uint8_t* bits)
-    : Traversal(with, operands, inputs_of(affine.operation),
-                {kMinElementsPerThread, has_activation(affine.operation)}),
+    : Traversal(with, operands, inputs_of(affine.operation), {kMinElementsPerThread, has_activation(affine.operation)}),
       affine_(affine),
       plan_(plan),
       bits_(bits),

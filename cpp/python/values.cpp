@@ -56,7 +56,8 @@ PyTypeObject* plan_type = nullptr;
 }  // namespace
 
 void import_plan_type() {
-    plan_type = reinterpret_cast<PyTypeObject*>(py::module_::import("bitdrop._plan").attr("Plan").cast<py::object>().release().ptr());
+    plan_type = reinterpret_cast<PyTypeObject*>(
+        py::module_::import("bitdrop._plan").attr("Plan").cast<py::object>().release().ptr());
 }
 
 // A Plan is a tuple without further fields: it is filled as `tuple.__new__` would, in a third of the time.

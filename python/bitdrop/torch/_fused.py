@@ -15,7 +15,7 @@ from bitdrop._fusion import broadcasts, fused_affine
 from bitdrop._plan import KEEP_ALL, Plan, new_plan
 from bitdrop._typing import Memory
 from bitdrop.torch import _calls, _keys, _tensors, _threads
-from bitdrop.torch._autograd import is_plain
+from bitdrop.torch._plain import is_plain
 from bitdrop.torch._tensors import DTYPES, Axes
 
 
