@@ -1,4 +1,4 @@
-"""What records a model: torch.fx, quantisation, scripting, exporters, and Dynamo beside `patch`."""
+"""Tracers, quantisation, scripting, exporters, and the compiler beside `patch`."""
 
 import sys
 from typing import Any
