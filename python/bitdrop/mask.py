@@ -263,10 +263,10 @@ class Mask:
         >>> import numpy as np, bitdrop
         >>> layer = bitdrop.Dropout(p=0.5, noise_shape=(1, None), rng=0)
         >>> layer(np.ones((2, 6)))
-        array([[0., 2., 2., 0., 0., 0.],
-               [0., 2., 2., 0., 0., 0.]])
+        array([[0., 2., 2., 2., 0., 2.],
+               [0., 2., 2., 2., 0., 2.]])
         >>> layer.mask.kept_indices()
-        array([1, 2])
+        array([1, 2, 3, 5])
         """
         ndim = len(self._shape)
         along = _validate.as_axis(axis, ndim)
