@@ -1,4 +1,4 @@
-"""Sphinx's settings for the documents: `sphinx-build -W docs build/docs`.
+"""Sphinx's settings for the documents: `sphinx-build -EW docs build/docs`.
 
 The build executes the cells of the tutorial, and loads nothing from the network. Without PyTorch there is no
 reference of `bitdrop.torch`, and its page of the tutorial is shown without output.
