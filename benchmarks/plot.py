@@ -12,7 +12,7 @@ COPY = "np.copyto"
 
 def costs(path: Path, panels: Mapping[str, Mapping[str, Mapping[int, float]]], footnote: str) -> None:
     """Write the plot: one panel per title, with a line per label of nanoseconds per element by size."""
-    figure = Figure(figsize=(5.5 * len(panels) + 2, 5), layout="constrained")
+    figure = Figure(figsize=(4 * len(panels) + 2, 4.2), layout="constrained")
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axis, (title, lines) in zip(axes, panels.items(), strict=True):
         for number, (label, by_size) in enumerate(lines.items()):

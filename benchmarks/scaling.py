@@ -18,7 +18,7 @@ import ml_dtypes
 import numpy as np
 import report
 from bitdrop import _core
-from competitors.copying import copy
+from competitors.copying import copy, non_temporal_copy
 from targets import CACHED, HUGE, LARGE, TARGETS, size_name
 from timing import Array, Step, alternate, buffers
 
@@ -29,6 +29,15 @@ _HALF_TYPES = {"avx512": 2.2, "avx2": 3.5}
 # AVX2 may exceed the common targets by this factor. SSE2 has one target, for p = 0.1 in cache.
 _AVX2_ALLOWANCE = 1.15
 _SSE2_REACH = 3.0
+# Calls on 1,024 elements, in calls of NumPy's product.
+_PRODUCT = "np.multiply(x, m, out=out)"
+_FUNCTION = "bitdrop.dropout(x, 0.5, rng=generator)"
+_CALL_REACH = {
+    "layer.forward(x, out=out)": 2.0,
+    "layer(x)": 3.0,
+    "layer.backward(dy, out=out)": 1.5,
+    _FUNCTION: 6.0,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -37,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "threads": _print_threads,
         "kernels": _print_kernels,
         "calls": _print_calls,
+        "large": _print_large,
         "allocation": _print_allocation,
         "memory": _print_memory,
     }
@@ -130,26 +140,53 @@ def _print_calls(options: argparse.Namespace) -> None:
     for x, out in buffers(size):
         layer, inference = bitdrop.Dropout(0.5, rng=0), bitdrop.Dropout(0.5, rng=0).eval()
         layer(x)
+        kept = (np.arange(size) % 2).astype(np.float32)
         steps: dict[str, Step] = {
-            "np.copyto(out, x)": partial(np.copyto, out, x),
+            _PRODUCT: partial(np.multiply, x, kept, out=out),
             "layer(x)": partial(layer, x),
             "layer.forward(x, out=out)": partial(layer.forward, x, out=out),
             "layer.backward(dy)": partial(layer.backward, x),
             "layer.backward(dy, out=out)": partial(layer.backward, x, out=out),
             "layer.eval()(x)": partial(inference, x),
-            "bitdrop.dropout(x, 0.5, rng=generator)": partial(
-                bitdrop.dropout, x, 0.5, rng=np.random.default_rng(0)
-            ),
+            _FUNCTION: partial(bitdrop.dropout, x, 0.5, rng=np.random.default_rng(0)),
         }
         places.append({name: Timer(step) for name, step in steps.items()})
-    timings = alternate(places, "np.copyto(out, x)", options.seconds)
-    reach = {"layer(x)": 3.0, "layer.forward(x, out=out)": 2.0}
+    timings = alternate(places, _PRODUCT, options.seconds)
     rows = []
     for name, timing in timings.items():
-        microseconds, most = timing.seconds * 1e6, reach.get(name)
-        mark = "" if most is None else f"{_mark(microseconds <= most)} ({most:.0f})"
-        rows.append([name, f"{microseconds:.2f}", mark])
-    report.print_table("1,024 elements, float32", ("call", "microseconds", "to reach"), rows)
+        most = _CALL_REACH.get(name)
+        mark = "" if most is None else f"{_mark(timing.ratio <= most)} ({most})"
+        rows.append([name, f"{timing.seconds * 1e6:.2f}", f"{timing.ratio:.2f}", mark])
+    report.print_table("1,024 elements, float32", ("call", "microseconds", "in products", "to reach"), rows)
+
+
+def _print_large(options: argparse.Namespace) -> None:
+    """Print the time of large arrays in the faster of two copies: `np.copyto`, and non-temporal stores."""
+    rows = []
+    for threads in range(1, options.threads + 1):
+        bitdrop.set_num_threads(threads)
+        places = [_large_sides(x, out, threads) for x, out in buffers(HUGE)]
+        timings = alternate(places, "np.copyto", options.seconds)
+        fastest = min(timings["np.copyto"].ratio, timings["non-temporal copy"].ratio)
+        rows += [
+            [str(threads), name, f"{timing.ratio:.2f}", f"{timing.ratio / fastest:.2f}"]
+            for name, timing in timings.items()
+        ]
+    columns = ("threads", "pass", "in np.copyto", "in the faster copy")
+    report.print_table(f"{size_name(HUGE)} elements, float32, `out=`", columns, rows)
+
+
+def _large_sides(x: Array, out: Array, threads: int) -> dict[str, Timer]:
+    backward = bitdrop.Dropout(0.5, rng=0)
+    backward.forward(x, out=out)
+    steps: dict[str, Step] = {
+        "np.copyto": copy(x, out, threads),
+        "non-temporal copy": non_temporal_copy(x, out),
+        "forward, p = 0.5": partial(bitdrop.Dropout(0.5, rng=0).forward, x, out=out),
+        "backward": partial(backward.backward, x, out=out),
+        "forward, p = 0.1": partial(bitdrop.Dropout(0.1, rng=0).forward, x, out=out),
+    }
+    return {name: Timer(step) for name, step in steps.items()}
 
 
 def _print_allocation(options: argparse.Namespace) -> None:

@@ -1,11 +1,12 @@
 """Dropout against overfitting in PyTorch: `overfit_digits.py` with bitdrop's modules in one changed line.
 
-Data, sizes, settings and plot are those of `overfit_digits.py`. Both networks of a seed start from the same
-weights and see the same batches, so they differ only in dropout.
+Data, settings, table and plot are those of `overfit_digits.py`. PyTorch's generators of weights, batches and
+masks draw other numbers, so the results differ by chance.
 """
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import bitdrop.torch
@@ -13,18 +14,16 @@ import numpy as np
 import torch
 from overfit_digits import (
     BATCH,
-    HIDDEN_LAYERS,
-    HIDDEN_P,
-    HIDDEN_UNITS,
-    INPUT_P,
-    TRAINING_IMAGES,
+    CHOSEN,
     Curves,
     Data,
+    Settings,
     measured_epochs,
     plot,
     positive,
     report,
     split_digits,
+    title_of,
 )
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress
@@ -36,18 +35,18 @@ DROPOUTS: dict[str, type[nn.Dropout]] = {
 }
 
 
-def build_network(dropout: type[nn.Dropout] | None) -> nn.Sequential:
-    """Return an untrained network. With dropout, it drops pixels and the outputs of every hidden layer."""
-    layers: list[nn.Module] = [dropout(INPUT_P)] if dropout else []
+def build_network(settings: Settings, dropout: type[nn.Dropout]) -> nn.Sequential:
+    """Return an untrained network that drops pixels and outputs of hidden layers, where p is not 0."""
+    layers: list[nn.Module] = [dropout(settings.input_p)] if settings.input_p else []
     inputs = 64
-    for _ in range(HIDDEN_LAYERS):
-        linear = nn.Linear(inputs, HIDDEN_UNITS)
+    for _ in range(settings.hidden_layers):
+        linear = nn.Linear(inputs, settings.hidden_units)
         nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
         nn.init.zeros_(linear.bias)
         layers += [linear, nn.ReLU()]
-        if dropout:
-            layers.append(dropout(HIDDEN_P))
-        inputs = HIDDEN_UNITS
+        if settings.hidden_p:
+            layers.append(dropout(settings.hidden_p))
+        inputs = settings.hidden_units
     return nn.Sequential(*layers, nn.Linear(inputs, 10))
 
 
@@ -69,39 +68,38 @@ def accuracy(network: nn.Module, x: Tensor, labels: Tensor) -> float:
 
 
 def train_seed(
-    data: Data, dropout: type[nn.Dropout] | None, seed: int, epochs: int, learning_rate: float
-) -> tuple[list[float], list[float]]:
-    """Train one network, and return its accuracies on training and test images."""
+    settings: Settings, data: Data, dropout: type[nn.Dropout], seed: int
+) -> list[tuple[float, ...]]:
+    """Train one network, and return its accuracies on training, validation and test images."""
     torch.manual_seed(seed)
-    network = build_network(dropout)
-    optimiser = torch.optim.SGD(network.parameters(), lr=learning_rate, momentum=0.9)
+    network = build_network(settings, dropout)
+    optimiser = torch.optim.SGD(network.parameters(), lr=settings.learning_rate, momentum=0.9)
     batches = torch.Generator().manual_seed(seed)
-    train_x, train_labels, test_x, test_labels = map(
-        torch.from_numpy, (data.train_x, data.train_labels, data.test_x, data.test_labels)
-    )
-    train_accuracies, test_accuracies = [], []
-    for epoch in range(epochs + 1):
+    train_x, train_labels = torch.from_numpy(data.train_x), torch.from_numpy(data.train_labels)
+    pairs = [
+        (train_x, train_labels),
+        (torch.from_numpy(data.validation_x), torch.from_numpy(data.validation_labels)),
+        (torch.from_numpy(data.test_x), torch.from_numpy(data.test_labels)),
+    ]
+    accuracies: list[tuple[float, ...]] = []
+    for epoch in range(settings.epochs + 1):
         if epoch > 0:
-            order = torch.randperm(TRAINING_IMAGES, generator=batches)
+            order = torch.randperm(len(train_x), generator=batches)
             train_epoch(network, optimiser, train_x, train_labels, order)
-        if epoch in measured_epochs(epochs):
-            train_accuracies.append(accuracy(network, train_x, train_labels))
-            test_accuracies.append(accuracy(network, test_x, test_labels))
-    return train_accuracies, test_accuracies
+        if epoch in measured_epochs(settings.epochs):
+            accuracies.append(tuple(accuracy(network, x, labels) for x, labels in pairs))
+    return accuracies
 
 
 def main() -> None:
     """Train, print the table and save the plot."""
     parser = argparse.ArgumentParser(
-        description="Train a PyTorch network on 300 digits with and without dropout, and compare the two.",
+        description="Train a PyTorch network on digits with wrong labels, with and without dropout.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--dropout", choices=DROPOUTS, default="bitdrop", help="library of the dropout")
-    parser.add_argument("--epochs", type=positive, default=200, help="number of training epochs")
+    parser.add_argument("--epochs", type=positive, default=Settings.epochs, help="number of training epochs")
     parser.add_argument("--seeds", type=positive, default=5, help="number of networks of each kind")
-    parser.add_argument(
-        "--learning-rate", type=float, default=0.01, help="learning rate of SGD with momentum"
-    )
     parser.add_argument("--output", type=Path, default=Path("torch_digits.png"), help="file for the plot")
     arguments = parser.parse_args()
 
@@ -110,17 +108,17 @@ def main() -> None:
     results = {}
     seconds = {}
     with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=console) as progress:
-        for name, dropout in (("without dropout", None), ("with dropout", DROPOUTS[arguments.dropout])):
-            begun, curves = time.perf_counter(), []
+        for name, chosen in CHOSEN.items():
+            settings = replace(chosen, epochs=arguments.epochs)
+            begun, rows = time.perf_counter(), []
             for seed in progress.track(range(arguments.seeds), description=f"Training {name}"):
-                data = split_digits(np.random.default_rng(seed))
-                curves.append(train_seed(data, dropout, seed, arguments.epochs, arguments.learning_rate))
-            train, test = np.array(curves).transpose(1, 0, 2)
-            results[name] = Curves(measured_epochs(arguments.epochs), train, test)
+                data = split_digits(settings, np.random.default_rng(seed))
+                rows.append(train_seed(settings, data, DROPOUTS[arguments.dropout], seed))
+            results[name] = Curves(measured_epochs(settings.epochs), *np.array(rows).transpose(2, 0, 1))
             seconds[name] = time.perf_counter() - begun
     report(results, console)
     console.print("Seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in seconds.items()))
-    plot(results, arguments.output)
+    plot(results, arguments.output, title_of(settings, arguments.seeds))
     console.print(f"Plot: {arguments.output}")
 
 

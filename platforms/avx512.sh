@@ -26,13 +26,14 @@ for line in "/test_dispatch" "/test_golden /format1.txt" "/test_halves" "/test_f
     $line && echo "passed $line" || echo "FAILED $line"
 done
 echo "end of the tests"
+/bin/busybox sleep 2  # until the serial port has written it
 /bin/busybox poweroff -f
 INIT
 chmod +x "$debian/scratch/root/init"
 # console: the serial port, which Bochs writes to a file. clearcpuid: FPU features that Bochs has and Linux stumbles on.
 cat >"$image/boot/grub/grub.cfg" <<'GRUB'
 set timeout=0
-linux /boot/vmlinuz console=ttyS0 mitigations=off nokaslr noxsaves clearcpuid=321,323 panic=-1
+linux /boot/vmlinuz console=ttyS0 mitigations=off nokaslr noxsaves clearcpuid=321,323 panic=-1 quiet loglevel=1
 initrd /boot/initrd
 boot
 GRUB

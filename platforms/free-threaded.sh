@@ -24,9 +24,8 @@ build_python() {
     ) >"$scratch/python$sanitize.log" 2>&1 || { tail -n 40 "$scratch/python$sanitize.log"; return 1; }
 }
 
-install_packages gcc g++ make cmake ninja-build libssl-dev zlib1g-dev libffi-dev libsqlite3-dev libbz2-dev liblzma-dev libexpat1-dev \
-    python3-venv
-need gcc g++ make setarch python3
+install_packages gcc g++ make cmake ninja-build libssl-dev zlib1g-dev libffi-dev libsqlite3-dev libbz2-dev liblzma-dev
+need gcc g++ make setarch
 # ThreadSanitizer's memory map does not fit where the kernel places libraries at random.
 run=()
 [ -z "$sanitize" ] || run=(setarch -R)
@@ -40,11 +39,11 @@ rm -rf "$scratch/venv$sanitize"
 "${run[@]}" "$prefix/bin/python3" -m venv "$scratch/venv$sanitize"
 python=$scratch/venv$sanitize/bin/python
 pip_install() {
-    "${run[@]}" "$python" -m pip install -q --disable-pip-version-check "$@"
+    TSAN_OPTIONS=report_bugs=0 "${run[@]}" "$python" -m pip install -q --disable-pip-version-check "$@"
 }
 say "bitdrop for it"
-settings=()
-[ -z "$sanitize" ] || settings=(--config-settings=cmake.define.BITDROP_SANITIZE=thread)
+settings=(--config-settings=build-dir="$scratch/bitdrop$sanitize")
+[ -z "$sanitize" ] || settings+=(--config-settings=cmake.define.BITDROP_SANITIZE=thread)
 pip_install "${settings[@]}" "$root"
 for package in "pytest>=8" hypothesis ml_dtypes pytest-run-parallel scipy "dask[array]" distributed; do
     pip_install --only-binary=:all: "$package" || say "Without $package: no wheel for this Python"
@@ -57,9 +56,15 @@ if [ -z "$sanitize" ]; then
         tests/numpy/test_mask.py tests/numpy/test_noise_shape.py tests/numpy/test_rng.py tests/numpy/test_shards.py \
         tests/engine/test_core.py tests/engine/test_kernels.py
 else
-    # CPython lists races that it knows of in itself.
-    export TSAN_OPTIONS="suppressions=$scratch/source/Tools/tsan/suppressions_free_threading.txt exitcode=66"
-    PYTHON_GIL=0 "${run[@]}" "$python" -m pytest -q -p no:run_parallel -x tests/engine/test_threads.py \
-        tests/engine/test_faults.py -k "not exit and not fork and not pool" 2>&1 | tee "$scratch/tsan.log"
-    ! grep -q "WARNING: ThreadSanitizer" "$scratch/tsan.log"
+    # CPython 3.13 has races of its own, of which it lists some: a report counts if it names a function of bitdrop.
+    export TSAN_OPTIONS="suppressions=$scratch/source/Tools/tsan/suppressions_free_threading.txt exitcode=0 history_size=4"
+    PYTHON_GIL=0 "${run[@]}" "$python" -m pytest -q -p no:run_parallel -s tests/engine/test_threads.py \
+        >"$scratch/tsan.log" 2>&1 || { tail -n 60 "$scratch/tsan.log"; exit 1; }
+    tail -n 5 "$scratch/tsan.log"
+    say "Reports of ThreadSanitizer: $(grep -c "^WARNING: ThreadSanitizer" "$scratch/tsan.log" || true)"
+    # Frames of the extension are named by its file; a report ends with a line of equal signs.
+    awk '/^WARNING: ThreadSanitizer/ { report = ""; ours = 0; inside = 1 }
+        inside { report = report $0 "\n"; if (/_core\.cpython/) ours = 1 }
+        /^==================$/ { if (inside && ours) { printf "%s", report; found = 1 } inside = 0 }
+        END { exit found }' "$scratch/tsan.log"
 fi

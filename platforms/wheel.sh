@@ -22,7 +22,8 @@ in_root bash -euc '
     prefix=/scratch/$package
     if ! [ -x "$prefix/bin/python3" ]; then
         mkdir -p "$prefix-build" && cd "$prefix-build"
-        "$prefix-source/configure" -q --prefix="$prefix" --with-ensurepip=no --without-static-libpython
+        "$prefix-source/configure" -q --prefix="$prefix" --with-ensurepip=no --disable-test-modules \
+            --without-static-libpython
         make -s -j "$jobs" && make -s install
     fi >/scratch/python.log 2>&1 || { tail -n 40 /scratch/python.log; exit 1; }
     rm -rf /scratch/venv /scratch/work && cp -r /source /scratch/work && cd /scratch/work && rm -rf build dist

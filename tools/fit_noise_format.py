@@ -2,9 +2,10 @@
 
     python tools/fit_noise_format.py
 
-prints the coefficients of docs/noise-format.md and cpp/format/noise_format.h, with the error of each fit. It
-needs mpmath. Each fit is a minimax approximation by the Remez exchange algorithm, in 60 decimal digits. The
-coefficients are then rounded to float32. tests/engine/test_noise_format.py compares them with those in use.
+prints the coefficients of docs/reference/noise-format.md and cpp/format/noise_format.h, with the error of
+each fit. It needs mpmath. Each fit is a minimax approximation by the Remez exchange algorithm, in 60 decimal
+digits. The coefficients are then rounded to float32. tests/engine/test_noise_format.py compares them with
+those in use.
 """
 
 import struct

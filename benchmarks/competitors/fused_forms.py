@@ -122,7 +122,9 @@ def _torch(compiled: bool) -> Callable[[Operands, float, int], Steps]:
             return y.detach()
 
         return Steps(
-            forward, lambda: torch.autograd.grad(y, (x, bias), dy, retain_graph=True)[0], inverted_scale(p)
+            forward,
+            lambda: torch.autograd.grad(y, (x, bias), dy)[0],
+            inverted_scale(p),  # once a forward
         )
 
     return make

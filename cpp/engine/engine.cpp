@@ -68,6 +68,7 @@ void apply_and_sum(const Resources& with, const Operands& operands, const Affine
     }
     MaskTraversal(with, operands, affine, const_cast<uint8_t*>(bits), sums).run();
     const uint64_t chunks = chunks_of(size, sums.chunk);
+    if (chunks == 1) return;
     doubles ? add_chunks<double>(sums, chunks) : add_chunks<float>(sums, chunks);
 }
 

@@ -13,8 +13,7 @@ constexpr uint64_t kMinElementsPerThread = 32 * kBlockElements;
 // Bits of active elements are stored from the first of a byte on.
 MaskTraversal::MaskTraversal(const Resources& with, const Operands& operands, const Affine& affine, const Plan* plan,
                              uint8_t* bits)
-    : Traversal(with, operands, inputs_of(affine.operation),
-                {kMinElementsPerThread, has_activation(affine.operation)}),
+    : Traversal(with, operands, inputs_of(affine.operation), {kMinElementsPerThread, has_activation(affine.operation)}),
       affine_(affine),
       plan_(plan),
       bits_(bits),
@@ -44,8 +43,8 @@ void MaskTraversal::choose_path() {
     path_ = &MaskTraversal::apply_blocks;
     if (plan_) {
         if (direct_ && follow && each && layout_.ndim == 1) path_ = &MaskTraversal::drop_contiguous;
-    } else if (with_.active_bits) {
-        return;  // only blocks store bits of active elements elsewhere
+    } else if (has_activation(affine_.operation)) {
+        return;  // by blocks: bits of active elements are stored in another order
     } else if (direct_ && each && (follow || inner.bit_stride == 1)) {
         path_ = &MaskTraversal::apply_spans;
     } else if (direct_ && inner.bit_stride == 0 && inputs_ == 1) {

@@ -1,5 +1,5 @@
 // Mask format 1 in plain scalar C++: the specification that every kernel is compared with.
-// The prose, with the reasons and the golden values, is docs/mask-format.md.
+// The prose, with the reasons and the golden values, is docs/reference/mask-format.md.
 //
 // Everything here has internal linkage and uses no standard library templates, because files compiled
 // for one instruction set include it: a shared inline function could be taken from the wrong file by the linker.

@@ -1,5 +1,5 @@
 // Noise format 1 in plain scalar C++: the specification that every kernel is compared with.
-// The prose, with the reasons and the golden values, is docs/noise-format.md.
+// The prose, with the reasons and the golden values, is docs/reference/noise-format.md.
 //
 // Everything here has internal linkage, as in mask_format.h. Every operation is one that IEEE 754 rounds exactly, and
 // none may be contracted into a fused multiply-add.

@@ -113,6 +113,7 @@ template <class T, template <class> class Operation, template <class> class Draw
     }
 
     // Fewer elements than a unit: through buffers, so that no byte outside the span is touched.
+    template <bool non_temporal>
     BITDROP_NOINLINE void partial(uint64_t first, Place place, uint64_t count, uint8_t* active) const {
         alignas(64) T buffers[kInputs][kUnit<T>] = {};
         const T* from[kInputs];
@@ -121,7 +122,11 @@ template <class T, template <class> class Operation, template <class> class Draw
             from[i] = buffers[i];
         }
         unit<false>(buffers[0], from, place, active);
-        std::memcpy(static_cast<void*>(out + first), buffers[0], count * sizeof(T));
+        // Ordinary stores to a line between non-temporal ones would make the processor fetch it and its neighbours.
+        if constexpr (non_temporal && sizeof(T) >= sizeof(float))
+            for (uint64_t i = 0; i < count; ++i) Vec::store_past_caches(out + first + i, buffers[0][i]);
+        else
+            std::memcpy(static_cast<void*>(out + first), buffers[0], count * sizeof(T));
         if constexpr (Operation<T>::kSums)
             std::memcpy(const_cast<T*>(input_at(1, first)), buffers[1], count * sizeof(T));
     }
@@ -158,7 +163,7 @@ BITDROP_INLINE void apply_rows(Source* source, uint64_t index, uint64_t total, A
         };
         if (head) {
             const uint64_t count = head < available - done ? head : available - done;
-            applier->partial(done, place(), count, active->portion());
+            applier->template partial<non_temporal>(done, place(), count, active->portion());
             active->append(count);
             done += count;
             head -= count;
@@ -168,7 +173,7 @@ BITDROP_INLINE void apply_rows(Source* source, uint64_t index, uint64_t total, A
         active->append(units * kUnit<T>);
         done += units * kUnit<T>;
         if (last && done < total) {
-            applier->partial(done, place(), total - done, active->portion());
+            applier->template partial<non_temporal>(done, place(), total - done, active->portion());
             active->append(total - done);
             done = total;
         }

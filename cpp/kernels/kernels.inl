@@ -1,5 +1,5 @@
 // The kernels of every instruction set, written against the vector type `Vec`. A file for one instruction
-// set includes its simd_*.h and then this file. Everything here has internal linkage: rule 2 in docs/design.md.
+// set includes its simd_*.h and then this file. Everything here has internal linkage: rule 2 of the design.
 #include "accumulate.inl"
 #include "apply.inl"
 #include "generate.inl"

@@ -190,6 +190,8 @@ struct Vec {
     }
     template <bool> static void store(BFloat16* p, Halves a) { store_bytes(p, vreinterpretq_u8_u16(a)); }
 
+    static void store_past_caches(float* p, float a) { *p = a; }
+    static void store_past_caches(double* p, double a) { *p = a; }
     static void prefetch(const void*) {}
     static void fence() {}
 

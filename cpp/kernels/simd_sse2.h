@@ -214,6 +214,14 @@ struct Vec {
         non_temporal ? _mm_stream_si128(to, a) : _mm_storeu_si128(to, a);
     }
 
+    static void store_past_caches(float* p, float a) {
+        _mm_stream_si32(reinterpret_cast<int*>(p), static_cast<int>(float_bits(a)));
+    }
+    static void store_past_caches(double* p, double a) {
+        long long bits;
+        std::memcpy(&bits, &a, sizeof bits);
+        _mm_stream_si64(reinterpret_cast<long long*>(p), bits);
+    }
     static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
     static void fence() { _mm_sfence(); }
 

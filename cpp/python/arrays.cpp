@@ -128,7 +128,7 @@ namespace {
 // Memory of the operands: the output, then the inputs.
 class Views {
 public:
-    Views(const Items& arrays, DType dtype, int parts) : count_(static_cast<int>(arrays.size())) {
+    Views(const py::handle* arrays, int count, DType dtype, int parts) : count_(count) {
         static const uint64_t kNegativeZero[kDTypes] = {0x8000, 0x8000, 0x80000000, uint64_t{1} << 63};
         const auto size = static_cast<py::ssize_t>(item_size(dtype) * parts);
         for (int i = 0; i < count_; ++i)
@@ -208,15 +208,9 @@ DType dtype_of(const Items& described) {
     return static_cast<DType>(code);
 }
 
-Operands operands_of(const Views& views, DType dtype, const Layout& layout) {
-    Operands operands = {dtype, {}, layout};
-    for (int i = 0; i < views.count(); ++i) operands.data[i] = views[i].data;
-    return operands;
+void add_addresses(const Views& views, Operands* operands) {
+    for (int i = 0; i < views.count(); ++i) operands->data[i] = views[i].data;
 }
-
-}  // namespace
-
-namespace {
 
 // After the codes of `DType`: complex numbers of two float32 or float64.
 constexpr int kComplex64 = kDTypes, kComplexDTypes = 2;
@@ -230,17 +224,23 @@ bool takes_complex(Operation operation) {
 
 Operands operands_of(py::handle described, Operation operation, const BitLayout* layout, AxisOrder order) {
     const Items items(described, 2, "operands: (dtype, (output, input))"), arrays(items[1], 2, "two arrays");
-    const int64_t code = items.integer(0);
-    if (code < 0 || code >= kDTypes + kComplexDTypes) throw py::value_error("no such dtype");
     if (arrays.size() != 1 + inputs_of(operation)) throw py::value_error("the operation has another number of inputs");
+    py::handle handles[kMaxOperands];
+    for (py::ssize_t i = 0; i < arrays.size(); ++i) handles[i] = arrays[i];
+    return operands_of(items.integer(0), handles, operation, layout, order);
+}
+
+Operands operands_of(int64_t code, const py::handle* arrays, Operation operation, const BitLayout* layout,
+                     AxisOrder order) {
+    if (code < 0 || code >= kDTypes + kComplexDTypes) throw py::value_error("no such dtype");
     const bool is_complex = code >= kComplex64;
     if (is_complex && !takes_complex(operation)) throw py::value_error("the operation takes real numbers alone");
     const DType dtype = is_complex ? code == kComplex64 ? DType::float32 : DType::float64 : static_cast<DType>(code);
     const int parts = is_complex ? 2 : 1;
-    const Views views(arrays, dtype, parts);
+    const Views views(arrays, 1 + static_cast<int>(inputs_of(operation)), dtype, parts);
     if (layout && layout->ndim != views[0].ndim) throw py::value_error("one bit stride for each axis");
-    Operands operands = operands_of(views, dtype, layout_of(views, layout, order));
-    operands.parts = parts;
+    Operands operands = {dtype, {}, layout_of(views, layout, order), parts};
+    add_addresses(views, &operands);
     return operands;
 }
 
@@ -248,34 +248,58 @@ Operands summed_operands_of(py::handle described, const py::array& sums, char* m
     const Items items(described, 2, "operands: (dtype, (output, input))"), arrays(items[1], 2, "two arrays");
     const DType dtype = dtype_of(items);
     if (arrays.size() != 2) throw py::value_error("only one input can be summed");
-    Views views(arrays, dtype, 1);
+    const py::handle handles[] = {arrays[0], arrays[1]};
+    Views views(handles, 2, dtype, 1);
     views.add_sums(ArrayView(sums), dtype, memory);
-    return operands_of(views, dtype, layout_of(views, nullptr, AxisOrder::memory));
+    Operands operands = {dtype, {}, layout_of(views, nullptr, AxisOrder::memory)};
+    add_addresses(views, &operands);
+    return operands;
 }
 
-void store_sums(const ArrayView& array, DType dtype, const Sums& sums) {
-    Layout layout(1, true);
-    layout.add_axis({1, {array.item_size}, 1});
-    for (int a = 0; a < array.ndim; ++a) layout.add_axis({array.shape[a], {array.strides[a]}, 1});
-    if (sums.count == 0) return;
-    Cursor cursor(layout, &array.data, 0);
-    const auto size = static_cast<size_t>(array.item_size);
-    const float* singles = reinterpret_cast<const float*>(sums.memory);
-    for (uint64_t i = 0; i < sums.count; ++i, cursor.advance(1)) {
-        const Float16 half = dtype == DType::float16 ? narrow_float16(singles[i]) : Float16{};
-        const BFloat16 brain = dtype == DType::bfloat16 ? narrow_bfloat16(singles[i]) : BFloat16{};
-        const void* number = dtype == DType::float16    ? static_cast<const void*>(&half)
-                             : dtype == DType::bfloat16 ? static_cast<const void*>(&brain)
-                                                        : sums.memory + i * size;
-        std::memcpy(cursor.place[0], number, size);
+namespace {
+
+// One number after another, `stride` bytes apart.
+void store_numbers(char* to, py::ssize_t stride, const char* sums, int64_t count, DType dtype) {
+    const auto size = static_cast<size_t>(item_size(dtype));
+    if (dtype == DType::float32 || dtype == DType::float64) {
+        if (stride == static_cast<py::ssize_t>(size)) {
+            std::memcpy(to, sums, static_cast<size_t>(count) * size);
+            return;
+        }
+        for (int64_t i = 0; i < count; ++i) std::memcpy(to + i * stride, sums + static_cast<size_t>(i) * size, size);
+        return;
+    }
+    for (int64_t i = 0; i < count; ++i) {
+        float single;
+        std::memcpy(&single, sums + i * sum_size(dtype), sizeof single);
+        const uint16_t half = dtype == DType::float16 ? narrow_float16(single).bits : narrow_bfloat16(single).bits;
+        std::memcpy(to + i * stride, &half, sizeof half);
     }
 }
 
+}  // namespace
+
+void store_sums(const ArrayView& array, DType dtype, const Sums& sums) {
+    if (sums.count == 0) return;
+    Layout layout(1, true);
+    layout.add_axis({1, {array.item_size}, 1});
+    for (int a = 0; a < array.ndim; ++a) layout.add_axis({array.shape[a], {array.strides[a]}, 1});
+    Cursor cursor(layout, &array.data, 0);
+    for_each_span(&cursor, static_cast<int64_t>(sums.count), [&](int64_t done, int64_t length) {
+        store_numbers(cursor.place[0], layout.inner().stride[0], sums.memory + done * sum_size(dtype), length, dtype);
+    });
+}
+
 uint8_t* bytes_of(py::handle bits, uint64_t count, bool writable) {
+    const char* const error = "bits must be (size + 7) // 8 adjacent bytes";
+    if (PyBytes_CheckExact(bits.ptr())) {
+        if (static_cast<uint64_t>(PyBytes_GET_SIZE(bits.ptr())) < (count + 7) / 8) throw py::value_error(error);
+        return reinterpret_cast<uint8_t*>(PyBytes_AS_STRING(bits.ptr()));
+    }
     const ArrayView bytes(bits, 1, writable);
     if (bytes.ndim != 1 || (bytes.shape[0] > 1 && bytes.strides[0] != 1) ||
         static_cast<uint64_t>(bytes.shape[0]) < (count + 7) / 8)
-        throw py::value_error("bits must be (size + 7) // 8 adjacent bytes");
+        throw py::value_error(error);
     return reinterpret_cast<uint8_t*>(bytes.data);
 }
 

@@ -52,7 +52,7 @@ Operands summed_operands_of(pybind11::handle described, const pybind11::array& s
 // Rounds the sums to the dtype, into an array of their shape.
 void store_sums(const ArrayView& array, DType dtype, const Sums& sums);
 
-// The first of at least (count + 7) / 8 adjacent bytes.
+// The first of at least (count + 7) / 8 adjacent bytes, of an array or of bytes.
 uint8_t* bytes_of(pybind11::handle bits, uint64_t count, bool writable);
 
 // The order of the operands' axes: that of memory, in which stored bits find their elements by strides, or C order, for
@@ -63,6 +63,9 @@ enum class AxisOrder { memory, c };
 // have one shape. Other inputs are broadcast to it, and None stands for -0.0, which changes no number that it is added
 // to. Without a layout, element i in C order has bit i.
 Operands operands_of(pybind11::handle described, Operation operation, const BitLayout* layout,
+                     AxisOrder order = AxisOrder::memory);
+// The same of as many arrays as the operation has operands.
+Operands operands_of(int64_t dtype, const pybind11::handle* arrays, Operation operation, const BitLayout* layout,
                      AxisOrder order = AxisOrder::memory);
 
 }  // namespace bitdrop

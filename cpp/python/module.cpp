@@ -1,6 +1,5 @@
 // The extension module: memory and values in, arrays filled, nothing decided. Python has validated the arguments; the
 // checks here are those that memory safety depends on.
-#include <pybind11/native_enum.h>
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -12,6 +11,7 @@
 #include "arrays.h"
 #include "bindings.h"
 #include "gil.h"
+#include "results.h"
 #include "values.h"
 
 namespace py = pybind11;
@@ -27,37 +27,6 @@ const Kernels& kernels_named(const std::optional<std::string>& isa) {
 namespace {
 
 using Isa = std::optional<std::string>;
-
-// Memory that is reused when this array and all its views have died.
-py::array pooled_array(const py::dtype& dtype, std::vector<py::ssize_t> shape, std::vector<py::ssize_t> strides,
-                       py::ssize_t bytes) {
-    void* buffer = nullptr;
-    try {
-        buffer = take_buffer(static_cast<size_t>(bytes));
-    } catch (const std::bad_alloc&) {
-        PyErr_Format(PyExc_MemoryError, "Unable to allocate %zd bytes for a result or its bits", bytes);
-        throw py::error_already_set();
-    }
-    const py::capsule owner(buffer, [](void* memory) { return_buffer(memory); });
-    return py::array(dtype, std::move(shape), std::move(strides), buffer, owner);
-}
-
-// An array of the shape, strides and dtype of `like`, which must be dense.
-py::array pooled(const py::array& like) {
-    const auto ndim = static_cast<size_t>(like.ndim());
-    return pooled_array(like.dtype(), {like.shape(), like.shape() + ndim}, {like.strides(), like.strides() + ndim},
-                        like.nbytes());
-}
-
-}  // namespace
-
-py::array empty_bits(uint64_t count) {
-    const auto bytes = static_cast<py::ssize_t>((count + 7) / 8);
-    if (bytes < static_cast<py::ssize_t>(kPooledBytes)) return py::array_t<uint8_t>(bytes);
-    return pooled_array(py::dtype::of<uint8_t>(), {bytes}, {1}, bytes);
-}
-
-namespace {
 
 // The number of bits that the operands' strides reach.
 uint64_t bits_reached(const Layout& layout) {
@@ -80,26 +49,36 @@ private:
     std::optional<BitLayout> layout_;
 };
 
-void drop_arrays(py::handle operands, py::handle affine, py::handle plan, py::handle layout, py::handle bits,
-                 py::handle threads, const Isa& isa) {
-    const OptionalLayout bit_layout(layout);
-    const Affine coefficients = affine_of(affine);
-    const Operands arrays = operands_of(operands, coefficients.operation, bit_layout.get());
+// Generates bits into `bits`, or into memory of the call alone if a pass that stores none needs them, and applies them.
+void drop_operands(Resources with, const Operands& arrays, const Affine& affine, const Plan& plan,
+                   const BitLayout* layout, py::object bits) {
     const uint64_t size = arrays.layout.size();
-    const BitBox box = bit_layout.get() ? bit_layout.get()->box : contiguous_box(0, size);
+    const BitBox box = layout ? layout->box : contiguous_box(0, size);
     const uint64_t count = std::max(box.size(), bits_reached(arrays.layout));
-    auto stored = py::reinterpret_borrow<py::object>(bits);
-    if (stored.is_none() && !arrays.layout.bits_follow) stored = empty_bits(count);  // for the call alone
-    uint8_t* bytes = stored.is_none() ? nullptr : bytes_of(stored, count, true);
-    Resources with = {&kernels_named(isa), threads_of(threads)};
+    if (bits.is_none() && !arrays.layout.bits_follow) bits = empty_bits(count);
+    uint8_t* bytes = bits.is_none() ? nullptr : bytes_of(bits, count, true);
     py::object active;
-    if (has_activation(coefficients.operation) && !arrays.layout.bits_follow) {
-        if (bit_layout.get()) throw py::value_error("an activation needs a bit for each element");
+    if (has_activation(affine.operation) && !arrays.layout.bits_follow) {
+        if (layout) throw py::value_error("an activation needs a bit for each element");
         active = empty_bits(size);
         with.active_bits = bytes_of(active, size, true);
     }
-    const Plan random = plan_of(plan);
-    without_lock(size, [&] { drop(with, arrays, coefficients, random, box, bytes); });
+    without_lock(size, [&] { drop(with, arrays, affine, plan, box, bytes); });
+}
+
+void apply_to_operands(const Resources& with, const Operands& arrays, const Affine& affine, py::handle bits) {
+    const uint8_t* bytes = bytes_of(bits, bits_reached(arrays.layout), false);
+    without_lock(arrays.layout.size(), [&] { apply(with, arrays, affine, bytes); });
+}
+
+void drop_arrays(py::handle operands, py::handle affine, py::handle plan, py::handle layout, py::handle bits,
+                 py::handle threads, const Isa& isa) {
+    if (PyBytes_Check(bits.ptr())) throw py::type_error("bits to be written must be an array");
+    const OptionalLayout bit_layout(layout);
+    const Affine coefficients = affine_of(affine);
+    const Resources with = {&kernels_named(isa), threads_of(threads)};
+    drop_operands(with, operands_of(operands, coefficients.operation, bit_layout.get()), coefficients, plan_of(plan),
+                  bit_layout.get(), py::reinterpret_borrow<py::object>(bits));
 }
 
 void apply_bits(py::handle operands, py::handle affine, py::handle bits, py::handle layout, py::handle threads,
@@ -107,10 +86,8 @@ void apply_bits(py::handle operands, py::handle affine, py::handle bits, py::han
     const OptionalLayout bit_layout(layout);
     const Affine coefficients = affine_of(affine);
     if (has_activation(coefficients.operation)) throw py::value_error("stored bits are applied without an activation");
-    const Operands arrays = operands_of(operands, coefficients.operation, bit_layout.get());
-    const uint8_t* bytes = bytes_of(bits, bits_reached(arrays.layout), false);
     const Resources with = {&kernels_named(isa), threads_of(threads)};
-    without_lock(arrays.layout.size(), [&] { apply(with, arrays, coefficients, bytes); });
+    apply_to_operands(with, operands_of(operands, coefficients.operation, bit_layout.get()), coefficients, bits);
 }
 
 // Sums are stored as numbers of the dtype at last. `gradient` has the shape of the sums, and any strides.
@@ -137,6 +114,7 @@ void apply_and_sum_bits(py::handle operands, py::handle affine, py::handle bits,
 
 // Into existing memory: once a stream number is taken, nothing may fail.
 void fill(py::handle bits, py::handle plan, py::handle layout, py::handle threads, const Isa& isa) {
+    if (PyBytes_Check(bits.ptr())) throw py::type_error("bits to be written must be an array");
     const BitBox box = BitLayout(layout).box;
     uint8_t* bytes = bytes_of(bits, box.size(), true);
     const Kernels& kernels = kernels_named(isa);
@@ -169,18 +147,67 @@ uint64_t fill_blocks(py::handle bits, py::handle plan, py::handle maps, py::hand
     return kept;
 }
 
-// The reason why a result for x cannot be written into `out`, if there is one. `overlaps` means that their bounds meet.
-// An overlap of elements is a harder question, which NumPy answers.
-enum class Fit { fits, other_dtype, other_shape, read_only, overlaps_itself, overlaps };
+// x and the result of a pass, which is `out` or new. It has none if x has no dtype of `codes` or not the shape of the
+// mask, or `out` does not fit.
+struct Arrays {
+    const py::handle x;
+    const int64_t dtype;
+    py::object y;
 
-Fit fit(const py::array& x, const py::array& out) {
-    if (!x.dtype().is(out.dtype()) && !x.dtype().equal(out.dtype())) return Fit::other_dtype;
-    const ArrayView from(x), to(out);
-    if (!from.same_shape(to)) return Fit::other_shape;
-    if (!out.writeable()) return Fit::read_only;
-    if (x.size() == 0) return Fit::fits;
-    if (to.overlaps_itself()) return Fit::overlaps_itself;
-    return from.bounds_meet(to) && !from.same_memory(to) ? Fit::overlaps : Fit::fits;
+    Arrays(py::handle codes, py::handle input, py::handle out, py::handle shape)
+        : x(input), dtype(dtype_code(codes, x)) {
+        if (dtype < 0 || (!shape.is_none() && !has_shape(x, shape))) return;
+        if (out.is_none())
+            y = empty_like(x);
+        else if (fit(x, out) == Fit::fits)
+            y = py::reinterpret_borrow<py::object>(out);
+    }
+
+    Operands operands(const Affine& affine, const BitLayout* layout) const {
+        const py::handle arrays[] = {y, x};  // a pass over arrays has one input
+        return operands_of(dtype, arrays, affine.operation, layout);
+    }
+};
+
+Resources defaults() { return {&active_kernels(), num_threads()}; }
+
+// A whole forward pass. Key and stream number are drawn once nothing can fail any more.
+py::object forward(py::handle codes, py::handle x, py::handle out, py::handle rule, py::handle layout,
+                   py::handle draw) {
+    const Arrays arrays(codes, x, out, py::none());
+    if (!arrays.y) return py::none();
+    const Items of_rule(rule, 6, "a rule: (p, affine, at inference, units, accept complex, store bits)");
+    const bool store = of_rule[5].is(py::handle(Py_True));
+    const Affine affine = affine_of(of_rule[1]);
+    if (inputs_of(affine.operation) != 1) throw py::value_error("a forward pass has one input");
+    const OptionalLayout bit_layout(layout);
+    const Operands operands = arrays.operands(affine, bit_layout.get());
+    const bool needs_bits = store || !operands.layout.bits_follow;
+    const uint64_t count = bit_layout.get() ? bit_layout.get()->box.size() : operands.layout.size();
+    const py::object bits = needs_bits ? new_bits(count) : py::none();
+    const py::object plan = plan_tuple(draw_number(draw), of_rule[0]);
+    drop_operands(defaults(), operands, affine, plan_of(plan), bit_layout.get(), bits);
+    const auto affine_value = py::reinterpret_borrow<py::object>(of_rule[1]);
+    const auto layout_value = py::reinterpret_borrow<py::object>(layout);
+    const py::object mask = pack<5>({shape_of(x), plan, layout_value, affine_value, store ? bits : py::none()});
+    return pack<2>({arrays.y, mask});
+}
+
+// A mask's pass on another array, or the linear part of that pass: with stored bits, or generated again.
+py::object repeat(py::handle codes, py::handle x, py::handle out, py::handle mask, bool linear) {
+    const Items of_mask(mask, 5, "a mask: (shape, plan, layout, affine, bits)");
+    const py::handle bits = of_mask[4];
+    const Arrays arrays(codes, x, out, of_mask[0]);
+    if (!arrays.y) return py::none();
+    const OptionalLayout bit_layout(of_mask[2]);
+    Affine affine = affine_of(of_mask[3]);
+    if (linear) affine = make_affine(affine.scale, 0.0, 0.0);
+    const Operands operands = arrays.operands(affine, bit_layout.get());
+    if (bits.is_none())
+        drop_operands(defaults(), operands, affine, plan_of(of_mask[1]), bit_layout.get(), py::none());
+    else
+        apply_to_operands(defaults(), operands, affine, bits);
+    return arrays.y;
 }
 
 std::vector<std::string> isas() {
@@ -203,6 +230,12 @@ void add_engine(py::module_& m) {
     m.def("apply_and_sum", &apply_and_sum_bits, py::arg("operands"), py::arg("affine"), py::arg("bits"),
           py::arg("sums"), threads, py::kw_only(), isa,
           "Apply stored bits as `apply`, and sum the result over the axes along which `sums` would be broadcast.");
+    m.def("forward", &forward, py::arg("codes"), py::arg("x"), py::arg("out"), py::arg("rule"), py::arg("layout"),
+          py::arg("draw"),
+          "Drop units of an array: return the result and the values of its mask. None if x or out does not fit.");
+    m.def("repeat", &repeat, py::arg("codes"), py::arg("x"), py::arg("out"), py::arg("mask"), py::arg("linear"),
+          "Repeat a mask's forward pass on an array, or its linear part: return the result. None if x or out does not "
+          "fit.");
     m.def("fill", &fill, py::arg("bits"), py::arg("plan"), py::arg("layout"), threads, py::kw_only(), isa,
           "Generate the bits of a layout's box into memory for them.");
     m.def("noise", &multiply_noise, py::arg("operands"), py::arg("plan"), layout, threads, py::kw_only(), isa,
@@ -214,23 +247,10 @@ void add_engine(py::module_& m) {
 
 void add_memory(py::module_& m) {
     m.attr("POOLED_BYTES") = kPooledBytes;
-    m.def("empty_bits", &empty_bits, py::arg("count"));
-    m.def("pooled", &pooled, py::arg("like"));
     m.def("get_buffer_limit", &buffer_limit);
     m.def("set_buffer_limit", &set_buffer_limit, py::arg("nbytes"));
     m.def("held_buffer_bytes", &held_buffer_bytes);
     m.def("clear_buffers", &clear_buffers);
-    py::native_enum<Fit>(m, "Fit", "enum.IntEnum")
-        .value("FITS", Fit::fits)
-        .value("OTHER_DTYPE", Fit::other_dtype)
-        .value("OTHER_SHAPE", Fit::other_shape)
-        .value("READ_ONLY", Fit::read_only)
-        .value("OVERLAPS_ITSELF", Fit::overlaps_itself)
-        .value("OVERLAPS", Fit::overlaps)
-        .finalize();
-    m.def(
-        "fit", [](const py::array& x, const py::array& out) { return static_cast<int>(fit(x, out)); }, py::arg("x"),
-        py::arg("out"));
 }
 
 void add_settings(py::module_& m) {
@@ -258,6 +278,9 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     bitdrop::add_engine(m);
     bitdrop::add_memory(m);
     bitdrop::add_settings(m);
+    bitdrop::add_results(m);
+    bitdrop::add_keys(m);
+    bitdrop::import_plan_type();
     bitdrop::add_stream_counter(m);
     bitdrop::add_testing(m);
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "bindings.h"
+#include "results.h"
 
 namespace py = pybind11;
 
@@ -131,9 +132,9 @@ public:
         return py::int_(next);
     }
 
-    py::tuple take() {
-        if (!locks_->any()) return py::make_tuple(key_, next());
-        return py::make_tuple(key_, locks_->number_or([this] { return next(); }));
+    py::object take() {
+        const uint64_t number = locks_->any() ? locks_->number_or([this] { return next(); }) : next();
+        return pack<2>({key_, py::int_(number)});
     }
 
     StreamLock* lock() const { return new StreamLock(locks_); }
@@ -170,7 +171,16 @@ private:
     std::atomic<bool> exhausted_{false};
 };
 
+PyTypeObject* counter_type = nullptr;  // set once, when the module is imported
+
 }  // namespace
+
+py::object draw_number(py::handle draw) {
+    if (Py_TYPE(draw.ptr()) == counter_type) return draw.cast<StreamCounter&>().take();
+    auto drawn = py::reinterpret_steal<py::object>(PyObject_CallNoArgs(draw.ptr()));
+    if (!drawn) throw py::error_already_set();
+    return drawn;
+}
 
 void add_stream_counter(py::module_& m) {
     py::class_<StreamLock>(m, "StreamLock", "A context manager: the calls of a thread inside take one stream number.")
@@ -178,11 +188,13 @@ void add_stream_counter(py::module_& m) {
         .def(
             "__exit__", [](StreamLock& lock, py::handle, py::handle, py::handle) { lock.exit(); }, py::arg("kind"),
             py::arg("error"), py::arg("traceback"));
-    py::class_<StreamCounter>(m, "StreamCounter", "Stream numbers under one key, each taken once.")
-        .def(py::init<const py::tuple&, const py::int_&>(), py::arg("key"), py::arg("position"))
+    py::class_<StreamCounter> counter(m, "StreamCounter", "Stream numbers under one key, each taken once.");
+    counter_type = reinterpret_cast<PyTypeObject*>(counter.ptr());
+    counter.def(py::init<const py::tuple&, const py::int_&>(), py::arg("key"), py::arg("position"))
         .def_property_readonly("key", &StreamCounter::key)
         .def_property_readonly("position", &StreamCounter::position)
         .def("take", &StreamCounter::take, "Return the key and the next stream number.")
+        .def("__call__", &StreamCounter::take, "Take a number: a counter is a draw.")
         .def("lock", &StreamCounter::lock, "Return a lock: calls of a thread inside take one number.")
         .def("renewed", &StreamCounter::renewed, py::arg("key"), py::arg("position"),
              "Return a counter with another key and the same locks.");

@@ -8,8 +8,10 @@
 #include "../engine/engine.h"
 #include "../runtime/float_mode.h"
 #include "../runtime/thread_pool.h"
+#include "arrays.h"
 #include "bindings.h"
 #include "gil.h"
+#include "results.h"
 #include "values.h"
 
 namespace py = pybind11;
@@ -18,13 +20,13 @@ namespace bitdrop {
 namespace {
 
 // The bits of the elements start ... stop - 1 of a mask, packed anew from bit 0.
-py::array bits(py::handle plan, uint64_t start, uint64_t stop, const std::optional<std::string>& isa) {
+py::object bits(py::handle plan, uint64_t start, uint64_t stop, const std::optional<std::string>& isa) {
     if (stop < start) throw py::value_error("stop must not be before start");
     const Kernels& kernels = kernels_named(isa);
     const Plan random = plan_of(plan);
     const BitBox box = contiguous_box(start, stop - start);
-    py::array packed = empty_bits(box.size());
-    auto* bytes = static_cast<uint8_t*>(packed.mutable_data());
+    py::object packed = empty_bits(box.size());
+    uint8_t* bytes = bytes_of(packed, box.size(), true);
     without_lock(box.size(), [&] { generate_bits(kernels, random, box, bytes, num_threads()); });
     return packed;
 }

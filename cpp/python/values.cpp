@@ -49,6 +49,27 @@ NoisePlan noise_plan_of(py::handle plan) {
     return from_plan(plan, make_noise_plan);
 }
 
+namespace {
+
+PyTypeObject* plan_type = nullptr;
+
+}  // namespace
+
+void import_plan_type() {
+    plan_type = reinterpret_cast<PyTypeObject*>(
+        py::module_::import("bitdrop._plan").attr("Plan").cast<py::object>().release().ptr());
+}
+
+// A Plan is a tuple without further fields: it is filled as `tuple.__new__` would, in a third of the time.
+py::object plan_tuple(py::handle drawn, py::handle p) {
+    const Items items(drawn, 2, "a draw: (key, stream)");
+    auto plan = py::reinterpret_steal<py::object>(plan_type->tp_alloc(plan_type, 3));
+    if (!plan) throw py::error_already_set();
+    const py::handle fields[] = {items[0], items[1], p};
+    for (int i = 0; i < 3; ++i) PyTuple_SET_ITEM(plan.ptr(), i, py::handle(fields[i]).inc_ref().ptr());
+    return plan;
+}
+
 Affine affine_of(py::handle affine) {
     const Items items(affine, 3, "an affine: (scale, shift, dropped, operation)");
     Affine coefficients = make_affine(items.number(0), items.number(1), items.number(2));

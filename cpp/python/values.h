@@ -27,6 +27,9 @@ private:
 
 Plan plan_of(pybind11::handle plan);
 NoisePlan noise_plan_of(pybind11::handle plan);
+// A Plan of the package: `drawn` has the key and the stream number.
+pybind11::object plan_tuple(pybind11::handle drawn, pybind11::handle p);
+void import_plan_type();  // once, when the module is imported
 Affine affine_of(pybind11::handle affine);  // without an operation, the one of the coefficients
 Threads threads_of(pybind11::handle threads);  // a limit of 0 is the setting of the process
 

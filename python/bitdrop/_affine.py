@@ -22,7 +22,8 @@ class Affine(NamedTuple):
     @property
     def linear(self) -> "Affine":
         """The linear part, which gradients and tangents take."""
-        return self if self == (self.scale, 0.0, 0.0) else Affine(self.scale)
+        scale, shift, dropped = self
+        return self if shift == dropped == 0.0 else Affine(scale)
 
     @classmethod
     def inverted(cls, p: float) -> "Affine":

@@ -30,9 +30,7 @@ class ArrayMask(Mask):
     def of_bits(cls, kept: NDArray[np.bool_], affine: Affine) -> "ArrayMask":
         """Return the mask of a bool array and coefficients."""
         bits = np.packbits(kept.ravel(), bitorder="little")
-        mask = cls._of(kept.shape, KEEP_ALL, None, affine, bits)
-        assert isinstance(mask, ArrayMask)
-        return mask
+        return cls._of((kept.shape, KEEP_ALL, None, affine, bits))
 
     def _raise_no_plan(self, name: str) -> NoReturn:
         raise AttributeError(f"A mask of an array was not drawn at random, so it has no {name}.")

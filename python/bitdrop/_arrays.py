@@ -9,12 +9,15 @@ from numpy.typing import ArrayLike, NDArray
 from bitdrop import _core
 from bitdrop._buffers import empty_like
 from bitdrop._engine import COMPLEX_DTYPES, DTYPES
-from bitdrop._typing import Array
-from bitdrop._validate import type_name
+from bitdrop._typing import Array, Shape
+from bitdrop._validate import check_same_shape, type_name
 
 # bfloat16 is added when its first array comes, because ml_dtypes need not be installed.
-_CODES = {np.dtype(name): code for name, code in DTYPES.items() if name != "bfloat16"}
+REAL_CODES = {np.dtype(name): code for name, code in DTYPES.items() if name != "bfloat16"}
 _COMPLEX_CODES = {np.dtype(name): code for name, code in COMPLEX_DTYPES.items()}
+ALL_CODES = REAL_CODES | _COMPLEX_CODES
+"""Codes of NumPy's dtypes in the engine, without and with complex numbers."""
+
 _REAL = "float16, bfloat16 (ml_dtypes), float32 or float64"
 _REAL_OR_COMPLEX = "float16, bfloat16 (ml_dtypes), float32, float64, complex64 or complex128"
 
@@ -22,8 +25,23 @@ _REAL_OR_COMPLEX = "float16, bfloat16 (ml_dtypes), float32, float64, complex64 o
 def as_array(x: ArrayLike, name: str = "x", accept_complex: bool = False) -> tuple[Array, int]:
     """Return `x` as an array of a supported dtype, and the dtype's code in the engine."""
     array = x if type(x) is np.ndarray else _converted(x, name)
-    code = _CODES.get(array.dtype)
+    code = REAL_CODES.get(array.dtype)
     return array, _rare_code(array.dtype, x, name, accept_complex) if code is None else code
+
+
+def as_admitted(
+    x: ArrayLike, out: Any, accept_complex: bool, name: str = "x", shape: Shape | None = None
+) -> Array:
+    """Return `x` as an array of a supported dtype that a pass into `out` takes.
+
+    The engine passes over arrays that fit, and tells no reason if they do not: this does.
+    """
+    array, _ = as_array(x, name, accept_complex)
+    if shape is not None:
+        check_same_shape(array.shape, shape, name)
+    if out is not None:
+        check_output(out, array, name)
+    return array
 
 
 def _converted(x: Any, name: str) -> Array:
@@ -64,7 +82,8 @@ def _check_no_relative(x: Any, name: str) -> None:
 
 def _rare_code(dtype: np.dtype[Any], x: Any, name: str, accept_complex: bool) -> int:
     if dtype.name == "bfloat16" and dtype.itemsize == 2 and dtype.isnative:
-        return _CODES.setdefault(dtype, DTYPES["bfloat16"])
+        ALL_CODES[dtype] = REAL_CODES[dtype] = DTYPES["bfloat16"]
+        return DTYPES["bfloat16"]
     if accept_complex and dtype in _COMPLEX_CODES:
         return _COMPLEX_CODES[dtype]
     supported = _REAL_OR_COMPLEX if accept_complex else _REAL
@@ -83,7 +102,7 @@ def _rare_code(dtype: np.dtype[Any], x: Any, name: str, accept_complex: bool) ->
 
 def _dtype_hint(dtype: np.dtype[Any], name: str, accept_complex: bool) -> str:
     native = dtype.newbyteorder("=")
-    if not dtype.isnative and (native in _CODES or (accept_complex and native in _COMPLEX_CODES)):
+    if not dtype.isnative and (native in REAL_CODES or (accept_complex and native in _COMPLEX_CODES)):
         return f"pass {name}.astype('{native.name}'), which is in this machine's byte order"
     if dtype.kind == "c" and not accept_complex:
         return f"drop {name}.real and {name}.imag with the same mask"
@@ -132,19 +151,22 @@ def as_output(out: Array | None, x: Array, name: str = "x", out_name: str = "out
     """Return `out`, if a result for `x` can be written into it, or a new array."""
     if out is None:
         return empty_like(x)
-    if type(out) is not np.ndarray and (
-        not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray)
-    ):
-        raise TypeError(f"{out_name} must be a NumPy array, but got {type_name(out)}.")
-    fit = _core.fit(x, out)
-    if fit:
-        _raise_misfit(fit, out, x, (name, out_name))
+    check_output(out, x, name, out_name)
     return out
 
 
-def _raise_misfit(fit: int, out: Array, x: Array, names: tuple[str, str]) -> None:
+def check_output(out: Any, x: Array, name: str = "x", out_name: str = "out") -> None:
+    """Check that a result for `x` can be written into `out`."""
+    fit = _core.fit(x, out)
+    if fit:
+        _raise_misfit(fit, out, x, (name, out_name))
+
+
+def _raise_misfit(fit: int, out: Any, x: Array, names: tuple[str, str]) -> None:
     name, out_name = names
     match _core.Fit(fit):
+        case _core.Fit.NOT_AN_ARRAY:
+            raise TypeError(f"{out_name} must be a NumPy array, but got {type_name(out)}.")
         case _core.Fit.OTHER_DTYPE:
             raise TypeError(f"{out_name} must be of {name}'s dtype, {x.dtype}, but its dtype is {out.dtype}.")
         case _core.Fit.OTHER_SHAPE:
@@ -155,7 +177,7 @@ def _raise_misfit(fit: int, out: Array, x: Array, names: tuple[str, str]) -> Non
             raise ValueError(
                 f"{out_name} has elements that share memory with each other: pass an array without overlap."
             )
-        case _core.Fit.OVERLAPS if np.shares_memory(x, out):
+        case _core.Fit.OVERLAPS:
             raise ValueError(
                 f"{out_name} overlaps {name} in part: pass {name} itself, or an array apart from it."
             )

@@ -3,25 +3,15 @@
 import os
 from pathlib import Path
 
-import numpy as np
-
 from bitdrop import _core
-from bitdrop._typing import Array
 from bitdrop._validate import as_word
 
 _MAX_DEFAULT = 512 * 2**20
-_POOLED = _core.POOLED_BYTES
-
 empty_bits = _core.empty_bits
 """Return uninitialised memory for a number of packed bits."""
 
-
-def empty_like(x: Array) -> Array:
-    """Return an uninitialised array for a result that belongs to `x`, in the layout NumPy would choose."""
-    # If x repeats an axis, NumPy would make that axis the innermost, and scatter the rows of the result.
-    like = np.empty(x.shape, x.dtype) if 0 in x.strides else np.empty_like(x, subok=False)
-    # An untouched array costs no memory, so NumPy's own gives the strides.
-    return like if x.nbytes < _POOLED else _core.pooled(like)
+empty_like = _core.empty_like
+"""Return an uninitialised array for a result that belongs to `x`, in the layout NumPy would choose."""
 
 
 def set_buffer_limit(nbytes: int) -> None:
@@ -51,7 +41,13 @@ def set_buffer_limit(nbytes: int) -> None:
 
 
 def clear_buffers() -> None:
-    """Return the memory that is held for results, but not in use, to the system."""
+    """Return the memory that is held for results, but not in use, to the system.
+
+    Examples
+    --------
+    >>> import bitdrop
+    >>> bitdrop.clear_buffers()
+    """
     _core.clear_buffers()
 
 

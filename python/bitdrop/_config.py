@@ -21,6 +21,12 @@ def get_num_threads() -> int:
     -------
     int
         At first the environment variable BITDROP_NUM_THREADS, or else the CPUs that this process may use.
+
+    Examples
+    --------
+    >>> import bitdrop
+    >>> bitdrop.get_num_threads() >= 1
+    True
     """
     return _core.get_num_threads()
 
@@ -37,6 +43,15 @@ def set_num_threads(n: int) -> None:
     ------
     TypeError, ValueError
         If n is not an int, or out of range.
+
+    Examples
+    --------
+    >>> import bitdrop
+    >>> before = bitdrop.get_num_threads()
+    >>> bitdrop.set_num_threads(1)
+    >>> bitdrop.get_num_threads()
+    1
+    >>> bitdrop.set_num_threads(before)
     """
     _core.set_num_threads(_validate.as_count(n, "n", MAX_THREADS))
 
@@ -58,6 +73,15 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
     ------
     ValueError
         If mode is neither of the two.
+
+    Examples
+    --------
+    >>> import bitdrop
+    >>> facts = bitdrop.show_config("dicts")
+    >>> facts["mask_format"]
+    1
+    >>> facts["instruction_set"] in facts["instruction_sets_available"]
+    True
     """
     facts = {
         "bitdrop": __version__,

@@ -10,7 +10,7 @@ become ``scale * x + shift``, others ``dropped``. `noise` multiplies by Gaussian
 
 from typing import NamedTuple
 
-from bitdrop._core import apply, apply_and_sum, drop, fill, fill_blocks, noise
+from bitdrop._core import apply, apply_and_sum, drop, fill, fill_blocks, forward, noise, repeat
 from bitdrop._typing import Memory
 
 __all__ = [
@@ -25,7 +25,9 @@ __all__ = [
     "drop",
     "fill",
     "fill_blocks",
+    "forward",
     "noise",
+    "repeat",
 ]
 
 DTYPES = {"float16": 0, "bfloat16": 1, "float32": 2, "float64": 3}

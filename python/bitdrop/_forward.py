@@ -8,14 +8,15 @@ from numpy.typing import ArrayLike
 
 from bitdrop import _engine
 from bitdrop._affine import IDENTITY, Affine
-from bitdrop._arrays import as_array, as_output
+from bitdrop._arrays import ALL_CODES, REAL_CODES, as_admitted, as_array, as_output
 from bitdrop._bit_layout import Shard
-from bitdrop._buffers import empty_bits
 from bitdrop._plan import KEEP_ALL, new_plan
-from bitdrop._typing import Array, Key
+from bitdrop._typing import Array, Key, MaskValues
 from bitdrop._units import ELEMENTS, Units
-from bitdrop.mask import Mask
 from bitdrop.noise import Noise, multiply
+
+Draw = Callable[[], tuple[Key, int]]
+"""A layer's counter, or a function that returns key and stream number."""
 
 
 class Rule(NamedTuple):
@@ -33,6 +34,8 @@ class Rule(NamedTuple):
         The axes that own a draw.
     accept_complex : bool
         True if x may be complex: both parts of a number share a draw.
+    store_bits : bool
+        Whether the mask holds its bits.
     """
 
     p: float
@@ -40,40 +43,39 @@ class Rule(NamedTuple):
     at_inference: Affine = IDENTITY
     units: Units = ELEMENTS
     accept_complex: bool = True
+    store_bits: bool = True
 
 
 def drop(
     x: ArrayLike,
     out: Array | None,
     rule: Rule,
-    draw: Callable[[], tuple[Key, int]],
+    draw: Draw,
     shard: Shard | None = None,
-    store_bits: bool = True,
-) -> tuple[Array, Mask]:
+) -> tuple[Array, MaskValues]:
     """Drop units of x in training.
 
-    `draw` returns key and stream number. It is called once nothing can fail any more, so that an error uses
-    up neither a draw of the user's generator nor a stream number.
+    `draw` gives key and stream number. It is used once nothing can fail any more, so that an error uses up
+    neither a draw of the user's generator nor a stream number.
     """
-    p, affine, _, units, accept_complex = rule
-    values, dtype = as_array(x, "x", accept_complex)
-    layout = None if units is ELEMENTS and shard is None else units.layout(values.shape, shard)
-    y = as_output(out, values)
-    bits = None
-    if store_bits or layout is not None:
-        bits = empty_bits(values.size if layout is None else layout.size)
-    plan = new_plan((*draw(), p))
-    _engine.drop((dtype, (y, values)), affine, plan, layout, bits)
-    return y, Mask._of(values.shape, plan, layout, affine, bits if store_bits else None)
+    _, _, _, units, accept_complex, _ = rule
+    layout = None
+    if units is not ELEMENTS or shard is not None:
+        x, _ = as_array(x, "x", accept_complex)
+        layout = units.layout(x.shape, shard)
+    done = _engine.forward(ALL_CODES if accept_complex else REAL_CODES, x, out, rule, layout, draw)
+    if done is None:
+        return drop(as_admitted(x, out, accept_complex), out, rule, draw, shard)
+    return done
 
 
-def keep_all(x: ArrayLike, out: Array | None, rule: Rule) -> tuple[Array, Mask]:
+def keep_all(x: ArrayLike, out: Array | None, rule: Rule) -> tuple[Array, MaskValues]:
     """Keep all elements of x, as at inference, scaled if the rule scales there."""
-    _, _, affine, units, accept_complex = rule
+    _, _, affine, units, accept_complex, _ = rule
     values, dtype = as_array(x, "x", accept_complex)
     if units is not ELEMENTS:
         units.check(values.shape)
-    mask = Mask._of(values.shape, KEEP_ALL, None, affine, None)
+    mask = values.shape, KEEP_ALL, None, affine, None
     if affine is IDENTITY or affine == IDENTITY:
         return _unchanged(values, out), mask
     y = as_output(out, values)
@@ -85,9 +87,8 @@ def multiply_noise(
     x: ArrayLike,
     out: Array | None,
     rule: Rule,
-    draw: Callable[[], tuple[Key, int]],
+    draw: Draw,
     shard: Shard | None = None,
-    store_bits: bool = False,  # there are none
 ) -> tuple[Array, Noise]:
     """Multiply x by Gaussian noise in training. The arguments are those of `drop`."""
     values, dtype = as_array(x)

@@ -1,14 +1,14 @@
 """Fused passes: dropout with a bias, an activation and a residual, as one operation of the engine."""
 
+from collections.abc import Sequence
 from enum import IntEnum
-from typing import Any, Literal, NamedTuple, TypeVar
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
 
 from bitdrop._affine import Affine
 
 Activation = Literal["relu"]
 ACTIVATIONS = ("relu",)
-
-Operand = TypeVar("Operand")
 
 
 class Operation(IntEnum):
@@ -53,27 +53,20 @@ class Inputs(NamedTuple):
     residual: Any = None
     activation: Activation | None = None
 
-    @property
-    def empty(self) -> bool:
-        """True if the pass is dropout alone."""
-        return self.bias is None and self.residual is None and self.activation is None
 
-    def operation(self, affine: Affine) -> Affine | FusedAffine:
-        """Return the coefficients of dropout alone as those of the pass."""
-        active = self.activation is not None
-        if self.bias is not None or self.residual is not None:
-            operation = Operation.FUSED_RELU if active else Operation.FUSED
-        elif active:
-            operation = Operation.RELU
-        else:
-            return affine
-        return FusedAffine(*affine, operation)
+@lru_cache
+def fused_affine(affine: Affine, active: bool, more_inputs: bool) -> Affine | FusedAffine:
+    """Return the coefficients of a pass: of dropout with an activation, and with bias or residual."""
+    if more_inputs:
+        return FusedAffine(*affine, Operation.FUSED_RELU if active else Operation.FUSED)
+    return FusedAffine(*affine, Operation.RELU) if active else affine
 
-    def arrays(self, out: Operand, x: Operand) -> tuple[Any, ...]:
-        """Return the output and the inputs of the operation, in the engine's order."""
-        if self.bias is None and self.residual is None:
-            return out, x
-        return out, x, self.bias, self.residual
+
+def broadcasts(shape: Sequence[int], to: Sequence[int]) -> bool:
+    """Return whether arrays of a shape broadcast to another, as in NumPy."""
+    if len(shape) > len(to):
+        return False
+    return all(length in (1, whole) for length, whole in zip(reversed(shape), reversed(to), strict=False))
 
 
 def check_activation(activation: Any) -> None:

@@ -15,8 +15,8 @@ from bitdrop._arrays import as_inplace_target
 from bitdrop._bit_layout import Shard
 from bitdrop._core import StreamCounter
 from bitdrop._forward import Rule, drop, keep_all
-from bitdrop._typing import Array, NoiseShape, Number, RNGLike, Scaling
-from bitdrop.mask import Mask
+from bitdrop._typing import Array, MaskValues, NoiseShape, Number, RNGLike, Scaling
+from bitdrop.mask import Mask, repeat
 
 _layers: "WeakSet[Layer]" = WeakSet()
 
@@ -71,11 +71,13 @@ class Layer:
         recompute: bool = False,
         rng: RNGLike | None = None,
     ) -> None:
-        self.p = p
         self._inplace = _validate.as_flag(inplace, "inplace")
         self._recompute = _validate.as_flag(recompute, "recompute")
+        self.p = p
         self.training = True
-        self._mask: Any = None  # of the last forward pass, or what a subclass has in its place
+        # Of the last forward pass: the values of a mask, or what a subclass has in its place.
+        self._mask: Any = None
+        self._made: tuple[MaskValues, Mask] | None = None  # the last mask that was asked for
         self._counter = StreamCounter(_random.draw_key(rng), 0)
         self._unseeded = rng is None  # a forked child and a copy draw another key
         _layers.add(self)
@@ -91,7 +93,7 @@ class Layer:
 
     @p.setter
     def p(self, p: Number) -> None:
-        self._rule = self._rule_of(_validate.as_probability(p))
+        self._rule = self._rule_of(_validate.as_probability(p))._replace(store_bits=not self._recompute)
 
     @property
     def scaling(self) -> Scaling:
@@ -116,12 +118,16 @@ class Layer:
     @property
     def mask(self) -> Mask | None:
         """Mask of the last forward pass, or None before the first."""
-        mask: Mask | None = self._mask
-        return mask
+        mask, made = self._mask, self._made
+        if type(mask) is tuple:
+            if made is None or made[0] is not mask:
+                self._made = made = mask, Mask._of(mask)
+            return made[1]
+        return mask  # type: ignore[no-any-return]
 
     def __call__(self, x: ArrayLike, training: bool | None = None, **options: Any) -> Array:
         """Do a forward pass, as `forward`."""
-        return self.forward(x, training, **options)
+        return self.forward(x, training, **options) if options else self.forward(x, training)
 
     def forward(
         self,
@@ -159,7 +165,7 @@ class Layer:
         if self._inplace:
             out = as_inplace_target(x, out)
         if training:
-            y, self._mask = self._drop(x, out, self._rule, self._counter.take, shard, not self._recompute)
+            y, self._mask = self._drop(x, out, self._rule, self._counter, shard)
         else:
             y, self._mask = self._keep_all(x, out, self._rule)
         return y
@@ -189,6 +195,8 @@ class Layer:
         mask = self._mask
         if mask is None:
             _validate.raise_no_forward(self._format)
+        if type(mask) is tuple:
+            return repeat(mask, dy, out, True, "dy")
         dx: Array = mask.backward(dy, out=out)
         return dx
 
@@ -279,7 +287,9 @@ class Layer:
         counter = self._counter
         number = _validate.FORMATS[self._format]
         taken = {"_format": number, "_counter": (counter.key, counter.position)}
-        return vars(self) | {"_unseeded": False} | taken
+        # Values pickle as a mask, which leaves out the bits.
+        mask = self.mask if type(self._mask) is tuple else self._mask
+        return vars(self) | {"_unseeded": False, "_mask": mask, "_made": None} | taken
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore the layer from the state of `__getstate__`."""

@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 
+from bitdrop import _core
 from bitdrop._typing import Key, RNGLike
 
 _process_generator: np.random.Generator | None = None
@@ -49,5 +50,8 @@ def draw_key(rng: RNGLike | None) -> Key:
     tuple of two ints
         ``(k0, k1)``, each in [0, 2**64).
     """
-    k0, k1 = _generator(rng).integers(0, 2**64, size=2, dtype=np.uint64).tolist()
+    generator = rng if type(rng) is np.random.Generator else _generator(rng)
+    if type(generator) is np.random.Generator:
+        return _core.draw_words(generator.bit_generator)
+    k0, k1 = generator.integers(0, 2**64, size=2, dtype=np.uint64).tolist()  # a subclass may have its own
     return k0, k1

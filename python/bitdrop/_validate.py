@@ -21,6 +21,15 @@ class NdimError(ValueError, RuntimeError):
     """An array has a number of axes that a layer does not accept.
 
     It is a ValueError, and a RuntimeError for code that expects PyTorch's.
+
+    Examples
+    --------
+    >>> import numpy as np, bitdrop
+    >>> try:
+    ...     bitdrop.Dropout2d()(np.ones(3))
+    ... except bitdrop.NdimError as error:
+    ...     print(error)
+    Dropout2d needs x of shape (N, C, H, W) or (C, H, W), but got (3,).
     """
 
 
@@ -131,6 +140,17 @@ def as_noise_shape(entries: tuple[int | None, ...], whole: Shape) -> Shape:
             f"noise_shape must be 1, None or x's length along each axis of {whole}, but got {entries}."
         )
     return noise
+
+
+def as_axis(value: Any, ndim: int) -> int:
+    """Return `value` as the index of an axis, counted from the first."""
+    try:
+        axis = operator.index(value)
+    except TypeError:
+        raise TypeError(f"axis must be an int, but got {value!r}.") from None
+    if -ndim <= axis < ndim:
+        return axis % ndim
+    raise ValueError(f"axis must be an axis of an array of {ndim} axes, but got {axis}.")
 
 
 def check_same_shape(shape: Shape, expected: Shape, name: str, applied: str = "mask") -> None:

@@ -12,7 +12,7 @@ from bitdrop._arrays import as_array, as_output
 from bitdrop._blocks import Blocks, BlockUnits
 from bitdrop._buffers import empty_bits
 from bitdrop._plan import Plan
-from bitdrop._typing import Array, Key, Number, Shape
+from bitdrop._typing import Array, Key, MaskValues, Number, Shape
 from bitdrop.mask import Mask
 
 EPS = 1e-6
@@ -69,6 +69,7 @@ class BlockMask(Mask):
 
     _blocks: Blocks
     _p: float  # the plan has the probability of a seed
+    _bits: NDArray[np.uint8] | None
 
     def __init__(
         self,
@@ -157,15 +158,12 @@ class BlockMask(Mask):
             self._fill(bits)
         return bits
 
+    def _values(self) -> MaskValues:
+        bits = self._packed()
+        return self._shape, self._plan, None, self._affine, bits
+
     def _part(self, start: Shape, shape: Shape) -> Mask:
         return self._part_of_bits(start, shape)
-
-    def _applied(self, x: ArrayLike, out: Array | None, affine: Affine, name: str) -> Array:
-        values, dtype = as_array(x, name, True)
-        _validate.check_same_shape(values.shape, self._shape, name)
-        y = as_output(out, values, name)
-        _engine.apply((dtype, (y, values)), affine, self._packed())
-        return y
 
     def _parameters(self) -> tuple[Any, ...]:
         return self._shape, self._p, self._blocks, self._plan

@@ -54,6 +54,16 @@ class ChunkedMask:
         The mask of the whole array. It holds no bits either.
     num_threads : int
         Threads that a chunk may use.
+
+    Examples
+    --------
+    >>> import dask.array as da, bitdrop.dask
+    >>> x = da.ones((4, 6), chunks=(2, 3))
+    >>> y, mask = bitdrop.dask.dropout(x, p=0.5, rng=0)
+    >>> bool((mask.apply(x) == y).all().compute())
+    True
+    >>> mask.backward(x).chunks
+    ((2, 2), (3, 3))
     """
 
     whole: Mask
@@ -215,9 +225,9 @@ def _forward(
     _check_array(x, "x", rule.accept_complex)
     if _validate.as_flag(training, "training"):
         layout = rule.units.layout(x.shape)  # before the generator is advanced
-        whole = Mask._of(x.shape, Plan(draw(), 0, rule.p), layout, rule.affine, None)
+        whole = Mask._of((x.shape, Plan(draw(), 0, rule.p), layout, rule.affine, None))
     else:
-        whole = Mask._of(x.shape, KEEP_ALL, None, rule.at_inference, None)
+        whole = Mask._of((x.shape, KEEP_ALL, None, rule.at_inference, None))
     mask = ChunkedMask(whole, threads)
     return (x if whole.p == 0.0 and whole.scale == 1.0 else mask.apply(x)), mask
 

@@ -102,10 +102,10 @@ class _DropBlock(Layer):
 
 
 class DropBlock2d(_DropBlock):
-    """DropBlock layer for images [1]_: drops square blocks of feature maps, as `torchvision.ops.DropBlock2d`.
+    """DropBlock layer for images: drops square blocks of feature maps, as `torchvision.ops.DropBlock2d`.
 
     Neighbours in a feature map are similar, so dropping single elements hides little. A dropped block hides a
-    part of what a channel sees, and the network must look at the rest.
+    part of what a channel sees, and the network must look at the rest [1]_.
 
     Parameters
     ----------

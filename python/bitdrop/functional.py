@@ -104,7 +104,9 @@ def dropout(
     _validate.check_choice(scaling, "scaling", SCALINGS)
     rule = rule_of(probability, scaling)
     if not _validate.as_flag(training, "training"):
-        return keep_all(x, out, rule)
+        y, values = keep_all(x, out, rule)
+        return y, Mask._of(values)
     if noise_shape is not None:
         rule = rule._replace(units=units_of(noise_shape))
-    return drop(x, out, rule, lambda: (draw_key(rng), 0), shard)
+    y, values = drop(x, out, rule, lambda: (draw_key(rng), 0), shard)
+    return y, Mask._of(values)

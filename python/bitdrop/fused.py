@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bitdrop import _core, _engine, _validate
-from bitdrop._affine import IDENTITY, Affine
+from bitdrop._affine import IDENTITY
 from bitdrop._arrays import as_array, as_inplace_target, as_output
 from bitdrop._buffers import empty_bits
 from bitdrop._forward import Rule
-from bitdrop._fusion import Activation, Inputs, check_activation
+from bitdrop._fusion import Activation, Inputs, broadcasts, check_activation, fused_affine
 from bitdrop._layer import Layer
 from bitdrop._plan import KEEP_ALL, Plan, new_plan
 from bitdrop._random import draw_key
@@ -110,20 +110,28 @@ def _run(
 ) -> tuple[Array, FusedMask]:
     """Do a pass. `draw` is called once nothing can fail any more. None: inference."""
     values, dtype = as_array(x)
-    inputs = _checked(inputs, values, dtype)
-    y = as_output(out, values) if out is not None else None
-    if y is not None:
-        _check_overlap(y, inputs)
+    bias, residual, activation = inputs
+    bias_shape = None
+    if bias is not None:
+        bias = _as_bias(bias, values, dtype)
+        bias_shape = bias.shape
+    if residual is not None:
+        residual = _as_residual(residual, values, dtype)
+    y = None
+    if out is not None:
+        y = as_output(out, values)
+        _check_overlap(y, bias, residual)
+    more = bias is not None or residual is not None
     affine = rule.affine if draw else rule.at_inference
-    bias_shape = None if inputs.bias is None else inputs.bias.shape
-    if not draw and inputs.empty and affine == IDENTITY:
-        return _unchanged(values, y), FusedMask._of_pass(values.shape, KEEP_ALL, affine, None, bias_shape)
+    if not (draw or more or activation) and affine == IDENTITY:
+        return _unchanged(values, y), FusedMask._of_pass(values.shape, KEEP_ALL, affine, None, None)
     if y is None:
         y = as_output(None, values)
-    bits = empty_bits(values.size) if draw or inputs.activation is not None else None
+    bits = empty_bits(values.size) if draw or activation else None
     plan: Plan = new_plan((*draw(), rule.p)) if draw else KEEP_ALL
-    _engine.drop((dtype, inputs.arrays(y, values)), inputs.operation(affine), plan, None, bits)
-    return y, FusedMask._of_pass(values.shape, plan, Affine(affine.scale), bits, bias_shape)
+    arrays = (y, values, bias, residual) if more else (y, values)
+    _engine.drop((dtype, arrays), fused_affine(affine, activation is not None, more), plan, None, bits)
+    return y, FusedMask._of_pass(values.shape, plan, affine, bits, bias_shape)
 
 
 def _unchanged(x: Array, out: Array | None) -> Array:
@@ -133,18 +141,19 @@ def _unchanged(x: Array, out: Array | None) -> Array:
     return out
 
 
-def _checked(inputs: Inputs, x: Array, dtype: int) -> Inputs:
-    """Return the inputs as arrays that fit x."""
-    bias, residual, activation = inputs
-    if bias is not None:
-        bias = _as_input(bias, "bias", x, dtype)
-        if not _broadcasts(bias.shape, x.shape):
-            raise ValueError(f"bias must broadcast to x's shape, {x.shape}, but its shape is {bias.shape}.")
-    if residual is not None:
-        residual = _as_input(residual, "residual", x, dtype)
-        if residual.shape != x.shape:
-            raise ValueError(f"residual must have x's shape, {x.shape}, but its shape is {residual.shape}.")
-    return Inputs(bias, residual, activation)
+def _as_bias(bias: ArrayLike, x: Array, dtype: int) -> Array:
+    array = _as_input(bias, "bias", x, dtype)
+    shape, whole = array.shape, x.shape
+    if shape == whole[len(whole) - len(shape) :] or broadcasts(shape, whole):
+        return array
+    raise ValueError(f"bias must broadcast to x's shape, {whole}, but its shape is {shape}.")
+
+
+def _as_residual(residual: ArrayLike, x: Array, dtype: int) -> Array:
+    array = _as_input(residual, "residual", x, dtype)
+    if array.shape == x.shape:
+        return array
+    raise ValueError(f"residual must have x's shape, {x.shape}, but its shape is {array.shape}.")
 
 
 def _as_input(value: ArrayLike, name: str, x: Array, dtype: int) -> Array:
@@ -154,14 +163,7 @@ def _as_input(value: ArrayLike, name: str, x: Array, dtype: int) -> Array:
     return array
 
 
-def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
-    if len(shape) > len(to):
-        return False
-    return all(length in (1, whole) for length, whole in zip(reversed(shape), reversed(to), strict=False))
-
-
-def _check_overlap(out: Array, inputs: Inputs) -> None:
-    bias, residual, _ = inputs
+def _check_overlap(out: Array, bias: Array | None, residual: Array | None) -> None:
     if bias is not None and np.shares_memory(out, bias):
         raise ValueError("out overlaps bias: pass an array apart from it.")
     if residual is not None and _core.fit(residual, out) and np.shares_memory(out, residual):

@@ -38,8 +38,9 @@ class FusedMask(Mask):
     __slots__ = ("_bias_shape",)
 
     _bias_shape: Shape | None
+    _bits: NDArray[np.uint8] | None
 
-    def __init__(self, *_: Any, **__: Any) -> None:
+    def __init__(self) -> None:
         raise TypeError("A FusedMask is made by a fused pass: call bitdrop.fused_dropout.")
 
     @classmethod
@@ -117,10 +118,14 @@ class FusedMask(Mask):
         name = "bias_gradient"
         if self._bias_shape is None:
             raise ValueError(f"{name} must be None, because the forward pass had no bias.")
-        as_output(gradient, np.empty(self._bias_shape, dy.dtype), "the bias", name)
-        for other, its_name in (dy, "dy"), (y, "out"):
+        usual = type(gradient) is np.ndarray and gradient.shape == self._bias_shape
+        if not (usual and gradient.dtype == dy.dtype and gradient.flags.carray):
+            as_output(gradient, np.empty(self._bias_shape, dy.dtype), "the bias", name)
+        for other, its_name in (y, "out"), (dy, "dy"):
             if np.shares_memory(gradient, other):
                 raise ValueError(f"{name} overlaps {its_name}: pass an array apart from it.")
+            if y is dy:
+                break
 
     def _packed(self) -> NDArray[np.uint8]:
         if self._bits is not None:
@@ -153,7 +158,7 @@ def _unpickled(
     stream: int,
     rest: tuple[float, bytes | None, Shape | None],
 ) -> FusedMask:
-    _validate.check_mask_format(mask_format, "The pickled mask")
+    _validate.check_format(mask_format, "mask", "The pickled mask")
     scale, packed, bias_shape = rest
     bits = None if packed is None else np.frombuffer(packed, np.uint8).copy()
     return FusedMask._of_pass(shape, Plan(key, stream, p), Affine(scale), bits, bias_shape)

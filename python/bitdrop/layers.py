@@ -217,9 +217,9 @@ _MODES = {"row": Units(1, needs="DropPath needs x of shape (N, ...)"), "batch": 
 
 
 class DropPath(Layer):
-    """Stochastic depth [1]_: drops whole samples, as `timm.layers.DropPath`.
+    """Stochastic depth: drops whole samples, as `timm.layers.DropPath`.
 
-    Before the sum of a residual block, it skips the block for the dropped samples.
+    Before the sum of a residual block, it skips the block for the dropped samples [1]_.
 
     Parameters
     ----------

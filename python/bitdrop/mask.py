@@ -1,18 +1,18 @@
 """The mask as a value: which elements are kept, and what becomes of them."""
 
 from math import prod
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from bitdrop import _core, _engine, _validate
 from bitdrop._affine import Affine
-from bitdrop._arrays import as_array, as_output
+from bitdrop._arrays import ALL_CODES, REAL_CODES, as_admitted
 from bitdrop._bit_layout import BitLayout, Shard, bit_layout, contiguous
 from bitdrop._buffers import empty_bits
 from bitdrop._plan import Plan
-from bitdrop._typing import Array, Key, NoiseShape, Number, Shape
+from bitdrop._typing import Array, Bits, Key, MaskValues, NoiseShape, Number, Shape
 from bitdrop._units import Units
 
 
@@ -52,8 +52,8 @@ class Mask:
 
     Notes
     -----
-    Mask format 1 (``docs/mask-format.md``) decides whether element ``i`` in C order is kept: xorshift128+
-    [1]_ seeded by SplitMix64 [2]_, and exact Bernoulli(p) from its bits.
+    Mask format 1 (``docs/reference/mask-format.md``) decides whether element ``i`` in C order is kept:
+    xorshift128+ [1]_ seeded by SplitMix64 [2]_, and exact Bernoulli(p) from its bits.
 
     References
     ----------
@@ -81,7 +81,7 @@ class Mask:
     _plan: Plan
     _layout: BitLayout | None
     _affine: Affine
-    _bits: NDArray[np.uint8] | None  # a cache
+    _bits: Bits | None  # a cache
 
     def __init__(
         self,
@@ -109,22 +109,11 @@ class Mask:
         self._bits = None
 
     @classmethod
-    def _of(
-        cls,
-        shape: Shape,
-        plan: Plan,
-        layout: BitLayout | None,
-        affine: Affine,
-        bits: NDArray[np.uint8] | None,
-    ) -> "Mask":
-        """Return a mask of validated values, with its bits if they exist already."""
-        self = object.__new__(cls)
-        self._shape = shape
-        self._plan = plan
-        self._layout = layout
-        self._affine = affine
-        self._bits = bits
-        return self
+    def _of(cls, values: MaskValues) -> Self:
+        """Return a mask of validated values: shape, plan, layout, affine, and bits if they exist."""
+        mask = object.__new__(cls)
+        mask._shape, mask._plan, mask._layout, mask._affine, mask._bits = values
+        return mask
 
     @classmethod
     def from_array(cls, kept: ArrayLike, *, scale: Number = 1.0) -> "Mask":
@@ -223,13 +212,14 @@ class Mask:
         if bits is None:
             bits = empty_bits(self.size)
             _engine.fill(bits, self._plan, self._layout or contiguous(self.size))
-        bits.flags.writeable = False
-        return bits.view()  # of a read-only array, so that it cannot be made writable again
+        if not isinstance(bits, bytes):
+            bits.flags.writeable = False
+        return np.ndarray(len(bits), np.uint8, bits)  # of read-only memory, so it cannot be made writable
 
     @property
     def nbytes(self) -> int:
         """Bytes of bits held at the moment: 0 if they are generated when needed."""
-        return 0 if self._bits is None else self._bits.nbytes
+        return 0 if self._bits is None else len(self._bits)
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
         """Return a bool array of the mask's shape, True where kept: read-only unless `copy` is True."""
@@ -244,6 +234,53 @@ class Mask:
             kept = kept.astype(np.bool_ if dtype is None else dtype)
         kept.flags.writeable = copy is True
         return kept
+
+    def kept_indices(self, axis: int = -1) -> NDArray[np.int64]:
+        """Return the indices that are kept along an axis, for a mask that all other axes share.
+
+        A product needs only the kept columns of its left matrix and the kept rows of its right one. See
+        ``examples/thinned_network.py``.
+
+        Parameters
+        ----------
+        axis : int, default -1
+            The axis along which the mask varies.
+
+        Returns
+        -------
+        ndarray of int64
+            The kept indices, ascending.
+
+        Raises
+        ------
+        TypeError
+            If axis is not an int.
+        ValueError
+            If the mask has no such axis, or varies along another one.
+
+        Examples
+        --------
+        >>> import numpy as np, bitdrop
+        >>> layer = bitdrop.Dropout(p=0.5, noise_shape=(1, None), rng=0)
+        >>> layer(np.ones((2, 6)))
+        array([[0., 2., 2., 2., 0., 2.],
+               [0., 2., 2., 2., 0., 2.]])
+        >>> layer.mask.kept_indices()
+        array([1, 2, 3, 5])
+        """
+        ndim = len(self._shape)
+        along = _validate.as_axis(axis, ndim)
+        lengths = self._shape if self._layout is None else self._layout.lengths
+        others = [a for a, length in enumerate(lengths) if length != 1 and a != along]
+        if others:
+            shared = tuple(None if a == along else 1 for a in range(ndim))
+            raise ValueError(
+                f"kept_indices needs a mask that varies along axis {along} alone, but this one, of shape "
+                f"{self._shape}, also varies along {others}: drop with noise_shape={shared}."
+            )
+        kept = np.unpackbits(self.bits, count=self.size, bitorder="little")
+        # An axis that shares its bit is kept as a whole, or dropped.
+        return np.flatnonzero(np.broadcast_to(kept, self._shape[along])).astype(np.int64, copy=False)
 
     def apply(self, x: ArrayLike, *, out: Array | None = None) -> Array:
         """Repeat the forward pass on an array: drop the mask's elements, and scale the others.
@@ -274,7 +311,7 @@ class Mask:
         >>> bitdrop.Mask(4, 0.5, key=(1, 2)).apply(np.arange(4.0))
         array([0., 2., 4., 0.])
         """
-        return self._applied(x, out, self._affine, "x")
+        return repeat(self._values(), x, out, False, "x")
 
     def backward(self, dy: ArrayLike, *, out: Array | None = None) -> Array:
         """Return the gradient with respect to the input of the forward pass.
@@ -306,7 +343,10 @@ class Mask:
         >>> bool((mask.backward(np.ones(4)) == y).all())
         True
         """
-        return self._applied(dy, out, self._affine.linear, "dy")
+        return repeat(self._values(), dy, out, True, "dy")
+
+    def _values(self) -> MaskValues:
+        return self._shape, self._plan, self._layout, self._affine, self._bits
 
     def part(self, start: int | Shape, shape: int | Shape) -> "Mask":
         """Return the mask of a part of the elements.
@@ -344,7 +384,7 @@ class Mask:
         return self if lengths == self._shape else self._part(first, lengths)
 
     def _part(self, start: Shape, shape: Shape) -> "Mask":
-        return Mask._of(shape, self._plan, self._layout_of_part(start, shape), self._affine, None)
+        return Mask._of((shape, self._plan, self._layout_of_part(start, shape), self._affine, None))
 
     def _layout_of_part(self, start: Shape, shape: Shape) -> BitLayout:
         whole = self.shard or Shard(self._shape, (0,) * len(self._shape))
@@ -357,17 +397,6 @@ class Mask:
 
         index = tuple(slice(a, a + length) for a, length in zip(start, shape, strict=True))
         return ArrayMask.of_bits(np.asarray(self)[index], self._affine)
-
-    def _applied(self, x: ArrayLike, out: Array | None, affine: Affine, name: str) -> Array:
-        values, dtype = as_array(x, name, affine.shift == affine.dropped == 0.0)
-        _validate.check_same_shape(values.shape, self._shape, name)
-        y = as_output(out, values, name)
-        operands = (dtype, (y, values))
-        if self._bits is None:
-            _engine.drop(operands, affine, self._plan, self._layout)
-        else:
-            _engine.apply(operands, affine, self._bits, self._layout)
-        return y
 
     def __eq__(self, other: object) -> bool:
         """Compare the values."""
@@ -393,6 +422,15 @@ class Mask:
         rest += "" if self.noise_shape is None else f", noise_shape={self.noise_shape}"
         rest += "" if self.shard is None else f", shard={self.shard}"
         return f"Mask({self._shape}, {p!r}, key={key}, stream={stream}, scale={scale!r}{rest})"
+
+
+def repeat(mask: MaskValues, x: ArrayLike, out: Array | None, linear: bool, name: str) -> Array:
+    """Repeat the forward pass of a mask of these values on an array, or the linear part of that pass."""
+    accept_complex = linear or mask[3].shift == mask[3].dropped == 0.0
+    y = _engine.repeat(ALL_CODES if accept_complex else REAL_CODES, x, out, mask, linear)
+    if y is None:
+        return repeat(mask, as_admitted(x, out, accept_complex, name, mask[0]), out, linear, name)
+    return y
 
 
 def _unpickled(mask_format: int, shape: Shape, p: float, key: Key, *rest: Any) -> Mask:

@@ -46,8 +46,9 @@ class Noise:
     Notes
     -----
     The factor of element ``i`` in C order is ``1 + std * z[i]``, rounded after each operation: in float64 for
-    float64 arrays, else in float32. Noise format 1 (``docs/noise-format.md``) makes ``z``, a standard normal
-    float32 that is the same in every dtype. A mask and a noise of the same key are independent.
+    float64 arrays, else in float32. Noise format 1 (``docs/reference/noise-format.md``) makes ``z``, a
+    standard normal float32 that is the same in every dtype. A mask and a noise of the same key are
+    independent.
 
     Examples
     --------

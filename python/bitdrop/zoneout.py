@@ -234,7 +234,9 @@ def zoneout(
     rng: RNGLike | None = None,
     out: Array | None = None,
 ) -> tuple[Array, ZoneoutMask]:
-    """Keep each element's previous value with probability `p` [1]_, in the states of recurrent networks.
+    """Keep each element's previous value with probability `p`: zoneout of recurrent states.
+
+    The method is from [1]_.
 
     Parameters
     ----------

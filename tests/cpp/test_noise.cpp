@@ -11,7 +11,7 @@ namespace {
 
 constexpr int kMaxThreads = 8;
 
-// The tables of docs/noise-format.md.
+// The tables of docs/reference/noise-format.md.
 void check_document() {
     const float first[] = {0x1.2775c8p+1f,  0x1.8659e8p-1f, 0x1.2b5e64p+0f, 0x1.5a8cp-3f,
                            -0x1.bca518p-4f, 0x1.ea96dp+0f,  0x1.c3e78cp+0f, 0x1.3cf452p+0f};

@@ -3,7 +3,7 @@
 //   test_noise_distribution [step]
 //
 // compares every step-th of the 2^30 magnitudes with the quantile function of the normal distribution. With step 1
-// (half a minute) it prints the figures of docs/noise-format.md.
+// (half a minute) it prints the figures of docs/reference/noise-format.md.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>

@@ -31,7 +31,7 @@ DIGESTS = [
     ((3, 4), 9, 0, 2**22, "fdef4de1f3905620"),
 ]
 KEYS = [((0, 0), 0), ((2**64 - 1, 1), 2**64 - 1), ((0x0123456789ABCDEF, 2**63), 12345)]
-FORMAT = (ROOT / "docs" / "noise-format.md").read_text(encoding="utf-8")
+FORMAT = (ROOT / "docs" / "reference" / "noise-format.md").read_text(encoding="utf-8")
 
 
 def engine(

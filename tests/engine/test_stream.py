@@ -81,7 +81,9 @@ def test_streams_continue_across_chunks() -> None:
 
 
 def test_default_choice_writes_bits_in_order() -> None:
-    assert stream("--bytes", "8").hex() == "264ab7d0dd246b4b"  # from docs/mask-format.md: key (1, 2), p = 0.5
+    assert (
+        stream("--bytes", "8").hex() == "264ab7d0dd246b4b"
+    )  # from docs/reference/mask-format.md: key (1, 2), p = 0.5
     assert stream("--bytes", "0") == b""
 
 

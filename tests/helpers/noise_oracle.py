@@ -1,4 +1,4 @@
-"""Noise format 1 once more, in NumPy: written from docs/noise-format.md, without bitdrop.
+"""Noise format 1 once more, in NumPy: written from docs/reference/noise-format.md, without bitdrop.
 
 It works on all lanes of all blocks of a range at once, in the order of the formulas.
 """

@@ -1,6 +1,7 @@
 """Second implementation of mask format 1 and its application, in NumPy, written from the specification alone.
 
-It processes all lanes of all blocks of a range at once, in the order of the formulas in docs/mask-format.md.
+It processes all lanes of all blocks of a range at once, in the order of the formulas in
+docs/reference/mask-format.md.
 """
 
 from fractions import Fraction

@@ -94,6 +94,8 @@ CALLS: dict[str, tuple[str, Callable[[Watched, Any, Any], Any]]] = {
 def test_unsupported_array_is_a_type_error(call: str, bad: str, watched: Watched) -> None:
     name, function = CALLS[call]
     make, match = BAD_ARRAYS[bad]
+    if "complex" in bad and ("gaussian" in call or "noise" in call):  # noise takes real numbers alone
+        match = r"drop \w+\.real and \w+\.imag"
     out = np.full(SHAPE, 7, np.float32)
     fails(TypeError, rf"^{name} .*{match}", lambda: function(watched, make(), None))
     fails(TypeError, rf"^{name} .*{match}", lambda: function(watched, make(), out))

@@ -160,11 +160,12 @@ def test_dask_takes_complex_numbers(dtype: Any) -> None:
 @for_both
 @pytest.mark.parametrize("p", [0.0, 0.3])
 @pytest.mark.parametrize("training", [True, False])
-def test_alpha_dropout_and_noise_refuse_complex_numbers(dtype: Any, p: float, training: bool) -> None:
+def test_kinds_for_real_numbers_refuse_complex_ones(dtype: Any, p: float, training: bool) -> None:
     x = np.ones((4, 5), dtype)
     name = np.dtype(dtype).name
     match = rf"^x must be of .*, but its dtype is {name}: drop x\.real and x\.imag with the same mask\.$"
-    layers = bitdrop.AlphaDropout(p, rng=0), bitdrop.FeatureAlphaDropout(p, rng=0), bitdrop.GaussianDropout(p)
+    kinds = bitdrop.AlphaDropout, bitdrop.FeatureAlphaDropout, bitdrop.GaussianDropout, bitdrop.FusedDropout
+    layers = [kind(p, rng=0) for kind in kinds]
     for layer in layers:
         with pytest.raises(TypeError, match=match):
             layer(x, training)

@@ -109,6 +109,30 @@ def test_layer_drops_blocks_of_its_kind(kind: Any, dtype: np.dtype[Any]) -> None
 
 
 @for_all_kinds
+@pytest.mark.parametrize("real", [np.float32, np.float64])
+def test_complex_numbers_lose_the_blocks_of_real_ones(kind: Any, real: Any) -> None:
+    parts = [normal(np.dtype(real), KINDS[kind], seed) for seed in (0, 1)]
+    z = np.stack(parts, axis=-1).view(np.result_type(real, np.complex64))[..., 0]
+    layer = kind(0.3, 2, rng=0)
+    y, dz = layer(z), layer.backward(z)
+    assert y.dtype == dz.dtype == z.dtype
+    for name, part in zip(("real", "imag"), parts, strict=True):
+        assert_identical(getattr(y, name).copy(), kind(0.3, 2, rng=0)(part))
+        assert_identical(getattr(dz, name).copy(), mask_of(layer).backward(part))
+
+
+@for_all_kinds
+def test_part_of_a_mask_keeps_what_the_whole_keeps(kind: Any) -> None:
+    layer, x = kind(0.3, 3, rng=0), normal(FLOAT32, KINDS[kind])
+    y = layer(x)
+    start, shape = (1,) * x.ndim, tuple(length - 1 for length in x.shape)
+    box = (slice(1, None),) * x.ndim
+    part = mask_of(layer).part(start, shape)
+    assert_identical(part.apply(x[box]), y[box].copy())
+    assert np.array_equal(np.asarray(part), np.asarray(layer.mask)[box])
+
+
+@for_all_kinds
 def test_locked_layer_repeats_its_blocks(kind: Any) -> None:
     layer, x = kind(0.3, 2, rng=0), normal(FLOAT32, KINDS[kind])
     with layer.locked():

@@ -1,4 +1,7 @@
-"""DropConnect: dropout of weights, by one mask for a batch or one for each sample (docs/drop-connect.md)."""
+"""DropConnect: dropout of weights, by one mask for a batch or one for each sample.
+
+The recipe is docs/how-to/drop-connect.md.
+"""
 
 from collections.abc import Callable
 

@@ -178,3 +178,29 @@ def test_subclass_may_override_forward() -> None:
     layer = Noisy(0.3, rng=0).eval()
     assert_identical(layer(X), bitdrop.Dropout(0.3, rng=0)(X))
     assert repr(layer).startswith("Noisy(")
+
+
+def test_mask_asked_for_twice_is_one_object_until_next_forward() -> None:
+    layer, x = bitdrop.Dropout(rng=0), np.ones((3, 4))
+    layer(x)
+    first = layer.mask
+    assert first is not None
+    assert layer.mask is first
+    layer(x)
+    second = layer.mask
+    assert second is not None
+    assert second is not first
+    assert (first.stream, second.stream) == (0, 1)
+    layer.eval()(x)
+    assert layer.mask is not None
+    assert layer.mask.p == 0
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_mask_holds_bits_unless_they_are_recomputed(recompute: bool) -> None:
+    layer = bitdrop.Dropout(rng=0, recompute=recompute)
+    for p in (0.5, 0.25):
+        layer.p = p
+        layer(np.ones(100))
+        assert layer.mask is not None
+        assert layer.mask.nbytes == (0 if recompute else 13)

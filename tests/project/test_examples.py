@@ -73,14 +73,87 @@ def test_trained_network_fits_its_training_set() -> None:
 
 
 @needs_extras
-def test_overfitting_prints_both_gaps_and_writes_its_plot(tmp_path: Path) -> None:
+def test_overfitting_prints_gain_and_writes_plot(tmp_path: Path) -> None:
     plot = tmp_path / "plot.png"
     arguments = ("--epochs", "6", "--seeds", "2", "--output", str(plot))
     process = run_python(str(EXAMPLES / "overfit_digits.py"), *arguments)
     assert process.returncode == 0, process.stderr
     printed = " ".join(process.stdout.split())
-    assert "points without dropout" in printed
+    assert "Dropout changes the accuracy on the test images by" in printed
     assert "of 2 seeds" in printed
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+@needs_extras
+def test_digits_are_split_in_three_without_overlap_and_test_labels_are_right() -> None:
+    from overfit_digits import Settings, split_digits  # noqa: PLC0415 - needs the extras
+    from sklearn.datasets import load_digits  # noqa: PLC0415
+
+    settings = Settings(wrong_labels=0.5)
+    first, second = (split_digits(settings, np.random.default_rng(seed)) for seed in (0, 1))
+    assert (first.test_x == second.test_x).all()
+    assert (len(first.train_x), len(first.validation_x)) == (1000, 300)
+    rows = np.concatenate([first.train_x, first.validation_x, first.test_x])
+    digits = load_digits()
+    expected = (digits.data / 16).astype(np.float32)
+    assert sorted(map(bytes, rows)) == sorted(map(bytes, expected))
+    right = {bytes(image): label for image, label in zip(expected, digits.target, strict=True)}
+    share = {
+        name: np.mean([right[bytes(image)] == label for image, label in zip(x, labels, strict=True)])
+        for name, x, labels in (
+            ("train", first.train_x, first.train_labels),
+            ("validation", first.validation_x, first.validation_labels),
+            ("test", first.test_x, first.test_labels),
+        )
+    }
+    assert share["test"] == 1
+    assert share["train"] == pytest.approx(0.5, abs=0.06)
+    assert share["validation"] == pytest.approx(0.5, abs=0.1)
+
+
+@needs_extras
+def test_early_stop_is_chosen_on_validation_images() -> None:
+    from overfit_digits import Curves  # noqa: PLC0415 - needs the extras
+
+    validation, test = np.array([[0.1, 0.9, 0.5], [0.3, 0.2, 0.1]]), np.array([[1.0, 2, 3], [4, 5, 6]])
+    curves = Curves([0, 2, 4], validation, validation, test)
+    assert curves.stopped_early(curves.test).tolist() == [2, 4]
+
+
+@needs_extras
+def test_thinned_network_is_network_of_shared_masks_up_to_rounding() -> None:
+    thinned_network = pytest.importorskip("thinned_network")
+    rng = np.random.default_rng(6)
+    x, labels = rng.random((20, 64)), rng.integers(10, size=20)
+    trainers = {kind: thinned_network.build(kind, 40, 7, 0.05) for kind in thinned_network.COLOURS}
+    parameters = {}
+    for kind, trainer in trainers.items():
+        affine = [layer for layer in trainer.network.layers if isinstance(layer, Affine)]
+        for layer in affine:
+            layer.parameters = [parameter.astype(np.float64) for parameter in layer.parameters]
+        for _ in range(5):
+            trainer.step(x, labels)
+        parameters[kind] = np.concatenate([p.ravel() for layer in affine for p in layer.parameters])
+    np.testing.assert_allclose(parameters["thinned"], parameters["shared masks"], rtol=1e-4, atol=1e-6)
+    for other in ("dropout as usual", "without dropout"):
+        assert np.abs(parameters["thinned"] - parameters[other]).max() > 0.01
+    assert np.array_equal(
+        trainers["thinned"].network.forward(x, training=False),
+        thinned_network.Network(trainers["thinned"].network.layers).forward(x, training=False),
+    )
+
+
+@needs_extras
+def test_thinned_network_prints_both_tables_and_writes_its_plot(tmp_path: Path) -> None:
+    plot = tmp_path / "plot.png"
+    arguments = ("--epochs", "2", "--seeds", "2", "--rounds", "2", "--output", str(plot))
+    process = run_python(str(EXAMPLES / "thinned_network.py"), *arguments)
+    assert process.returncode == 0, process.stderr
+    rows = [line.strip("│").split("│") for line in process.stdout.splitlines() if "│" in line]
+    kinds = ["without dropout", "dropout as usual", "shared masks", "thinned"]
+    assert [row[0].strip() for row in rows] == 2 * kinds
+    assert all(float(row[2]) > 0 for row in rows[:4])
+    assert float(rows[4][1]) == 1
     assert plot.read_bytes().startswith(b"\x89PNG")
 
 
@@ -93,7 +166,9 @@ def test_averaging_is_exact_for_linear_network_only(tmp_path: Path) -> None:
     distances = {name: (float(sampled.rstrip("%")) / 100, float(exact)) for name, sampled, exact in rows}
     assert distances["linear"][0] < 0.1
     assert distances["linear"][1] < 1e-12
-    assert distances["ReLU"] == pytest.approx((0.28, 0.28), abs=0.03)  # the figure in docs/dropout.md
+    assert distances["ReLU"] == pytest.approx(
+        (0.28, 0.28), abs=0.03
+    )  # the figure in docs/explanation/dropout.md
     assert plot.read_bytes().startswith(b"\x89PNG")
 
 

@@ -86,3 +86,22 @@ def test_empty_tensor_is_returned_as_in_torch(shape: tuple[int, ...]) -> None:
     for training in (True, False):
         assert_same_outcome("dropout", lambda: torch.ones(shape), 0.5, training)
     assert_same_outcome("feature_alpha_dropout", lambda: torch.ones(shape), 0.5, True)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors is in prototype stage:UserWarning")
+@pytest.mark.parametrize("layout", [torch.strided, torch.jagged], ids=str)
+def test_nested_tensors_go_to_torch_with_their_gradients(layout: torch.layout) -> None:
+    for function in pair("dropout"):
+        leaf = torch.nested.nested_tensor(
+            [torch.ones(50, 2), torch.ones(70, 2)], requires_grad=True, layout=layout
+        )
+        y = function(leaf, 0.5, True)
+        assert y.is_nested
+        assert y.layout is layout
+        dropped = torch.nested.to_padded_tensor(y, -1.0)
+        assert set(dropped.unique().tolist()) == {-1.0, 0.0, 2.0}
+        torch.nested.to_padded_tensor(y, 0.0).sum().backward()
+        gradients = [gradient.unique().tolist() for gradient in leaf.grad.unbind()]
+        assert gradients == [[0.0, 2.0]] * 2
+    with pytest.raises(ValueError, match="generator must be None"):
+        Functional.dropout(leaf, 0.5, generator=torch.Generator())

@@ -102,7 +102,7 @@ def test_other_tensors_are_dropped_by_torch() -> None:
 
 
 class TimmsDropPath(nn.Module):
-    """timm's class as far as users see it."""
+    """Stand-in for timm's class."""
 
     def __init__(self, drop_prob: float | None = 0.0, scale_by_keep: bool = True) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ class TimmsDropPath(nn.Module):
 
 
 class TorchvisionsStochasticDepth(nn.Module):
-    """torchvision's class as far as users see it."""
+    """Stand-in for torchvision's class."""
 
     def __init__(self, p: float, mode: str) -> None:
         super().__init__()

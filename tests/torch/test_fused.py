@@ -1,5 +1,6 @@
 """Fused passes, compared with torch's operations and bitdrop's dropout one by one."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,6 +13,9 @@ from bitdrop.torch import functional
 from torch import Tensor, nn
 
 from tests.helpers.pytorch_support import DTYPES, compiled_fresh
+
+# PyTorch itself warns when it first sees a tangent.
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
 
 CASES = [
     ("bias and residual", True, True, "relu"),
@@ -233,7 +237,7 @@ class Subclass(nn.ReLU):
     """A ReLU that may do something of its own."""
 
 
-LEFT_ALONE = {
+LEFT_ALONE: dict[str, Callable[[Any], Any]] = {
     "hook of the ReLU": lambda model: _hook(model, 1),
     "hook of the dropout": lambda model: _hook(model, 2),
     "backward hook": lambda model: model[2].register_full_backward_hook(lambda *_: None),

@@ -80,10 +80,15 @@ def test_gradients_and_tangents_are_the_derivatives(info: Any) -> None:
             (sample.input, *sample.args),
             check_forward_ad=True,
             check_batched_grad=True,
-            check_batched_forward_grad=info.check_batched_forward_grad,
+            check_batched_forward_grad=False,  # vmap would have to draw: an error, as in torch
+            fast_mode=True,
         )
         assert gradgradcheck(
-            call, (sample.input, *sample.args), check_fwd_over_rev=True, check_rev_over_rev=True
+            call,
+            (sample.input, *sample.args),
+            check_fwd_over_rev=True,
+            check_rev_over_rev=True,
+            fast_mode=True,
         )
 
 

@@ -1,4 +1,4 @@
-"""What records a model: torch.fx, quantisation, scripting, exporters, and Dynamo beside `patch`."""
+"""Tracers, quantisation, scripting, exporters, and the compiler beside `patch`."""
 
 import sys
 from typing import Any
@@ -136,6 +136,13 @@ for _ in range(2):
     with bitdrop.torch.patch():
         check(lambda x: nn.functional.dropout(x, 0.5), True)
         check(nn.Dropout(0.5), True)
+
+from torch._dynamo import trace_rules
+
+rules = trace_rules.get_torch_obj_rule_map()
+for name in ("dropout", "dropout2d", "alpha_dropout"):
+    assert getattr(nn.functional, name) in rules, name
+    assert getattr(functional, name) not in rules, name
 """
 
 

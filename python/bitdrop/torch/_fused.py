@@ -11,11 +11,11 @@ from torch.nn import functional as torchs_own
 
 from bitdrop import _core, _engine
 from bitdrop._affine import IDENTITY, Affine
-from bitdrop._fusion import Inputs
+from bitdrop._fusion import broadcasts, fused_affine
 from bitdrop._plan import KEEP_ALL, Plan, new_plan
 from bitdrop._typing import Memory
-from bitdrop.torch import _calls, _operators, _tensors, _threads
-from bitdrop.torch._autograd import is_plain
+from bitdrop.torch import _calls, _keys, _tensors, _threads
+from bitdrop.torch._plain import is_plain
 from bitdrop.torch._tensors import DTYPES, Axes
 
 
@@ -51,7 +51,7 @@ def fused(
         return _in_steps(x, p if drops else 0.0, bias, active, residual)
     order = _tensors.memory_order(x, ())
     affine = _inverted(p) if drops else IDENTITY
-    plan = new_plan((_operators.draw_now(None), 0, p)) if drops else KEEP_ALL
+    plan = new_plan((_keys.draw(None), 0, p)) if drops else KEEP_ALL
     values = FusedPass(affine, plan, active, order)
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, bias, residual)):
         y: Tensor = _apply_fused(x, bias, residual, values)
@@ -91,14 +91,13 @@ def _run(
     """Do the pass on the memory of tensors. Store the bits in `bits`, unless that is None."""
     order = values.order
     out = _tensors.new(x, order)
-    inputs = Inputs(
-        None if bias is None else _memory(_like(bias, x), order),
-        None if residual is None else _memory(residual, order),
-        "relu" if values.active else None,
-    )
-    arrays = inputs.arrays(_memory(out, order), _memory(x, order))
+    arrays: tuple[Memory | None, ...] = (_memory(out, order), _memory(x, order))
+    more = bias is not None or residual is not None
+    if more:
+        added = None if bias is None else _memory(_like(bias, x), order)
+        arrays = *arrays, added, None if residual is None else _memory(residual, order)
     memory = None if bits is None else _tensors._bytes(bits)
-    affine = inputs.operation(values.affine)
+    affine = fused_affine(values.affine, values.active, more)
     _engine.drop((DTYPES[x.dtype], arrays), affine, values.plan, None, memory, _threads.of_a_call())
     return out
 
@@ -187,16 +186,10 @@ def check(p: Any, x: Tensor, bias: Any, activation: Any, residual: Any) -> float
     if not (type(p) is float and 0.0 <= p <= 1.0):
         torchs_own.dropout(x[:0].detach() if x.dim() else x.detach(), p, False)  # raises as torch does
         p = float(p)
-    if bias is not None and not _broadcasts(bias.shape, x.shape):
+    if bias is not None and not broadcasts(bias.shape, x.shape):
         shapes = f"{tuple(x.shape)}, but its shape is {tuple(bias.shape)}"
         raise ValueError(f"bias must broadcast to x's shape, {shapes}.")
     if residual is not None and residual.shape != x.shape:
         shapes = f"{tuple(x.shape)}, but its shape is {tuple(residual.shape)}"
         raise ValueError(f"residual must have x's shape, {shapes}.")
     return p
-
-
-def _broadcasts(shape: Sequence[int], to: Sequence[int]) -> bool:
-    if len(shape) > len(to):
-        return False
-    return all(length in (1, whole) for length, whole in zip(reversed(shape), reversed(to), strict=False))

@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from bitdrop.torch import _calls
-from bitdrop.torch._autograd import is_plain
+from bitdrop.torch._plain import is_plain
 
 
 class Lock:

@@ -103,6 +103,14 @@ def dropout1d(
 
     Parameters, results and errors are those of `dropout`. The mask has one bit a channel, and the number of
     axes must be 2 or 3.
+
+    Examples
+    --------
+    >>> import torch, bitdrop.torch
+    >>> _ = torch.manual_seed(0)
+    >>> y = bitdrop.torch.functional.dropout1d(torch.ones(4, 8, 5))
+    >>> bool((y == y[:, :, :1]).all())    # a channel is kept or dropped as a whole
+    True
     """
     options = Options(recompute, generator) if recompute or generator is not None else DEFAULTS
     if has_torch_function_unary(input):
@@ -123,6 +131,14 @@ def dropout2d(
 
     Parameters, results and errors are those of `dropout`. The mask has one bit a channel. If the number of
     axes is not 4, torch's warnings are given, and the first two axes are samples and channels.
+
+    Examples
+    --------
+    >>> import torch, bitdrop.torch
+    >>> _ = torch.manual_seed(0)
+    >>> y = bitdrop.torch.functional.dropout2d(torch.ones(4, 8, 5, 5))
+    >>> bool((y == y[:, :, :1, :1]).all())    # a channel is kept or dropped as a whole
+    True
     """
     options = Options(recompute, generator) if recompute or generator is not None else DEFAULTS
     if has_torch_function_unary(input):
@@ -143,6 +159,14 @@ def dropout3d(
 
     Parameters, results and errors are those of `dropout`. The mask has one bit a channel. If the number of
     axes is neither 4 nor 5, torch's warning is given.
+
+    Examples
+    --------
+    >>> import torch, bitdrop.torch
+    >>> _ = torch.manual_seed(0)
+    >>> y = bitdrop.torch.functional.dropout3d(torch.ones(4, 8, 2, 5, 5))
+    >>> bool((y == y[:, :, :1, :1, :1]).all())    # a channel is kept or dropped as a whole
+    True
     """
     options = Options(recompute, generator) if recompute or generator is not None else DEFAULTS
     if has_torch_function_unary(input):
@@ -163,6 +187,15 @@ def alpha_dropout(
 
     Parameters, results and errors are those of `dropout`, except that training is False by default, as in
     torch. A dropped element becomes a constant, whatever input held.
+
+    Examples
+    --------
+    >>> import torch, bitdrop.torch
+    >>> _ = torch.manual_seed(0)
+    >>> x = torch.randn(1000, 1000)
+    >>> y = bitdrop.torch.functional.alpha_dropout(x, p=0.3, training=True)
+    >>> print(f"mean {abs(y.mean()):.2f}, standard deviation {y.std():.2f}")
+    mean 0.00, standard deviation 1.00
     """
     options = Options(recompute, generator) if recompute or generator is not None else DEFAULTS
     if has_torch_function_unary(input):
@@ -183,6 +216,14 @@ def feature_alpha_dropout(
 
     Parameters, results and errors are those of `alpha_dropout`. The mask has one bit a channel, and there
     must be at least two axes.
+
+    Examples
+    --------
+    >>> import torch, bitdrop.torch
+    >>> _ = torch.manual_seed(0)
+    >>> y = bitdrop.torch.functional.feature_alpha_dropout(torch.ones(4, 8, 5), p=0.3, training=True)
+    >>> bool((y == y[:, :, :1]).all())
+    True
     """
     options = Options(recompute, generator) if recompute or generator is not None else DEFAULTS
     if has_torch_function_unary(input):

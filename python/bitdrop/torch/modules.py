@@ -187,37 +187,79 @@ class Dropout(_Module, nn.Dropout):
 
 
 class Dropout1d(_Module, nn.Dropout1d):
-    """`torch.nn.Dropout1d`, which drops whole channels of (N, C, L) or (C, L). Parameters: see `Dropout`."""
+    """`torch.nn.Dropout1d`, which drops whole channels of (N, C, L) or (C, L). Parameters: see `Dropout`.
+
+    Examples
+    --------
+    >>> import torch, bitdrop.torch
+    >>> y = bitdrop.torch.Dropout1d(p=0.5)(torch.ones(4, 8, 5))
+    >>> bool((y == y[:, :, :1]).all())
+    True
+    """
 
     _function = staticmethod(functional.dropout1d)
 
 
 class Dropout2d(_Module, nn.Dropout2d):
-    """`torch.nn.Dropout2d`, which drops whole channels of (N, C, H, W). Parameters: see `Dropout`."""
+    """`torch.nn.Dropout2d`, which drops whole channels of (N, C, H, W). Parameters: see `Dropout`.
+
+    Examples
+    --------
+    >>> import torch, bitdrop.torch
+    >>> y = bitdrop.torch.Dropout2d(p=0.5)(torch.ones(4, 8, 5, 5))
+    >>> bool((y == y[:, :, :1, :1]).all())
+    True
+    """
 
     _function = staticmethod(functional.dropout2d)
 
 
 class Dropout3d(_Module, nn.Dropout3d):
-    """`torch.nn.Dropout3d`, which drops whole channels of (N, C, D, H, W). Parameters: see `Dropout`."""
+    """`torch.nn.Dropout3d`, which drops whole channels of (N, C, D, H, W). Parameters: see `Dropout`.
+
+    Examples
+    --------
+    >>> import torch, bitdrop.torch
+    >>> y = bitdrop.torch.Dropout3d(p=0.5)(torch.ones(4, 8, 2, 5, 5))
+    >>> bool((y == y[:, :, :1, :1, :1]).all())
+    True
+    """
 
     _function = staticmethod(functional.dropout3d)
 
 
 class AlphaDropout(_Module, nn.AlphaDropout):
-    """`torch.nn.AlphaDropout`, for self-normalising networks. Parameters: see `Dropout`."""
+    """`torch.nn.AlphaDropout`, for self-normalising networks. Parameters: see `Dropout`.
+
+    Examples
+    --------
+    >>> import torch, bitdrop.torch
+    >>> model = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.SELU(), bitdrop.torch.AlphaDropout(p=0.1))
+    >>> model(torch.ones(2, 8)).shape
+    torch.Size([2, 8])
+    """
 
     _function = staticmethod(functional.alpha_dropout)
 
 
 class FeatureAlphaDropout(_Module, nn.FeatureAlphaDropout):
-    """`torch.nn.FeatureAlphaDropout`, which alpha-drops whole channels. Parameters: see `Dropout`."""
+    """`torch.nn.FeatureAlphaDropout`, which alpha-drops whole channels. Parameters: see `Dropout`.
+
+    Examples
+    --------
+    >>> import torch, bitdrop.torch
+    >>> y = bitdrop.torch.FeatureAlphaDropout(p=0.3)(torch.ones(4, 8, 5))
+    >>> bool((y == y[:, :, :1]).all())
+    True
+    """
 
     _function = staticmethod(functional.feature_alpha_dropout)
 
 
 class DropPath(Served, nn.Module):
-    """Stochastic depth [1]_: drops the samples of a residual block, as in timm and torchvision.
+    """Stochastic depth: drops the samples of a residual block, as in timm and torchvision.
+
+    The method is from [1]_.
 
     Parameters
     ----------

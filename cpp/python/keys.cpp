@@ -1,0 +1,76 @@
+// Words of NumPy's bit generators.
+#include <pybind11/pybind11.h>
+
+#include <cstdint>
+
+#include "bindings.h"
+#include "results.h"
+
+namespace py = pybind11;
+
+namespace bitdrop {
+namespace {
+
+// What the capsule of a bit generator holds: the first fields of bitgen_t of numpy/random/bitgen.h.
+struct BitGenerator {
+    void* state;
+    uint64_t (*next_uint64)(void* state);
+};
+
+// Names of attributes, made once: looking one up by a C string makes a str of it each time.
+struct Names {
+    PyObject* capsule = PyUnicode_InternFromString("capsule");
+    PyObject* lock = PyUnicode_InternFromString("lock");
+    PyObject* acquire = PyUnicode_InternFromString("acquire");
+    PyObject* release = PyUnicode_InternFromString("release");
+};
+
+const Names& names() {
+    static const Names names;  // first called when the module is imported
+    return names;
+}
+
+py::object owned(PyObject* object) {
+    if (!object) throw py::error_already_set();
+    return py::reinterpret_steal<py::object>(object);
+}
+
+// Holds the lock of a bit generator. No signal handler runs between the acquisition and the destructor.
+class Lock {
+public:
+    explicit Lock(py::handle bit_generator) : lock_(owned(PyObject_GetAttr(bit_generator.ptr(), names().lock))) {
+        owned(PyObject_CallMethodNoArgs(lock_.ptr(), names().acquire));
+    }
+    Lock(const Lock&) = delete;
+    Lock& operator=(const Lock&) = delete;
+    ~Lock() {
+        PyObject* result = PyObject_CallMethodNoArgs(lock_.ptr(), names().release);
+        if (!result) PyErr_WriteUnraisable(lock_.ptr());
+        Py_XDECREF(result);
+    }
+
+private:
+    const py::object lock_;
+};
+
+// The words that Generator.integers(0, 2**64, size=2, dtype=np.uint64) returns, a twentieth of the time.
+py::object draw_words(py::handle bit_generator) {
+    const py::object capsule = owned(PyObject_GetAttr(bit_generator.ptr(), names().capsule));
+    auto* generator = static_cast<BitGenerator*>(PyCapsule_GetPointer(capsule.ptr(), "BitGenerator"));
+    if (!generator) throw py::error_already_set();
+    uint64_t words[2];
+    {
+        const Lock lock(bit_generator);
+        for (uint64_t& word : words) word = generator->next_uint64(generator->state);
+    }
+    return pack<2>({py::int_(words[0]), py::int_(words[1])});
+}
+
+}  // namespace
+
+void add_keys(py::module_& m) {
+    names();
+    m.def("draw_words", &draw_words, py::arg("bit_generator"), "Draw two words of 64 bits from a NumPy BitGenerator.");
+}
+
+}  // namespace bitdrop
