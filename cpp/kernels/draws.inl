@@ -27,8 +27,8 @@ template <class T> struct BitDraws {
         Place at(int64_t element) const { return reinterpret_cast<const uint8_t*>(row_) + (element >> 3); }
 
     private:
-        alignas(
-            64) uint64_t words_[8 + kLanes + 8] = {};  // [7] the last word of the row before; reads may pass the end
+        // [7] is the last word of the row before. Reads may pass the end of the row.
+        alignas(64) uint64_t words_[8 + kLanes + 8] = {};
         uint64_t* const row_ = words_ + 8;
     };
 
