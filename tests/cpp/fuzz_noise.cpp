@@ -26,13 +26,18 @@ float normal_at(const NoisePlan& plan, uint64_t element) {
     return normal_of(static_cast<uint32_t>((s0 + s1) >> (at % 2 ? 32 : 0)));
 }
 
+// Bytes for floats, at a multiple of their size.
+Guarded float_bytes(Random* random, uint64_t count) {
+    return Guarded(count * sizeof(float), sizeof(float) * random->below(16), random->one_in(2) ? 0 : 64);
+}
+
 }  // namespace
 
 void try_generate_noise(Random* random) {
     const Kernels& kernels = any_kernels(random);
     const NoisePlan plan = any_noise_plan(random);
     const uint64_t first = random->index() / kNoiseBlockElements, blocks = random->below(4);
-    Guarded got = random->bytes(blocks * kNoiseBlockElements * sizeof(float));
+    Guarded got = float_bytes(random, blocks * kNoiseBlockElements);
     kernels.generate_noise(plan, first, blocks, reinterpret_cast<float*>(got.data()));
     std::vector<float> want(blocks * kNoiseBlockElements + 1);
     for (uint64_t i = 0; i + 1 < want.size(); ++i) want[i] = normal_at(plan, first * kNoiseBlockElements + i);
@@ -54,7 +59,7 @@ void try_noise(Random* random) {
     span.isolated = random->one_in(2);
     if (stored) {
         const std::vector<float> z = normals_of(kScalarKernels, plan, first, count);
-        Guarded normals = random->bytes(count * sizeof(float));
+        Guarded normals = float_bytes(random, count);
         if (count) std::memcpy(normals.data(), z.data(), normals.size());
         kernels.apply_normals[code](reinterpret_cast<const float*>(normals.data()), plan.sigma, span);
     } else {

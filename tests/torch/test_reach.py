@@ -91,7 +91,7 @@ ELSEWHERE = {
 
 
 def table() -> list[tuple[str, str, str]]:
-    text = (ROOT / "docs/torch.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/how-to/pytorch.md").read_text(encoding="utf-8")
     rows = re.search(r"\| call \|.*?\n\|---.*?\n(.*?)\n\n", text, re.DOTALL)
     assert rows is not None
     cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows[1].splitlines()]
