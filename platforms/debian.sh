@@ -1,7 +1,7 @@
 # Roots and source packages of Debian suites in a scratch folder, for scripts that source common.sh first.
 # This system's own sources of packages stay as they are.
 
-# Where this system gets its packages from.
+# Package sources of this system.
 debian_mirror() {
     apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep -m 1 '/debian/*$' || skip "needs a Debian system"
 }

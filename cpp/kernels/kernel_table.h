@@ -38,13 +38,13 @@ static constexpr int inputs_of(Operation operation) {
     return operation >= Operation::zoneout ? 2 : 1;
 }
 
-// Whether elements are active or not. A NaN is active, as for PyTorch. The bits that these operations store are those
-// of elements that are kept and active.
+// True for operations that find which elements are active. A NaN is active, as for PyTorch. The bits that they store
+// are those of elements that are kept and active.
 static constexpr bool has_activation(Operation operation) {
     return operation == Operation::relu || operation == Operation::fused_relu;
 }
 
-// What becomes of an element. The coefficients are converted once to the type of the arithmetic.
+// Coefficients and operation. The coefficients are converted once to the type of the arithmetic.
 struct Affine {
     double scale = 1.0;
     double shift = 0.0;

@@ -11,7 +11,7 @@ namespace py = pybind11;
 namespace bitdrop {
 namespace {
 
-// What the capsule of a bit generator holds: the first fields of bitgen_t of numpy/random/bitgen.h.
+// Contents of the capsule of a bit generator: the first fields of bitgen_t of numpy/random/bitgen.h.
 struct BitGenerator {
     void* state;
     uint64_t (*next_uint64)(void* state);

@@ -67,7 +67,7 @@ SINGLE_ELEMENTS = Blocks(2, 1, 0.0)
 
 @dataclass(frozen=True, slots=True)
 class BlockUnits(Units):
-    """What is dropped as one: blocks.
+    """Units that are blocks.
 
     Attributes
     ----------

@@ -34,4 +34,4 @@ Memory = Array | tuple[int, Sequence[int], Sequence[int]]
 Bits = bytes | NDArray[np.uint8]
 """Packed bits that a mask holds."""
 MaskValues = tuple[Shape, "Plan", Union["BitLayout", None], "Affine", Bits | None]
-"""What a mask is made of. It becomes a `Mask` when a user asks for it."""
+"""Shape, plan, layout, affine and bits. They become a `Mask` when a user asks for it."""

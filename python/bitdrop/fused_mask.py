@@ -103,7 +103,7 @@ class FusedMask(Mask):
         Notes
         -----
         The sum is made of the elements of the result, in float32 (float64 for float64), in an order that does
-        not depend on threads or instruction set: see ``docs/fused.md``.
+        not depend on threads or instruction set: see ``docs/reference/fused-passes.md``.
         """
         if bias_gradient is None:
             return super().backward(dy, out=out)
