@@ -133,13 +133,23 @@ def as_bool_array(value: Any, name: str) -> NDArray[np.bool_]:
     return array
 
 
-def as_second_array(x: ArrayLike, name: str, first: Array, first_name: str) -> Array:
-    """Return `x` as an array of the shape and dtype of another input."""
-    array, _ = as_array(x, name, True)
+def as_array_of_dtype(
+    x: ArrayLike, name: str, first: Array, first_name: str, accept_complex: bool = False
+) -> Array:
+    """Return `x` as an array of the dtype of another input."""
+    array, _ = as_array(x, name, accept_complex)
     if array.dtype != first.dtype:
         raise TypeError(
             f"{name} must be of {first_name}'s dtype, {first.dtype}, but its dtype is {array.dtype}."
         )
+    return array
+
+
+def as_second_array(
+    x: ArrayLike, name: str, first: Array, first_name: str, accept_complex: bool = False
+) -> Array:
+    """Return `x` as an array of the shape and dtype of another input."""
+    array = as_array_of_dtype(x, name, first, first_name, accept_complex)
     if array.shape != first.shape:
         raise ValueError(
             f"{name} must have {first_name}'s shape, {first.shape}, but its shape is {array.shape}."

@@ -8,17 +8,17 @@ become ``scale * x + shift``, others ``dropped``. `noise` multiplies by Gaussian
 ``_core.pyi`` for the signatures.
 """
 
+from enum import IntEnum
 from typing import NamedTuple
 
 from bitdrop._core import apply, apply_and_sum, drop, fill, fill_blocks, forward, noise, repeat
 from bitdrop._typing import Memory
 
 __all__ = [
-    "BLEND",
     "COMPLEX_DTYPES",
     "DTYPES",
-    "ZONEOUT",
     "Operands",
+    "Operation",
     "Threads",
     "apply",
     "apply_and_sum",
@@ -36,8 +36,19 @@ DTYPES = {"float16": 0, "bfloat16": 1, "float32": 2, "float64": 3}
 COMPLEX_DTYPES = {"complex64": 4, "complex128": 5}
 """Codes of complex dtypes. Both parts of a number share a draw. Not for activations, shifts and noise."""
 
-ZONEOUT, BLEND = 5, 6
-"""Codes of the operations of two inputs: ``kept ? x : previous``, and ``scale * x + shift * previous``."""
+
+class Operation(IntEnum):
+    """Codes of the operations that a fourth item of an affine names. See `Operation` in kernel_table.h.
+
+    Without that item, the coefficients decide: ``scale * x``, or ``scale * x + shift`` and `dropped`.
+    """
+
+    RELU = 2
+    FUSED = 3
+    FUSED_RELU = 4
+    ZONEOUT = 5
+    BLEND = 6
+
 
 Operands = tuple[int, tuple[Memory | None, ...]]
 """Memory of a call: the code of the dtype, and arrays of one shape, the output first, then the inputs.

@@ -77,7 +77,7 @@ def keep_all(x: ArrayLike, out: Array | None, rule: Rule) -> tuple[Array, MaskVa
         units.check(values.shape)
     mask = values.shape, KEEP_ALL, None, affine, None
     if affine is IDENTITY or affine == IDENTITY:
-        return _unchanged(values, out), mask
+        return unchanged(values, out), mask
     y = as_output(out, values)
     _engine.drop((dtype, (y, values)), affine, KEEP_ALL)
     return y, mask
@@ -103,10 +103,10 @@ def without_noise(x: ArrayLike, out: Array | None, rule: Rule) -> tuple[Array, N
     """Leave x as it is."""
     values, _ = as_array(x)
     rule.units.check(values.shape)
-    return _unchanged(values, out), Noise._of(values.shape, KEEP_ALL, None)
+    return unchanged(values, out), Noise._of(values.shape, KEEP_ALL, None)
 
 
-def _unchanged(x: Array, out: Array | None) -> Array:
+def unchanged(x: Array, out: Array | None) -> Array:
     """Return x itself, or `out` with a copy of it."""
     if out is None:
         return x

@@ -1,22 +1,14 @@
 """Fused passes: dropout with a bias, an activation and a residual, as one operation of the engine."""
 
 from collections.abc import Sequence
-from enum import IntEnum
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from bitdrop._affine import Affine
+from bitdrop._engine import Operation
 
 Activation = Literal["relu"]
 ACTIVATIONS = ("relu",)
-
-
-class Operation(IntEnum):
-    """Operations of the engine that an `Affine` does not name, by their codes."""
-
-    RELU = 2
-    FUSED = 3
-    FUSED_RELU = 4
 
 
 class FusedAffine(NamedTuple):

@@ -7,9 +7,9 @@ from numpy.typing import ArrayLike
 
 from bitdrop import _core, _engine, _validate
 from bitdrop._affine import IDENTITY
-from bitdrop._arrays import as_array, as_inplace_target, as_output
+from bitdrop._arrays import as_array, as_array_of_dtype, as_inplace_target, as_output, as_second_array
 from bitdrop._buffers import empty_bits
-from bitdrop._forward import Rule
+from bitdrop._forward import Rule, unchanged
 from bitdrop._fusion import Activation, Inputs, broadcasts, check_activation, fused_affine
 from bitdrop._layer import Layer
 from bitdrop._plan import KEEP_ALL, Plan, new_plan
@@ -113,10 +113,10 @@ def _run(
     bias, residual, activation = inputs
     bias_shape = None
     if bias is not None:
-        bias = _as_bias(bias, values, dtype)
+        bias = _as_bias(bias, values)
         bias_shape = bias.shape
     if residual is not None:
-        residual = _as_residual(residual, values, dtype)
+        residual = as_second_array(residual, "residual", values, "x")
     y = None
     if out is not None:
         y = as_output(out, values)
@@ -124,7 +124,7 @@ def _run(
     more = bias is not None or residual is not None
     affine = rule.affine if draw else rule.at_inference
     if not (draw or more or activation) and affine == IDENTITY:
-        return _unchanged(values, y), FusedMask._of_pass(values.shape, KEEP_ALL, affine, None, None)
+        return unchanged(values, y), FusedMask._of_pass(values.shape, KEEP_ALL, affine, None, None)
     if y is None:
         y = as_output(None, values)
     bits = empty_bits(values.size) if draw or activation else None
@@ -134,39 +134,18 @@ def _run(
     return y, FusedMask._of_pass(values.shape, plan, affine, bits, bias_shape)
 
 
-def _unchanged(x: Array, out: Array | None) -> Array:
-    if out is None:
-        return x
-    np.copyto(out, x)
-    return out
-
-
-def _as_bias(bias: ArrayLike, x: Array, dtype: int) -> Array:
-    array = _as_input(bias, "bias", x, dtype)
+def _as_bias(bias: ArrayLike, x: Array) -> Array:
+    array = as_array_of_dtype(bias, "bias", x, "x")
     shape, whole = array.shape, x.shape
     if shape == whole[len(whole) - len(shape) :] or broadcasts(shape, whole):
         return array
     raise ValueError(f"bias must broadcast to x's shape, {whole}, but its shape is {shape}.")
 
 
-def _as_residual(residual: ArrayLike, x: Array, dtype: int) -> Array:
-    array = _as_input(residual, "residual", x, dtype)
-    if array.shape == x.shape:
-        return array
-    raise ValueError(f"residual must have x's shape, {x.shape}, but its shape is {array.shape}.")
-
-
-def _as_input(value: ArrayLike, name: str, x: Array, dtype: int) -> Array:
-    array, code = as_array(value, name)
-    if code != dtype:
-        raise TypeError(f"{name} must be of x's dtype, {x.dtype}, but its dtype is {array.dtype}.")
-    return array
-
-
 def _check_overlap(out: Array, bias: Array | None, residual: Array | None) -> None:
     if bias is not None and np.shares_memory(out, bias):
         raise ValueError("out overlaps bias: pass an array apart from it.")
-    if residual is not None and _core.fit(residual, out) and np.shares_memory(out, residual):
+    if residual is not None and _core.fit(residual, out) == _core.Fit.OVERLAPS:
         raise ValueError("out overlaps residual in part: pass residual itself, or an array apart from it.")
 
 

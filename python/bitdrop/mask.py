@@ -11,12 +11,12 @@ from bitdrop._affine import Affine
 from bitdrop._arrays import ALL_CODES, REAL_CODES, as_admitted
 from bitdrop._bit_layout import BitLayout, Shard, bit_layout, contiguous
 from bitdrop._buffers import empty_bits
+from bitdrop._drawn import Drawn, layout_of
 from bitdrop._plan import Plan
 from bitdrop._typing import Array, Bits, Key, MaskValues, NoiseShape, Number, Shape
-from bitdrop._units import Units
 
 
-class Mask:
+class Mask(Drawn):
     """The kept elements of a forward pass, and what becomes of them.
 
     A mask is a value: its parameters say everything about it. It is immutable, hashable and equal to
@@ -75,11 +75,8 @@ class Mask:
     True
     """
 
-    __slots__ = ("_affine", "_bits", "_layout", "_plan", "_shape")
+    __slots__ = ("_affine", "_bits")
 
-    _shape: Shape
-    _plan: Plan
-    _layout: BitLayout | None
     _affine: Affine
     _bits: Bits | None  # a cache
 
@@ -104,8 +101,7 @@ class Mask:
             _validate.as_finite(shift, "shift"),
             _validate.as_finite(dropped, "dropped"),
         )
-        entries = None if noise_shape is None else _validate.as_noise_entries(noise_shape)
-        self._layout = Units(noise=entries).layout(self._shape, shard)
+        self._layout = layout_of(self._shape, noise_shape, shard)
         self._bits = None
 
     @classmethod
@@ -151,26 +147,6 @@ class Mask:
         return ArrayMask.of_array(kept, scale)
 
     @property
-    def shape(self) -> Shape:
-        """Shape of the arrays that the mask applies to."""
-        return self._shape
-
-    @property
-    def p(self) -> float:
-        """Probability with which each element was dropped."""
-        return self._plan.p
-
-    @property
-    def key(self) -> Key:
-        """The two words of the key."""
-        return self._plan.key
-
-    @property
-    def stream(self) -> int:
-        """Number of the call under the key."""
-        return self._plan.stream
-
-    @property
     def scale(self) -> float:
         """Factor of the kept elements."""
         return self._affine.scale
@@ -184,16 +160,6 @@ class Mask:
     def dropped(self) -> float:
         """Value of the dropped elements after `apply`."""
         return self._affine.dropped
-
-    @property
-    def noise_shape(self) -> Shape | None:
-        """Shape of the draws, 1 along axes that share bits. None: every element has its own."""
-        return None if self._layout is None else self._layout.noise_shape
-
-    @property
-    def shard(self) -> Shard | None:
-        """Place of the arrays in a larger one, if they are a part."""
-        return None if self._layout is None else self._layout.shard
 
     @property
     def size(self) -> int:
@@ -419,8 +385,7 @@ class Mask:
         """Return the expression that makes the mask."""
         (key, stream, p), (scale, shift, dropped) = self._plan, self._affine
         rest = "" if shift == dropped == 0.0 else f", shift={shift!r}, dropped={dropped!r}"
-        rest += "" if self.noise_shape is None else f", noise_shape={self.noise_shape}"
-        rest += "" if self.shard is None else f", shard={self.shard}"
+        rest += self._places()
         return f"Mask({self._shape}, {p!r}, key={key}, stream={stream}, scale={scale!r}{rest})"
 
 

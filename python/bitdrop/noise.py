@@ -10,12 +10,12 @@ from bitdrop import _core, _engine, _validate
 from bitdrop._affine import IDENTITY
 from bitdrop._arrays import as_array, as_output
 from bitdrop._bit_layout import BitLayout, Shard
+from bitdrop._drawn import Drawn, layout_of
 from bitdrop._plan import KEEP_ALL, Plan
 from bitdrop._typing import Array, Key, NoiseShape, Number, Shape
-from bitdrop._units import Units
 
 
-class Noise:
+class Noise(Drawn):
     """The noise of a pass of Gaussian dropout: each element's factor, of mean 1 and variance p / (1 - p).
 
     A noise is a value: its parameters say everything about it. It is immutable, hashable and equal to every
@@ -62,11 +62,7 @@ class Noise:
     True
     """
 
-    __slots__ = ("_layout", "_plan", "_shape")
-
-    _shape: Shape
-    _plan: Plan
-    _layout: BitLayout | None
+    __slots__ = ()
 
     def __init__(
         self,
@@ -81,8 +77,7 @@ class Noise:
         self._shape = _validate.as_shape(shape)
         probability = _validate.as_noise_rate(p)
         self._plan = Plan(_validate.as_key(key), _validate.as_word(stream, "stream"), probability)
-        entries = None if noise_shape is None else _validate.as_noise_entries(noise_shape)
-        self._layout = Units(noise=entries).layout(self._shape, shard)
+        self._layout = layout_of(self._shape, noise_shape, shard)
 
     @classmethod
     def _of(cls, shape: Shape, plan: Plan, layout: BitLayout | None) -> "Noise":
@@ -94,39 +89,9 @@ class Noise:
         return self
 
     @property
-    def shape(self) -> Shape:
-        """Shape of the arrays that the noise applies to."""
-        return self._shape
-
-    @property
-    def p(self) -> float:
-        """Rate of the dropout."""
-        return self._plan.p
-
-    @property
     def std(self) -> float:
         """Standard deviation of the factors: ``sqrt(p / (1 - p))``."""
         return sqrt(self.p / (1.0 - self.p))
-
-    @property
-    def key(self) -> Key:
-        """The two words of the key."""
-        return self._plan.key
-
-    @property
-    def stream(self) -> int:
-        """Number of the call under the key."""
-        return self._plan.stream
-
-    @property
-    def noise_shape(self) -> Shape | None:
-        """Shape of the draws, 1 along axes that share factors. None: every element has its own."""
-        return None if self._layout is None else self._layout.noise_shape
-
-    @property
-    def shard(self) -> Shard | None:
-        """Place of the arrays in a larger one, if they are a part."""
-        return None if self._layout is None else self._layout.shard
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
         """Return the factors: float32, or of another supported dtype."""
@@ -218,9 +183,7 @@ class Noise:
     def __repr__(self) -> str:
         """Return the expression that makes the noise."""
         key, stream, p = self._plan
-        rest = "" if self.noise_shape is None else f", noise_shape={self.noise_shape}"
-        rest += "" if self.shard is None else f", shard={self.shard}"
-        return f"Noise({self._shape}, {p!r}, key={key}, stream={stream}{rest})"
+        return f"Noise({self._shape}, {p!r}, key={key}, stream={stream}{self._places()})"
 
 
 def multiply(operands: _engine.Operands, plan: Plan, layout: BitLayout | None) -> None:

@@ -18,7 +18,7 @@ from bitdrop._random import draw_key
 from bitdrop._typing import Array, Key, Number, RNGLike, Shape
 from bitdrop.mask import Mask
 
-_SELECT = (1.0, 0.0, 0.0, _engine.ZONEOUT)
+_SELECT = (1.0, 0.0, 0.0, _engine.Operation.ZONEOUT)
 
 
 class ZoneoutMask(Mask):
@@ -116,7 +116,7 @@ class ZoneoutMask(Mask):
 
     def _run(self, operands: tuple[int, tuple[Array, ...]]) -> None:
         if self._blend is not None:
-            blend = self._affine.scale, self._blend, 0.0, _engine.BLEND
+            blend = self._affine.scale, self._blend, 0.0, _engine.Operation.BLEND
             _engine.drop(operands, blend, KEEP_ALL)
         elif self._bits is None:
             _engine.drop(operands, _SELECT, self._plan, self._layout)
@@ -199,7 +199,7 @@ def _unpickled(mask_format: int, shape: Shape, plan: Plan, blend: float | None, 
 def _operands(new: ArrayLike, previous: ArrayLike, out: Array | None) -> tuple[int, tuple[Array, ...]]:
     """Return the output and two inputs that belong together, and their dtype's code."""
     values, dtype = as_array(new, "new", True)
-    old = as_second_array(previous, "previous", values, "new")
+    old = as_second_array(previous, "previous", values, "new", accept_complex=True)
     h = as_output(out, values, "new")
     if out is not None:
         as_output(out, old, "previous")  # it must not overlap either in part
