@@ -1,5 +1,6 @@
 """Layers that drop channels or samples, or keep moments: shapes, noise shapes, coefficients."""
 
+from collections.abc import Callable
 from decimal import Decimal, localcontext
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.cuts import NoiseShape
-from tests.helpers.support import Array, normal
+from tests.helpers.support import Array, assert_identical, normal
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 SATURATION = -1.7580993408473766  # lim SELU(x) for x -> -infinity
@@ -55,3 +56,21 @@ def coefficients(kind: Any, p: float) -> tuple[float, float, float]:
         a = 1 / (q + saturation**2 * q * (1 - q)).sqrt()
         b = -a * (1 - q) * saturation
         return float(a), float(b), float(a * saturation + b)
+
+
+def check_options_do_not_change_values(make: Callable[..., Any], x: Array) -> None:
+    """Compare layers of `make` with out=, in place and with recompute=True with the plain one."""
+    plain = make()
+    expected = plain(x)
+    gradient = plain.backward(x)
+    out, written = np.empty_like(x), x.copy()
+    with_out, inplace, recompute = make(), make(inplace=True), make(recompute=True)
+    assert with_out(x, out=out) is out
+    assert inplace(written) is written
+    for result in (out, written, recompute(x)):
+        assert_identical(result, expected)
+    for layer in (with_out, inplace, recompute):
+        assert_identical(layer.backward(x), gradient)
+    assert mask_of(recompute).nbytes == 0 < mask_of(plain).nbytes
+    with pytest.raises(TypeError, match="out must not be given"):
+        inplace(x, out=out)

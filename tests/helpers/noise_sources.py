@@ -1,14 +1,13 @@
 """Noise for the statistical tests: the engine's, and that of copies of the oracle with a planted fault."""
 
-import types
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from bitdrop import _core
 from numpy.typing import NDArray
 
 from tests.helpers import noise_oracle
+from tests.helpers.altered import altered_function
 
 Floats = NDArray[np.float32]
 Source = Callable[[tuple[int, int], int, int, int], Floats]
@@ -22,14 +21,8 @@ def engine(key: tuple[int, int], stream: int, start: int, stop: int) -> Floats:
 
 def altered_oracle(old: str, new: str) -> Source:
     """Return the numbers of a copy of the oracle with a piece of its source text replaced."""
-    path = Path(noise_oracle.__file__)
-    text = path.read_text(encoding="utf-8")
-    if text.count(old) != 1:
-        raise ValueError(f"{old!r} must be in {path.name} once, but is there {text.count(old)} times.")
-    module = types.ModuleType("altered_noise_oracle")
-    exec(compile(text.replace(old, new), f"altered {path}", "exec"), vars(module))
-    normals: Source = module.normals
-    return normals
+    source: Source = altered_function(noise_oracle, "normals", old, new)
+    return source
 
 
 _COUNTERS = "np.arange(16 * blocks, dtype=np.uint64)"

@@ -1,14 +1,13 @@
 """Sources of masks for the statistical tests: the engine, and copies of the oracle with a planted fault."""
 
-import types
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from bitdrop import _core
 from numpy.typing import NDArray
 
 from tests.helpers import oracle
+from tests.helpers.altered import altered_function
 
 Kept = NDArray[np.bool_]
 Source = Callable[[tuple[int, int], int, float, int, int], Kept]
@@ -23,14 +22,8 @@ def engine(key: tuple[int, int], stream: int, p: float, start: int, stop: int) -
 
 def altered_oracle(old: str, new: str) -> Source:
     """Return the mask function of a copy of the oracle, with one piece of its source text replaced."""
-    path = Path(oracle.__file__)
-    text = path.read_text(encoding="utf-8")
-    if text.count(old) != 1:
-        raise ValueError(f"{old!r} must be in {path.name} once, but is there {text.count(old)} times.")
-    module = types.ModuleType("altered_oracle")
-    exec(compile(text.replace(old, new), f"altered {path}", "exec"), vars(module))
-    kept: Source = module.kept
-    return kept
+    source: Source = altered_function(oracle, "kept", old, new)
+    return source
 
 
 _LANES = "np.arange(16 * blocks, dtype=np.uint64)"

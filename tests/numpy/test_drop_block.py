@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+from functools import partial
 from typing import Any
 
 import bitdrop
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from tests.helpers import block_masks, oracle
+from tests.helpers.layer_kinds import check_options_do_not_change_values
 from tests.helpers.strategies import SEEDS, views
 from tests.helpers.support import DTYPES, Array, assert_identical, normal
 
@@ -233,25 +235,7 @@ def test_maps_of_which_nothing_is_left_become_positive_zeros() -> None:
 
 @for_all_kinds
 def test_out_inplace_and_recompute_do_not_change_values(kind: Any, dtype: np.dtype[Any]) -> None:
-    x = normal(dtype, KINDS[kind])
-    plain = kind(0.4, 2, rng=0)
-    expected = plain(x)
-    gradient = plain.backward(x)
-    out, written = np.empty_like(x), x.copy()
-    with_out, inplace, recompute = (
-        kind(0.4, 2, rng=0),
-        kind(0.4, 2, inplace=True, rng=0),
-        kind(0.4, 2, recompute=True, rng=0),
-    )
-    assert with_out(x, out=out) is out
-    assert inplace(written) is written
-    for result in (out, written, recompute(x)):
-        assert_identical(result, expected)
-    for layer in (with_out, inplace, recompute):
-        assert_identical(layer.backward(x), gradient)
-    assert mask_of(recompute).nbytes == 0 < mask_of(plain).nbytes
-    with pytest.raises(TypeError, match="out must not be given"):
-        inplace(x, out=out)
+    check_options_do_not_change_values(partial(kind, 0.4, 2, rng=0), normal(dtype, KINDS[kind]))
 
 
 @for_all_kinds

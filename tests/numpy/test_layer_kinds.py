@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+from functools import partial
 from typing import Any
 
 import bitdrop
@@ -17,6 +18,7 @@ from tests.helpers.cuts import NoiseShape, kept
 from tests.helpers.layer_kinds import (
     FLOAT64,
     KINDS,
+    check_options_do_not_change_values,
     coefficients,
     for_all_cases,
     for_all_kinds,
@@ -114,25 +116,7 @@ def test_p_1_gives_positive_zeros(kind: Any, dtype: np.dtype[Any]) -> None:
 
 @for_all_kinds
 def test_out_inplace_and_recompute_do_not_change_values(kind: Any, dtype: np.dtype[Any]) -> None:
-    x = input_for(kind, dtype)
-    plain = kind(0.4, rng=0)
-    expected = plain(x)
-    gradient = plain.backward(x)
-    out, written = np.empty_like(x), x.copy()
-    with_out, inplace, recompute = (
-        kind(0.4, rng=0),
-        kind(0.4, inplace=True, rng=0),
-        kind(0.4, recompute=True, rng=0),
-    )
-    assert with_out(x, out=out) is out
-    assert inplace(written) is written
-    for result in (out, written, recompute(x)):
-        assert_identical(result, expected)
-    for layer in (with_out, inplace, recompute):
-        assert_identical(layer.backward(x), gradient)
-    assert mask_of(recompute).nbytes == 0 < mask_of(plain).nbytes
-    with pytest.raises(TypeError, match="out must not be given"):
-        inplace(x, out=out)
+    check_options_do_not_change_values(partial(kind, 0.4, rng=0), input_for(kind, dtype))
 
 
 @for_all_kinds
