@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "bindings.h"
+#include "calls.h"
 #include "results.h"
 
 namespace py = pybind11;
@@ -30,23 +31,20 @@ const Names& names() {
     return names;
 }
 
-py::object owned(PyObject* object) {
-    if (!object) throw py::error_already_set();
-    return py::reinterpret_steal<py::object>(object);
-}
-
 // Holds the lock of a bit generator. No signal handler runs between the acquisition and the destructor.
 class Lock {
 public:
     explicit Lock(py::handle bit_generator) : lock_(owned(PyObject_GetAttr(bit_generator.ptr(), names().lock))) {
-        owned(PyObject_CallMethodNoArgs(lock_.ptr(), names().acquire));
+        call_method(lock_, names().acquire);
     }
     Lock(const Lock&) = delete;
     Lock& operator=(const Lock&) = delete;
     ~Lock() {
-        PyObject* result = PyObject_CallMethodNoArgs(lock_.ptr(), names().release);
-        if (!result) PyErr_WriteUnraisable(lock_.ptr());
-        Py_XDECREF(result);
+        try {
+            call_method(lock_, names().release);
+        } catch (py::error_already_set& error) {
+            error.discard_as_unraisable(lock_);
+        }
     }
 
 private:

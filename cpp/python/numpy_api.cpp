@@ -1,5 +1,7 @@
 #include "numpy_api.h"
 
+#include "calls.h"
+
 namespace py = pybind11;
 
 namespace bitdrop {
@@ -11,11 +13,6 @@ template <class Function> Function entry(void* const* table, int place) {
     return reinterpret_cast<Function>(table[place]);
 }
 
-py::array owned(PyObject* array) {
-    if (!array) throw py::error_already_set();
-    return py::reinterpret_steal<py::array>(array);
-}
-
 }  // namespace
 
 NumpyApi::NumpyApi(void* const* table)
@@ -25,7 +22,9 @@ NumpyApi::NumpyApi(void* const* table)
       new_like_array_(entry<NewLikeArray>(table, 277)) {}
 
 py::array NumpyApi::empty_bytes(Py_intptr_t count) const {
-    return owned(new_from_descr_(array_type_, descr_from_type_(kByteType), 1, &count, nullptr, nullptr, 0, nullptr));
+    py::object bytes =
+        owned(new_from_descr_(array_type_, descr_from_type_(kByteType), 1, &count, nullptr, nullptr, 0, nullptr));
+    return py::reinterpret_steal<py::array>(bytes.release());
 }
 
 py::object NumpyApi::empty_like(py::handle x, MemoryOrder order) const {

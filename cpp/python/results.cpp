@@ -7,6 +7,7 @@
 
 #include "../runtime/buffer_pool.h"
 #include "arrays.h"
+#include "calls.h"
 #include "numpy_api.h"
 
 namespace py = pybind11;
@@ -47,9 +48,7 @@ py::array empty_bits(uint64_t count) {
 py::object new_bits(uint64_t count) {
     const auto bytes = static_cast<py::ssize_t>((count + 7) / 8);
     if (bytes >= static_cast<py::ssize_t>(kPooledBytes)) return empty_bits(count);
-    auto memory = py::reinterpret_steal<py::object>(PyBytes_FromStringAndSize(nullptr, bytes));
-    if (!memory) throw py::error_already_set();
-    return memory;
+    return owned(PyBytes_FromStringAndSize(nullptr, bytes));
 }
 
 py::object empty_like(py::handle array) {
@@ -64,8 +63,7 @@ namespace {
 
 bool is_array(py::handle object) {
     if (Py_TYPE(object.ptr()) == numpy_api().array_type()) return true;
-    return py::isinstance<py::array>(object) &&
-           !py::isinstance(object, py::module_::import("numpy.ma").attr("MaskedArray"));
+    return py::isinstance<py::array>(object) && !py::isinstance(object, attribute_of_module("numpy.ma", "MaskedArray"));
 }
 
 }  // namespace
@@ -88,8 +86,7 @@ bool has_shape(py::handle array, py::handle shape) {
 
 py::object shape_of(py::handle array) {
     const auto x = py::reinterpret_borrow<py::array>(array);
-    auto shape = py::reinterpret_steal<py::object>(PyTuple_New(x.ndim()));
-    if (!shape) throw py::error_already_set();
+    py::object shape = new_tuple(x.ndim());
     for (py::ssize_t a = 0; a < x.ndim(); ++a) PyTuple_SET_ITEM(shape.ptr(), a, py::int_(x.shape()[a]).release().ptr());
     return shape;
 }
@@ -105,7 +102,8 @@ Fit fit(py::handle input, py::handle output) {
     if (to.overlaps_itself()) return Fit::overlaps_itself;
     if (!from.bounds_meet(to) || from.same_memory(to)) return Fit::fits;
     // The bounds meet. An overlap of elements is a harder question, which NumPy answers.
-    return py::module_::import("numpy").attr("shares_memory")(x, out).cast<bool>() ? Fit::overlaps : Fit::fits;
+    const py::object shares_memory = attribute_of_module("numpy", "shares_memory");
+    return call(shares_memory, x, out).cast<bool>() ? Fit::overlaps : Fit::fits;
 }
 
 void add_results(py::module_& m) {

@@ -6,6 +6,8 @@
 #include <array>
 #include <cstdint>
 
+#include "calls.h"
+
 namespace bitdrop {
 
 pybind11::array empty_bits(uint64_t count);  // uninitialised memory for packed bits
@@ -24,8 +26,7 @@ pybind11::object shape_of(pybind11::handle array);
 
 // A tuple, without the checks of pybind11's.
 template <size_t size> pybind11::object pack(std::array<pybind11::object, size> items) {
-    auto tuple = pybind11::reinterpret_steal<pybind11::object>(PyTuple_New(size));
-    if (!tuple) throw pybind11::error_already_set();
+    pybind11::object tuple = new_tuple(size);
     for (size_t i = 0; i < size; ++i)
         PyTuple_SET_ITEM(tuple.ptr(), static_cast<Py_ssize_t>(i), items[i].release().ptr());
     return tuple;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "bindings.h"
+#include "calls.h"
 #include "results.h"
 
 namespace py = pybind11;
@@ -177,9 +178,7 @@ PyTypeObject* counter_type = nullptr;  // set once, when the module is imported
 
 py::object draw_number(py::handle draw) {
     if (Py_TYPE(draw.ptr()) == counter_type) return draw.cast<StreamCounter&>().take();
-    auto drawn = py::reinterpret_steal<py::object>(PyObject_CallNoArgs(draw.ptr()));
-    if (!drawn) throw py::error_already_set();
-    return drawn;
+    return call(draw);
 }
 
 void add_stream_counter(py::module_& m) {

@@ -1,6 +1,7 @@
 #include "values.h"
 
 #include "../runtime/float_mode.h"
+#include "calls.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -63,8 +64,7 @@ void import_plan_type() {
 // A Plan is a tuple without further fields: it is filled as `tuple.__new__` would, in a third of the time.
 py::object plan_tuple(py::handle drawn, py::handle p) {
     const Items items(drawn, 2, "a draw: (key, stream)");
-    auto plan = py::reinterpret_steal<py::object>(plan_type->tp_alloc(plan_type, 3));
-    if (!plan) throw py::error_already_set();
+    py::object plan = guarded([] { return plan_type->tp_alloc(plan_type, 3); });
     const py::handle fields[] = {items[0], items[1], p};
     for (int i = 0; i < 3; ++i) PyTuple_SET_ITEM(plan.ptr(), i, py::handle(fields[i]).inc_ref().ptr());
     return plan;

@@ -10,7 +10,9 @@
 
 #include "kernels/kernel_table.h"
 
-#if defined(__GNUC__)
+#if defined(__MINGW_PRINTF_FORMAT)  // MinGW has two formats: this one has %zu
+#define BITDROP_PRINTF(text, values) [[gnu::format(__MINGW_PRINTF_FORMAT, text, values)]]
+#elif defined(__GNUC__)
 #define BITDROP_PRINTF(text, values) [[gnu::format(printf, text, values)]]
 #else
 #define BITDROP_PRINTF(text, values)

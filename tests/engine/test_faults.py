@@ -116,10 +116,26 @@ def test_child_forked_during_calls_of_other_threads_works() -> None:
     assert process.stdout == "{0} 0 True\n", process.stderr
 
 
-EXIT_DURING_A_CALL = """
-import sys, threading
+# The interpreter takes a while to end: a daemon thread asks for its lock meanwhile, and ends in the call.
+LINGERS = """
+import builtins, gc, sys, threading, time, types
 import numpy as np, bitdrop
 
+class Lingers:
+    def __del__(self, sleep=time.sleep):
+        release()
+        sleep(0.3)
+
+def release():
+    pass
+
+sys.modules["lingers"] = types.ModuleType("lingers")
+sys.modules["lingers"].lingers = Lingers()
+"""
+
+EXIT_DURING_A_CALL = (
+    LINGERS
+    + """
 bitdrop.set_num_threads(2)
 bitdrop._core.testing.set_waking_factor(1)
 x = np.ones(int(sys.argv[1]), np.float32)
@@ -135,49 +151,90 @@ for _ in range(2):
     threading.Thread(target=work, daemon=True).start()
 working.wait()
 """
+)
 
 
 @pytest.mark.parametrize("size", [10_000, 300_000, 5_000_000])
 def test_interpreter_exits_cleanly_during_calls_in_daemon_threads(size: int) -> None:
-    for _ in range(4):
+    for _ in range(3):
         process = run_python("-c", EXIT_DURING_A_CALL, str(size))
         assert (process.returncode, process.stderr) == (0, "")
 
 
-# The main thread leaves while the other is in a first look-up of NumPy, if there is one.
-EXIT_DURING_A_LOOKUP = """
-import builtins, sys, threading, time, types
-import numpy as np, bitdrop
-
-class Lingers:
-    def __del__(self, sleep=time.sleep):
-        sleep(0.5)
-
-sys.modules["lingers"] = types.ModuleType("lingers")
-sys.modules["lingers"].lingers = Lingers()
-x = np.ones(10_000, np.float32)
+# The main thread leaves while the other is in code of Python that the engine runs.
+EXIT_IN_CODE_OF_PYTHON = (
+    LINGERS
+    + """
+x = np.ones(300_000, np.float32)
 layer = bitdrop.Dropout(rng=0)
 leave = threading.Event()
-real_import = builtins.__import__
 
-def slow_import(*arguments, sleep=time.sleep):
+def slow_import(*arguments, real_import=builtins.__import__, sleep=time.sleep):
     leave.set()
     sleep(0.2)
     return real_import(*arguments)
 
-def work():
+def first_call():
+    builtins.__import__ = slow_import
     layer.backward(layer(x))
     leave.set()
 
-builtins.__import__ = slow_import
-threading.Thread(target=work, daemon=True).start()
+def call_on_a_subclass():
+    class Subclass(np.ndarray):
+        pass
+
+    values = x.view(Subclass)
+    builtins.__import__ = slow_import
+    layer(values)
+
+def call_with_overlapping_memory():
+    builtins.__import__ = slow_import
+    layer(x[:200_000:2], out=x[1:200_000:2])
+
+rng = np.random.default_rng(0)
+rng.bit_generator.lock.acquire()
+release = rng.bit_generator.lock.release  # when the interpreter ends
+
+def draw_from_a_generator_in_use():
+    leave.set()
+    bitdrop.dropout(x, rng=rng)
+
+class Garbage:
+    def __init__(self):
+        self.cycle = self
+
+    def __del__(self, sleep=time.sleep):
+        leave.set()
+        sleep(0.01)
+        Garbage()
+
+def collection_of_garbage():
+    Garbage()
+    gc.set_threshold(1)
+    while True:
+        layer(x)
+
+threading.Thread(target=globals()[sys.argv[1]], daemon=True).start()
 leave.wait()
+time.sleep(0.1)
 """
+)
 
 
-def test_interpreter_exits_cleanly_during_first_call_in_daemon_thread() -> None:
-    process = run_python("-c", EXIT_DURING_A_LOOKUP)
-    assert (process.returncode, process.stderr) == (0, "")
+@pytest.mark.parametrize(
+    "code",
+    [
+        "first_call",
+        "call_on_a_subclass",
+        "call_with_overlapping_memory",
+        "draw_from_a_generator_in_use",
+        "collection_of_garbage",
+    ],
+)
+def test_interpreter_exits_cleanly_while_daemon_thread_runs_code_of_python(code: str) -> None:
+    for _ in range(2):
+        process = run_python("-c", EXIT_IN_CODE_OF_PYTHON, code)
+        assert (process.returncode, process.stderr) == (0, "")
 
 
 INTERRUPTS = """
