@@ -6,12 +6,18 @@ debian_mirror() {
     apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep -m 1 '/debian/*$' || skip "needs a Debian system"
 }
 
-# Make a root of a suite with packages, unless it is there: sets `debian`, its folder.
+# Make a root of a suite with packages, or add the packages to one that is there: sets `debian`, its folder.
 debian_root() {
     local suite=$1
     shift
     debian=$scratch/$suite
-    [ ! -e "$debian/made" ] || return 0
+    if [ -e "$debian/made" ]; then
+        in_root dpkg -s "$@" >/dev/null 2>&1 || in_root bash -euc '
+            apt-get update -qq
+            DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+        ' in_root "$@"
+        return
+    fi
     [ "$(id -u)" = 0 ] || skip "needs root"
     install_packages mmdebstrap debian-archive-keyring ca-certificates
     need mmdebstrap unshare

@@ -35,9 +35,9 @@ double widened(const Format& format, uint16_t half) {
 }
 
 // The nearest number of the format, ties to even, in the words of IEEE 754.
-uint16_t narrowed(const Format& format, double value) {
-    const uint16_t sign = std::signbit(value) ? 0x8000 : 0;
-    value = std::fabs(value);
+uint16_t narrowed(const Format& format, float number) {
+    const uint16_t sign = std::signbit(number) ? 0x8000 : 0;
+    const auto value = static_cast<double>(std::fabs(number));
     if (std::isnan(value)) return static_cast<uint16_t>(format.infinity() + 1);
     if (std::isinf(value)) return sign | format.infinity();
     const int exponent = value == 0 ? format.lowest_exponent : std::max(std::ilogb(value), format.lowest_exponent);
@@ -57,7 +57,8 @@ bool same(const Format& format, uint16_t a, uint16_t b) {
 std::vector<uint16_t> multiply(const Kernels& kernels, DType dtype, const std::vector<uint16_t>& x, float scale) {
     std::vector<uint16_t> y(x.size());
     std::vector<uint8_t> bits((x.size() + 7) / 8, 0xFF);
-    kernels.apply[0][static_cast<int>(dtype)](bits.data(), 0, {scale}, make_span(y.data(), x.data(), x.size()));
+    kernels.apply[0][static_cast<int>(dtype)](bits.data(), 0, {static_cast<double>(scale)},
+                                              make_span(y.data(), x.data(), x.size()));
     return y;
 }
 

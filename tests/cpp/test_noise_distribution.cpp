@@ -47,6 +47,8 @@ double quantile(double q, double t) {
     return horner(numerator, r) / horner(denominator, r);
 }
 
+double magnitude(uint32_t bits) { return static_cast<double>(normal_of(bits)); }
+
 struct Facts {
     double units = 0, relative = 0, distribution = 0;  // largest errors
     double second = 0, fourth = 0;  // sums of powers
@@ -55,7 +57,7 @@ struct Facts {
 
     void add(uint64_t k) {
         const uint32_t i = static_cast<uint32_t>(2 * k + 1);
-        const double q = i * 0x1p-32, exact = quantile(q, 0.5 - q), z = normal_of(i), error = std::fabs(z - exact);
+        const double q = i * 0x1p-32, exact = quantile(q, 0.5 - q), z = magnitude(i), error = std::fabs(z - exact);
         units = std::max(units, error / std::ldexp(1.0, std::ilogb(exact) - 23));
         relative = std::max(relative, error / exact);
         const double density = std::exp(-exact * exact / 2) / std::sqrt(2 * kPi);
@@ -73,8 +75,7 @@ struct Facts {
         std::printf("largest error: %.2f units in the last place, relative %.2e\n", units, relative);
         std::printf("largest error of the distribution function: %.1e\n", distribution);
         std::printf("variance - 1: %.1e, fourth moment - 3: %.1e\n", second / n - 1, fourth / n - 3);
-        std::printf("smallest and largest magnitude: %.3g, %.6f\n", double{normal_of(1)},
-                    double{normal_of(0x7FFFFFFF)});
+        std::printf("smallest and largest magnitude: %.3g, %.6f\n", magnitude(1), magnitude(0x7FFFFFFF));
         for (int bound = 1; bound < 7; ++bound) {
             const double share = static_cast<double>(beyond[bound]) / n, exact = std::erfc(bound / std::sqrt(2.0));
             std::printf("P(|z| > %d) = %.8g, relative error %.1e\n", bound, share, share / exact - 1);

@@ -41,7 +41,7 @@ struct Tally {
 
 void check_counts() {
     for (const int threads : {0, 1, 2, 3, 8})
-        for (const uint64_t chunks : {0, 1, 2, 7, 100})
+        for (const unsigned chunks : {0u, 1u, 2u, 7u, 100u})
             for (int again = 0; again < 20; ++again) Tally::check(chunks, {threads, kWork});
 }
 
@@ -92,7 +92,7 @@ private:
 void check_teams(const Work& work) {
     for (const Team its_team : {team<-1>, team<0>, team<1>}) {
         for (const int threads : {2, 3, 64, 100})
-            for (const uint64_t chunks : {2, 7, 1000}) Tally::check(chunks, {threads, kWork, its_team});
+            for (const unsigned chunks : {2u, 7u, 1000u}) Tally::check(chunks, {threads, kWork, its_team});
         Work::Result result;
         work.check("of a team", &result, {4, its_team});
     }
@@ -189,7 +189,7 @@ void check_fork(const Work& work) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main([[maybe_unused]] int argc, [[maybe_unused]] char** argv) {
     set_waking_factor(1);  // use several threads for small arrays
     const Work work;
     check_counts();

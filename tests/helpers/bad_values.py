@@ -134,7 +134,7 @@ BAD_PROBABILITIES: dict[str, tuple[Any, type[Exception]]] = {
     "0-d array of text": (np.array("0.5"), TypeError),
     "0-d array of pairs": (np.zeros((), [("a", "f4")]), TypeError),
     "masked": (np.ma.masked, TypeError),
-    "duration": (np.timedelta64(0), TypeError),
+    "duration": (np.timedelta64(0, "s"), TypeError),
     "complex": (0.5 + 0j, TypeError),
     "0-d NaN": (np.array(np.nan), ValueError),
     "0-d array above 1": (np.array(2), ValueError),
