@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "bindings.h"
-#include "calls.h"
+#include "guarded_calls.h"
 #include "results.h"
 
 namespace py = pybind11;

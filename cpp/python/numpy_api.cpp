@@ -1,6 +1,6 @@
 #include "numpy_api.h"
 
-#include "calls.h"
+#include "guarded_calls.h"
 
 namespace py = pybind11;
 

@@ -7,7 +7,7 @@
 
 #include "../runtime/buffer_pool.h"
 #include "arrays.h"
-#include "calls.h"
+#include "guarded_calls.h"
 #include "numpy_api.h"
 
 namespace py = pybind11;

@@ -6,7 +6,7 @@
 #include <array>
 #include <cstdint>
 
-#include "calls.h"
+#include "guarded_calls.h"
 
 namespace bitdrop {
 

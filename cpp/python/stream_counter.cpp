@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "bindings.h"
-#include "calls.h"
+#include "guarded_calls.h"
 #include "results.h"
 
 namespace py = pybind11;

@@ -1,7 +1,7 @@
 #include "values.h"
 
 #include "../runtime/float_mode.h"
-#include "calls.h"
+#include "guarded_calls.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -67,6 +67,9 @@ py::object plan_tuple(py::handle drawn, py::handle p) {
     py::object plan = guarded([] { return plan_type->tp_alloc(plan_type, 3); });
     const py::handle fields[] = {items[0], items[1], p};
     for (int i = 0; i < 3; ++i) PyTuple_SET_ITEM(plan.ptr(), i, py::handle(fields[i]).inc_ref().ptr());
+#if PY_VERSION_HEX >= 0x030E0000
+    reinterpret_cast<PyTupleObject*>(plan.ptr())->ob_hash = -1;  // not computed yet: tuples keep their hash
+#endif
     return plan;
 }
 

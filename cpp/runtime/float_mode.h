@@ -1,7 +1,12 @@
 // The default floating-point mode: to nearest even, denormals respected.
 #pragma once
 
-#if defined(BITDROP_X86)
+// The register of SSE, on 32-bit x86 too: there fenv_t does not hold it.
+#if defined(__SSE2__) || defined(_M_X64) || (defined(_M_IX86_FP) && _M_IX86_FP >= 2)
+#define BITDROP_MXCSR
+#endif
+
+#if defined(BITDROP_MXCSR)
 #include <xmmintrin.h>
 #elif defined(__aarch64__)
 #include <cstdint>
@@ -17,7 +22,7 @@ public:
     DefaultFloatMode(const DefaultFloatMode&) = delete;
     DefaultFloatMode& operator=(const DefaultFloatMode&) = delete;
 
-#if defined(BITDROP_X86)
+#if defined(BITDROP_MXCSR)
     // MXCSR alone: the kernels do not use the x87 unit, and fesetenv would take a hundred cycles for it.
     DefaultFloatMode() : saved_(_mm_getcsr()) { _mm_setcsr(0x1F80); }
     ~DefaultFloatMode() { _mm_setcsr(saved_); }

@@ -7,10 +7,11 @@
 #include "calls.h"
 #include "engine/dispatch.h"
 #include "random_case.h"
+#include "runtime/float_mode.h"
 #include "runtime/thread_pool.h"
 
-#if defined(BITDROP_X86)
-#include <immintrin.h>
+#if defined(BITDROP_MXCSR)
+#include <xmmintrin.h>
 #endif
 
 using namespace bitdrop;
@@ -35,7 +36,7 @@ struct Mode {
 
     void set() const {
         std::fesetround(rounding);
-#if defined(BITDROP_X86)
+#if defined(BITDROP_MXCSR)
         const unsigned both = _MM_FLUSH_ZERO_ON | 0x40;  // FTZ, DAZ
         _mm_setcsr(flushes ? _mm_getcsr() | both : _mm_getcsr() & ~both);
 #elif defined(__aarch64__)
@@ -50,7 +51,7 @@ struct Mode {
 
 // The whole control register if there is one, without status flags.
 uint64_t control_word() {
-#if defined(BITDROP_X86)
+#if defined(BITDROP_MXCSR)
     return _mm_getcsr() & ~0x3Fu;
 #elif defined(__aarch64__)
     uint64_t fpcr;

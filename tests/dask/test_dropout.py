@@ -138,7 +138,7 @@ def unknown_chunks() -> Any:
 BAD_INPUTS: dict[str, tuple[Any, type[Exception], str]] = {
     "array": (lambda: X, TypeError, r"NAME must be a dask array.*ndarray.*from_array\(NAME\)"),
     "list": (lambda: [1.0], TypeError, "NAME must be a dask array.*list"),
-    "int64": (lambda: da.ones(3, dtype=int), TypeError, "int64"),
+    "int64": (lambda: da.ones(3, dtype=np.int64), TypeError, "int64"),
     "masked": (lambda: da.ma.masked_greater(chunked(X, 25), 1), TypeError, r"masked array.*filled\("),
     "unknown chunks": (
         unknown_chunks,

@@ -203,10 +203,11 @@ class Garbage:
     def __init__(self):
         self.cycle = self
 
-    def __del__(self, sleep=time.sleep):
-        leave.set()
-        sleep(0.01)
-        Garbage()
+    def __del__(self, sleep=time.sleep, main=threading.main_thread(), current=threading.current_thread):
+        if current() is not main:
+            leave.set()
+            sleep(0.01)
+            Garbage()
 
 def collection_of_garbage():
     Garbage()

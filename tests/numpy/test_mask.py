@@ -130,6 +130,16 @@ def test_mask_is_applied_in_c_order_for_any_strides() -> None:
     assert_identical(mask.apply(x), mask.apply(np.ascontiguousarray(x)))
 
 
+def test_mask_of_a_pass_hashes_like_an_equal_one() -> None:
+    x, layer = np.ones((5, 7)), bitdrop.Dropout(0.3, rng=0)
+    layer(x)
+    for mask in (bitdrop.dropout(x, 0.3, rng=0)[1], layer.mask):
+        assert mask is not None
+        same = bitdrop.Mask(mask.shape, mask.p, key=mask.key, stream=mask.stream)
+        assert mask == same
+        assert hash(mask) == hash(same)
+
+
 def test_masks_are_equal_if_parameters_are() -> None:
     mask = some_mask()
     assert mask == some_mask()

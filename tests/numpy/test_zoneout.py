@@ -274,8 +274,8 @@ BAD_STATES: dict[str, tuple[Any, Any, type[Exception], str]] = {
         "^previous must be of new's dtype, float32, .* is float64",
     ),
     "real and complex": (ONES, ONES.astype("c8"), TypeError, "^previous must be of new's dtype"),
-    "new of ints": (ONES.astype(int), ONES, TypeError, "^new must be of .*int64"),
-    "previous of ints": (ONES, ONES.astype(int), TypeError, "^previous must be of .*int64"),
+    "new of ints": (ONES.astype(np.int64), ONES, TypeError, "^new must be of .*int64"),
+    "previous of ints": (ONES, ONES.astype(np.int64), TypeError, "^previous must be of .*int64"),
     "previous masked": (ONES, np.ma.masked_array(ONES), TypeError, "^previous is a masked array"),
     "no previous": (ONES, None, TypeError, "^previous must be"),
 }
