@@ -44,6 +44,8 @@ pip_install() {
     "${run[@]}" "$python" -m pip install -q --disable-pip-version-check "$@"
 }
 say "bitdrop for it"
+# The newest NumPy may have no wheel for this Python, and its source takes long.
+pip_install --only-binary=numpy numpy
 settings=(--config-settings=build-dir="$scratch/bitdrop$sanitize")
 [ -z "$sanitize" ] || settings+=(--config-settings=cmake.define.BITDROP_SANITIZE=thread)
 pip_install "${settings[@]}" "$root"
