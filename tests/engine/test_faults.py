@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -203,11 +204,10 @@ class Garbage:
     def __init__(self):
         self.cycle = self
 
-    def __del__(self, sleep=time.sleep, main=threading.main_thread(), current=threading.current_thread):
-        if current() is not main:
-            leave.set()
-            sleep(0.01)
-            Garbage()
+    def __del__(self, sleep=time.sleep):
+        leave.set()
+        sleep(0.01)
+        Garbage()
 
 def collection_of_garbage():
     Garbage()
@@ -229,7 +229,12 @@ time.sleep(0.1)
         "call_on_a_subclass",
         "call_with_overlapping_memory",
         "draw_from_a_generator_in_use",
-        "collection_of_garbage",
+        pytest.param(
+            "collection_of_garbage",
+            marks=pytest.mark.skipif(
+                sys.version_info >= (3, 12), reason="this Python collects garbage between calls alone"
+            ),
+        ),
     ],
 )
 def test_interpreter_exits_cleanly_while_daemon_thread_runs_code_of_python(code: str) -> None:

@@ -78,7 +78,10 @@ BAD_ARRAYS: dict[str, tuple[Callable[[], Any], str]] = {
     "other byte order": (lambda: GOOD.astype(GOOD.dtype.newbyteorder()), r"astype\('float32'\).*byte order"),
     "half of other byte order": (lambda: np.ones(SHAPE, BIG_HALF), r"astype\('float16'\).*byte order"),
     "masked": (lambda: np.ma.masked_array(GOOD, GOOD > 3), r"masked array.*filled\("),
-    "list of ints": (lambda: [1, 2], r"list converts to int(32|64): pass np\.asarray\(\w+, dtype='float32'\)"),
+    "list of ints": (
+        lambda: [1, 2],
+        r"list converts to int(32|64): pass np\.asarray\(\w+, dtype='float32'\)",
+    ),
     "list of bools": (lambda: [True], r"list converts to bool: pass np\.asarray\(\w+, dtype='float32'\)"),
     "list of strings": (lambda: ["a"], "got list, which converts to <U1"),
     "ragged list": (lambda: [[1.0], [1.0, 2.0]], r"list does not convert to one\.$"),
