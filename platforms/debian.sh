@@ -6,11 +6,12 @@ debian_mirror() {
     apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep -m 1 '/debian/*$' || skip "needs a Debian system"
 }
 
-# Make a root of a suite with packages, or add the packages to one that is there: sets `debian`, its folder.
+# Make a root of a suite with packages, or add the packages to one that is there: sets `debian`, its folder. Arguments:
+# the suite, or suite:architecture for another than this system's, then packages.
 debian_root() {
-    local suite=$1
+    local suite=${1%:*} architecture=${1#"${1%:*}"} options=()
+    debian=$scratch/${1/:/-}
     shift
-    debian=$scratch/$suite
     if [ -e "$debian/made" ]; then
         in_root dpkg -s "$@" >/dev/null 2>&1 || in_root bash -euc '
             apt-get update -qq
@@ -22,12 +23,13 @@ debian_root() {
     install_packages mmdebstrap debian-archive-keyring ca-certificates
     need mmdebstrap unshare
     unshare --mount --pid --fork true 2>/dev/null || skip "no namespaces are allowed here"
+    [ -z "$architecture" ] || options+=(--architectures="${architecture#:}")
     rm -rf --one-file-system "$debian"
     # In a namespace of its own: what it mounts is gone when it ends, however it ends.
     # A mirror that stands still outlives the date of its signature.
     unshare --mount --propagation private mmdebstrap --quiet --variant=minbase --include="ca-certificates $*" \
-        --aptopt='Acquire::Check-Valid-Until "false"' "$suite" "$debian" "$(debian_mirror)" >"$scratch/$suite.log" 2>&1 ||
-        { cat "$scratch/$suite.log"; skip "no root of Debian $suite with $* is to be had"; }
+        "${options[@]}" --aptopt='Acquire::Check-Valid-Until "false"' "$suite" "$debian" "$(debian_mirror)" \
+        >"$debian.log" 2>&1 || { cat "$debian.log"; skip "no root of Debian $suite$architecture with $* is to be had"; }
     # The certificates that this system trusts, for pip.
     cp -L /etc/ssl/certs/ca-certificates.crt "$debian/etc/ssl/certs/" 2>/dev/null || true
     mkdir -p "$debian/source" "$debian/scratch"
