@@ -25,7 +25,8 @@ uint64_t this_thread() {
     return number;
 }
 
-// The threads that hold a layer's lock. Each keeps the first stream number that it takes.
+// The threads that hold a layer's lock. Each keeps the first stream number that it takes. Nothing of Python is called
+// under the mutex, so no thread that Python stops before a fork has it: a child finds it free.
 class Locks {
 public:
     bool any() const { return count_.load(std::memory_order_relaxed) != 0; }

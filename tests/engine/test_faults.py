@@ -83,12 +83,15 @@ bitdrop._core.testing.set_waking_factor(1)
 x = np.ones((1500, 1000), np.float32)
 mask = bitdrop.Mask(x.shape, 0.3, key=(1, 2))
 expected = mask.apply(x)
-layer = bitdrop.Dropout(rng=0)
+layer, shared = bitdrop.Dropout(rng=0), bitdrop.Dropout(rng=1)
 working, done = threading.Event(), threading.Event()
 
 def work():
     while not done.is_set():
         mask.apply(x)
+        for _ in range(20):
+            with shared.locked():
+                shared(x[0])
         working.set()
 
 workers = [threading.Thread(target=work) for _ in range(2)]
@@ -102,6 +105,8 @@ for _ in range(40):
         signal.alarm(30)  # ends a child that hangs
         right = all(np.array_equal(mask.apply(x), expected) for _ in range(2))
         layer(x)
+        with shared.locked():
+            shared(x[0])
         os._exit(0 if right and layer.state["position"] == 1 else 1)
     statuses.append(os.waitpid(child, 0)[1])
 done.set()
