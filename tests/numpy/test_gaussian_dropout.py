@@ -184,7 +184,7 @@ def test_noise_is_immutable_and_small() -> None:
         noise.p = 0.1  # type: ignore[misc]
     assert len(pickle.dumps(noise)) < 300
     with pytest.raises(ValueError, match="always a new one"):
-        np.asarray(noise, copy=False)
+        noise.__array__(copy=False)
 
 
 def test_pickle_of_another_format_is_refused() -> None:
