@@ -15,13 +15,13 @@ preset native "$scratch/build" build -DCMAKE_EXE_LINKER_FLAGS=-static
 image=$debian/scratch/image
 rm -rf "$image" "$debian/scratch/root"
 mkdir -p "$image/boot/grub" "$debian/scratch/root"/{bin,dev,proc,sys}
-cp "$scratch"/build/tests/cpp/test_{dispatch,golden,halves,fuzz} "$root/tests/golden/format1.txt" "$debian/scratch/root/"
+cp "$scratch"/build/tests/cpp/test_{dispatch,golden,halves,fuzz,noise} "$root"/tests/golden/{format1,noise1}.txt "$debian/scratch/root/"
 cat >"$debian/scratch/root/init" <<'INIT'
 #!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t devtmpfs dev /dev
 /bin/busybox mount -t sysfs sys /sys
-for line in "/test_dispatch" "/test_golden /format1.txt" "/test_halves" "/test_fuzz 300"; do
+for line in "/test_dispatch" "/test_golden /format1.txt" "/test_halves" "/test_fuzz 300" "/test_noise /noise1.txt"; do
     echo "begin $line"
     $line && echo "passed $line" || echo "FAILED $line"
 done

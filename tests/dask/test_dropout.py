@@ -235,7 +235,7 @@ def test_cluster_that_loses_worker_gives_values_of_one_machine(tmp_path: Path) -
         return block
 
     whole, whole_mask = bitdrop.dropout(X, 0.3, rng=11, noise_shape=(None, None, 1))
-    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": ":0"}
     with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
         client.wait_for_workers(2, timeout=60)
         pids = set(client.run(os.getpid).values())
