@@ -52,7 +52,7 @@ pip_install "${settings[@]}" "$root"
 packages=("pytest>=8" hypothesis ml_dtypes)
 [ -n "$sanitize" ] || packages+=(pytest-run-parallel scipy "dask[array]" distributed)
 for package in "${packages[@]}"; do
-    pip_install --only-binary=:all: "$package" || say "Without $package: no wheel for this Python"
+    pip_install --only-binary=:all: "$package" 2>"$scratch/pip.log" || say "Without $package: no wheel for this Python"
 done
 cd "$root"
 if [ -z "$sanitize" ]; then

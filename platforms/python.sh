@@ -28,7 +28,8 @@ in_root bash -euc '
     # Packages without a wheel for this Python yet are left out, except those that bitdrop needs: tests skip.
     $pip install -q "$wheel"
     for package in "pytest>=8" hypothesis ml_dtypes scipy "dask[array]" distributed; do
-        $pip install -q --only-binary=:all: "$package" || echo "Without $package: no wheel for this Python"
+        $pip install -q --only-binary=:all: "$package" 2>/scratch/pip.log ||
+            echo "Without $package: no wheel for this Python"
     done
     /scratch/venv/bin/python -m bitdrop
     /scratch/venv/bin/python -m pytest -q
