@@ -3,11 +3,24 @@
 #   bash platforms/python.sh trixie           its python3
 #   bash platforms/python.sh sid 3.15         another one that the suite has
 #   bash platforms/python.sh trixie 3.13 FILE.whl   the tests of a wheel that exists
-# About 4 minutes on two cores. Needs root, for a scratch folder of its own.
+# Or with one that is installed here, and with another NumPy:
+#   bash platforms/python.sh python3.12 "numpy==1.26.*"
+# About 4 minutes on two cores. A suite needs root, for a scratch folder of its own.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/debian.sh"
 
-suite=${1:?"which suite of Debian: trixie, sid, ..."}
+if have "${1:?"which suite of Debian, or which Python"}"; then
+    say "Wheel and tests: $("$1" --version) ${*:2}"
+    "$1" -m venv "$scratch/venv"
+    python=$scratch/venv/bin/python
+    "$python" -m pip install -q --disable-pip-version-check "$root[test]" "${@:2}"
+    (cd "$scratch" && "$python" -m bitdrop)
+    cd "$root"
+    "$python" -m pytest -q
+    exit
+fi
+
+suite=$1
 python=python3${2:+.${2#3.}}
 wheel=${3:-}
 debian_root "$suite" python3 "$python" "$python-venv" "$python-dev" g++ cmake ninja-build
