@@ -38,9 +38,10 @@ in_root bash -euc '
     else
         wheel=/scratch/$(basename "$wheel")
     fi
-    # Packages without a wheel for this Python yet are left out, except those that bitdrop needs: tests skip.
+    # Packages without a wheel for this Python yet are left out, except those that bitdrop needs: tests skip. Without a
+    # least version, pip would look for an old dask that has all its wheels.
     $pip install -q "$wheel"
-    for package in "pytest>=8" hypothesis ml_dtypes scipy "dask[array]" distributed; do
+    for package in "pytest>=8" hypothesis ml_dtypes scipy "dask[array]>=2025" "distributed>=2025"; do
         $pip install -q --only-binary=:all: "$package" 2>/scratch/pip.log ||
             echo "Without $package: no wheel for this Python"
     done
