@@ -7,6 +7,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 # Wine's own files, and no window.
 start_wine() {
     export WINEPREFIX=$scratch/wine WINEDEBUG=-all WINEDLLOVERRIDES="mscoree,mshtml=" DISPLAY=
+    # One server until the end: a program that starts while the last one's server ends may fail.
+    wineserver --persistent 2>/dev/null || true
     wine wineboot --init >/dev/null 2>&1 || skip "wine does not start"
     trap 'wineserver --kill 2>/dev/null || true
         [ -n "${BITDROP_SCRATCH:-}" ] || rm -rf --one-file-system "$scratch"' EXIT
