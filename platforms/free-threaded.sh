@@ -1,27 +1,29 @@
 #!/usr/bin/env bash
-# Free-threaded CPython 3.13, built from Debian's source package; bitdrop's tests on it, without the lock.
-#   bash platforms/free-threaded.sh          the test suite, then the core files in parallel threads
-#   bash platforms/free-threaded.sh --tsan   CPython and bitdrop under ThreadSanitizer: the threaded tests
+# Free-threaded CPython, built from Debian's source package; bitdrop's tests on it, without the lock.
+#   bash platforms/free-threaded.sh 3.14          the test suite, then the core files in parallel threads
+#   bash platforms/free-threaded.sh 3.13 --tsan   CPython and bitdrop under ThreadSanitizer: the threaded tests
 # About 6 minutes for CPython on two cores, once if BITDROP_SCRATCH keeps it.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/debian.sh"
 
+version=${1:?"which Python: 3.13 of Debian 13, 3.14 or newer of sid"}
+suite=$([ "$version" = 3.13 ] && echo trixie || echo sid)
 sanitize=
-[ "${1:-}" != --tsan ] || sanitize=thread
+[ "${2:-}" != --tsan ] || sanitize=thread
 
 build_python() {
     local options=(--disable-gil --prefix="$prefix" --disable-test-modules --without-static-libpython
         --with-ensurepip=install)
     [ -z "$sanitize" ] || options+=(--with-thread-sanitizer)
-    debian_source trixie python3.13 "$scratch/source"
-    rm -rf "$scratch/build$sanitize" "$prefix"
-    mkdir -p "$scratch/build$sanitize"
+    debian_source "$suite" "python$version" "$source"
+    rm -rf "$scratch/build$version$sanitize" "$prefix"
+    mkdir -p "$scratch/build$version$sanitize"
     (
-        cd "$scratch/build$sanitize"
-        "$scratch/source/configure" -q "${options[@]}"
+        cd "$scratch/build$version$sanitize"
+        "$source/configure" -q "${options[@]}"
         "${run[@]}" make -s -j "$jobs"
         "${run[@]}" make -s install
-    ) >"$scratch/python$sanitize.log" 2>&1 || { tail -n 40 "$scratch/python$sanitize.log"; return 1; }
+    ) >"$scratch/python$version$sanitize.log" 2>&1 || { tail -n 40 "$scratch/python$version$sanitize.log"; return 1; }
     touch "$prefix/made"
 }
 
@@ -31,22 +33,23 @@ need gcc g++ make setarch
 run=()
 # Races of CPython alone do not count, and must not end the build or pip.
 [ -z "$sanitize" ] || run=(env TSAN_OPTIONS="report_bugs=0 ${TSAN_OPTIONS:-}" setarch -R)
-prefix=$scratch/python$sanitize
+source=$scratch/source$version
+prefix=$scratch/python$version$sanitize
 if ! [ -e "$prefix/made" ]; then
-    say "CPython, free-threaded${sanitize:+, under ThreadSanitizer}"
+    say "CPython $version, free-threaded${sanitize:+, under ThreadSanitizer}"
     build_python
 fi
 
-rm -rf "$scratch/venv$sanitize"
-"${run[@]}" "$prefix/bin/python3" -m venv "$scratch/venv$sanitize"
-python=$scratch/venv$sanitize/bin/python
+rm -rf "$scratch/venv$version$sanitize"
+"${run[@]}" "$prefix/bin/python3" -m venv "$scratch/venv$version$sanitize"
+python=$scratch/venv$version$sanitize/bin/python
 pip_install() {
     "${run[@]}" "$python" -m pip install -q --disable-pip-version-check "$@"
 }
 say "bitdrop for it"
 # The newest NumPy may have no wheel for this Python, and its source takes long.
 pip_install --only-binary=numpy numpy
-settings=(--config-settings=build-dir="$scratch/bitdrop$sanitize")
+settings=(--config-settings=build-dir="$scratch/bitdrop$version$sanitize")
 [ -z "$sanitize" ] || settings+=(--config-settings=cmake.define.BITDROP_SANITIZE=thread)
 pip_install "${settings[@]}" "$root"
 packages=("pytest>=8" hypothesis ml_dtypes)
@@ -65,7 +68,7 @@ if [ -z "$sanitize" ]; then
         tests/engine/test_core.py tests/engine/test_kernels.py
 else
     # CPython 3.13 has races of its own, of which it lists some: a report counts if it names a function of bitdrop.
-    export TSAN_OPTIONS="suppressions=$scratch/source/Tools/tsan/suppressions_free_threading.txt exitcode=0 history_size=4"
+    export TSAN_OPTIONS="suppressions=$source/Tools/tsan/suppressions_free_threading.txt exitcode=0 history_size=4"
     PYTHON_GIL=0 setarch -R "$python" -m pytest -q -s tests/engine/test_threads.py \
         tests/numpy/test_locked.py tests/engine/test_faults.py -k "thread and not exits and not fork" \
         >"$scratch/tsan.log" 2>&1 || { tail -n 60 "$scratch/tsan.log"; exit 1; }
