@@ -1,7 +1,7 @@
 // The default floating-point mode: to nearest even, denormals respected.
 #pragma once
 
-// The register of SSE, on 32-bit x86 too: there fenv_t does not hold it.
+// The kernels compute with SSE on 32-bit x86 too: CMakeLists.txt sees to that.
 #if defined(__SSE2__) || defined(_M_X64) || (defined(_M_IX86_FP) && _M_IX86_FP >= 2)
 #define BITDROP_MXCSR
 #endif
