@@ -36,7 +36,7 @@ print(platform.machine(), platform.architecture()[0], sys.byteorder, \"endian\",
     # The packages of Debian serve too: PyPI has no wheels for these processors.
     [ -d /scratch/venv ] || python3 -m venv --system-site-packages /scratch/venv
     pip="/scratch/venv/bin/python -m pip"
-    $pip install -q pybind11 scikit-build-core setuptools
+    $pip install -q pybind11 scikit-build-core setuptools || { echo "Skipped: pip reaches no packages"; exit 77; }
     $pip install -q --no-build-isolation ml_dtypes
     $pip install -q --no-build-isolation --no-deps --force-reinstall .
     /scratch/venv/bin/python -m bitdrop

@@ -32,7 +32,7 @@ in_root bash -euc '
     rm -rf /scratch/venv /scratch/work && cp -r /source /scratch/work && cd /scratch/work && rm -rf build dist
     "$python" -m venv /scratch/venv
     pip="/scratch/venv/bin/python -m pip"
-    $pip install -q --upgrade pip
+    $pip install -q --upgrade pip || { echo "Skipped: pip reaches no packages"; exit 77; }
     if [ -z "$wheel" ]; then
         $pip wheel -q --no-deps -w dist . && wheel=$(ls dist/*.whl)
     else
