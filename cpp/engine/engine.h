@@ -16,6 +16,9 @@ struct Operands {
     Layout layout;
     int parts = 1;  // numbers in an element, which share its bit: 2 if it is complex
 
+    // Addresses and axes follow. An aggregate would clear the room for all axes, which takes as long as a small array.
+    Operands(DType type, int operands, bool bits_follow = true) : dtype(type), layout(operands, bits_follow) {}
+
     int64_t element_size() const { return item_size(dtype) * parts; }  // bytes
 };
 

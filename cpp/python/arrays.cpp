@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
-#include <optional>
 
 #include "../kernels/half.h"
 
@@ -11,7 +10,10 @@ namespace py = pybind11;
 
 namespace bitdrop {
 
-ArrayView::ArrayView(py::handle array, py::ssize_t expected_item_size, bool writable) : item_size(expected_item_size) {
+ArrayView::ArrayView(const py::array& array) : item_size(array.itemsize()) { read_array(array); }
+
+void ArrayView::set(py::handle array, py::ssize_t expected_item_size, bool writable) {
+    item_size = expected_item_size;
     if (PyTuple_CheckExact(array.ptr())) {
         read_tuple(array);
         return;
@@ -23,13 +25,17 @@ ArrayView::ArrayView(py::handle array, py::ssize_t expected_item_size, bool writ
     if (writable && !numpy.writeable()) throw py::value_error("an array to be written to is read-only");
 }
 
-ArrayView::ArrayView(const py::array& array) : item_size(array.itemsize()) { read_array(array); }
+void ArrayView::set_element(const void* element, py::ssize_t size) {
+    data = static_cast<char*>(const_cast<void*>(element));
+    item_size = size;
+}
 
-ArrayView::ArrayView(const void* element, py::ssize_t size)
-    : data(static_cast<char*>(const_cast<void*>(element))), item_size(size) {}
-
-ArrayView::ArrayView(const ArrayView& like, py::ssize_t size, char* memory)
-    : data(memory), item_size(size), ndim(like.ndim), shape(like.shape), strides(numbers_) {
+void ArrayView::set_like(const ArrayView& like, py::ssize_t size, char* memory) {
+    data = memory;
+    item_size = size;
+    ndim = like.ndim;
+    shape = like.shape;
+    strides = numbers_;
     for (int a = ndim - 1; a >= 0; size *= shape[a--]) numbers_[a] = size;
 }
 
@@ -133,9 +139,9 @@ public:
         const auto size = static_cast<py::ssize_t>(item_size(dtype) * parts);
         for (int i = 0; i < count_; ++i)
             if (i > 1 && arrays[i].is_none())
-                views_[i].emplace(element_of(&kNegativeZero[static_cast<int>(dtype)], size), size);
+                views_[i].set_element(element_of(&kNegativeZero[static_cast<int>(dtype)], size), size);
             else
-                views_[i].emplace(arrays[i], size, i == 0);
+                views_[i].set(arrays[i], size, i == 0);
         for (int i = 1; i < count_; ++i)
             if (i == 1 ? !(*this)[i].same_shape((*this)[0]) : !(*this)[i].broadcasts_to((*this)[0]))
                 throw py::value_error("operands have different shapes");
@@ -143,13 +149,13 @@ public:
     }
 
     void add_sums(const ArrayView& like, DType dtype, char* memory) {
-        views_[count_].emplace(like, static_cast<py::ssize_t>(sum_size(dtype)), memory);
+        views_[count_].set_like(like, static_cast<py::ssize_t>(sum_size(dtype)), memory);
         if (!(*this)[count_].broadcasts_to((*this)[0])) throw py::value_error("the sums have no shape to broadcast");
         ++count_;
     }
 
     int count() const { return count_; }
-    const ArrayView& operator[](int i) const { return *views_[i]; }
+    const ArrayView& operator[](int i) const { return views_[i]; }
 
 private:
     // The bytes of a number, whatever the byte order of the machine.
@@ -164,7 +170,7 @@ private:
     }
 
     int count_;
-    std::optional<ArrayView> views_[kMaxOperands];
+    ArrayView views_[kMaxOperands];
 };
 
 // The axes in C order, without those of length 1, which have no stride.
@@ -185,31 +191,28 @@ int long_axes(const Views& views, const BitLayout* layout, Axis* axes) {
 }
 
 // In the order of memory, output and first input decide the order of the axes.
-Layout layout_of(const Views& views, const BitLayout* bit_layout, AxisOrder order) {
+void fill_in(Operands* operands, const Views& views, const BitLayout* bit_layout, AxisOrder order) {
     Axis axes[kMaxNdim];
     const int count = long_axes(views, bit_layout, axes);
     const auto reach = [](const Axis& axis) { return std::abs(axis.stride[0]) + std::abs(axis.stride[1]); };
     const auto outer = [&](const Axis& a, const Axis& b) { return reach(a) > reach(b); };
     const bool in_order = order == AxisOrder::c || std::is_sorted(axes, axes + count, outer);
     if (!in_order) std::stable_sort(axes, axes + count, outer);
-    Layout layout(views.count(), !bit_layout && in_order);
+    Layout& layout = operands->layout;
+    layout.bits_follow = !bit_layout && in_order;
     for (const Axis* axis = axes; axis < axes + count; ++axis) layout.add_axis(*axis);
     if (count == 0) {
         Axis one = {1, {}, 1};
         for (int i = 0; i < views.count(); ++i) one.stride[i] = views[0].item_size;
         layout.add_axis(one);
     }
-    return layout;
+    for (int i = 0; i < views.count(); ++i) operands->data[i] = views[i].data;
 }
 
 DType dtype_of(const Items& described) {
     const int64_t code = described.integer(0);
     if (code < 0 || code >= kDTypes) throw py::value_error("no such dtype");
     return static_cast<DType>(code);
-}
-
-void add_addresses(const Views& views, Operands* operands) {
-    for (int i = 0; i < views.count(); ++i) operands->data[i] = views[i].data;
 }
 
 // After the codes of `DType`: complex numbers of two float32 or float64.
@@ -239,8 +242,9 @@ Operands operands_of(int64_t code, const py::handle* arrays, Operation operation
     const int parts = is_complex ? 2 : 1;
     const Views views(arrays, 1 + static_cast<int>(inputs_of(operation)), dtype, parts);
     if (layout && layout->ndim != views[0].ndim) throw py::value_error("one bit stride for each axis");
-    Operands operands = {dtype, {}, layout_of(views, layout, order), parts};
-    add_addresses(views, &operands);
+    Operands operands(dtype, views.count());
+    operands.parts = parts;
+    fill_in(&operands, views, layout, order);
     return operands;
 }
 
@@ -251,8 +255,8 @@ Operands summed_operands_of(py::handle described, const py::array& sums, char* m
     const py::handle handles[] = {arrays[0], arrays[1]};
     Views views(handles, 2, dtype, 1);
     views.add_sums(ArrayView(sums), dtype, memory);
-    Operands operands = {dtype, {}, layout_of(views, nullptr, AxisOrder::memory)};
-    add_addresses(views, &operands);
+    Operands operands(dtype, views.count());
+    fill_in(&operands, views, nullptr, AxisOrder::memory);
     return operands;
 }
 

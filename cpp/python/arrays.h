@@ -14,12 +14,15 @@ namespace bitdrop {
 // a fraction of the time that it takes to become an array. Addresses are not validated.
 class ArrayView {
 public:
-    ArrayView(pybind11::handle array, pybind11::ssize_t item_size, bool writable);
+    ArrayView() {}  // does not clear `numbers_`, a kibibyte
+    ArrayView(pybind11::handle array, pybind11::ssize_t item_size, bool writable) { set(array, item_size, writable); }
     explicit ArrayView(const pybind11::array& array);
-    ArrayView(const void* element, pybind11::ssize_t item_size);  // one element, without axes
-    ArrayView(const ArrayView& like, pybind11::ssize_t item_size, char* memory);  // of that shape, in C order
     ArrayView(const ArrayView&) = delete;
     ArrayView& operator=(const ArrayView&) = delete;
+
+    void set(pybind11::handle array, pybind11::ssize_t item_size, bool writable);
+    void set_element(const void* element, pybind11::ssize_t item_size);  // one element, without axes
+    void set_like(const ArrayView& like, pybind11::ssize_t item_size, char* memory);  // of that shape, in C order
 
     pybind11::ssize_t size() const;
     bool same_shape(const ArrayView& other) const;
@@ -32,7 +35,7 @@ public:
     bool overlaps_itself() const;
 
     char* data = nullptr;
-    pybind11::ssize_t item_size;
+    pybind11::ssize_t item_size = 0;
     int ndim = 0;
     const pybind11::ssize_t* shape = nullptr;
     const pybind11::ssize_t* strides = nullptr;  // bytes

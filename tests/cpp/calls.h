@@ -14,8 +14,10 @@ inline bitdrop::Span make_span(void* out, const void* input, uint64_t count, boo
 
 // Operands without axes yet.
 inline bitdrop::Operands make_operands(bitdrop::DType dtype, void* out, const void* input, bool bits_follow = true) {
-    char* const from = static_cast<char*>(const_cast<void*>(input));
-    return {dtype, {static_cast<char*>(out), from}, bitdrop::Layout(2, bits_follow)};
+    bitdrop::Operands operands(dtype, 2, bits_follow);
+    operands.data[0] = static_cast<char*>(out);
+    operands.data[1] = static_cast<char*>(const_cast<void*>(input));
+    return operands;
 }
 
 inline bitdrop::Operands contiguous_operands(bitdrop::DType dtype, void* out, const void* input, uint64_t count) {

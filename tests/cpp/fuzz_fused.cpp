@@ -62,7 +62,8 @@ void try_operations(Random* random) {
     std::vector<const StridedArray*> arrays = {&out, &x};
     if (inputs == 3) arrays.push_back(&bias);
     if (inputs > 1) arrays.push_back(&residual);
-    Operands operands = {dtype, {}, layout_of(axes_order(random, places, out), shape, places, arrays)};
+    Operands operands(dtype, static_cast<int>(arrays.size()));
+    operands.layout = layout_of(axes_order(random, places, out), shape, places, arrays);
     for (size_t i = 0; i < arrays.size(); ++i) operands.data[i] = reinterpret_cast<char*>(arrays[i]->origin());
 
     const Plan plan = random->plan();

@@ -12,6 +12,7 @@ import bitdrop
 import numpy as np
 import pytest
 
+from tests.helpers.interrupts import interrupts
 from tests.helpers.paths import HELPERS
 from tests.helpers.support import Array, assert_identical, normal, run_python
 from tests.helpers.threads import THREADS, at_once, digest
@@ -249,24 +250,22 @@ def test_interpreter_exits_cleanly_while_daemon_thread_runs_code_of_python(code:
 
 
 INTERRUPTS = """
-import signal, time
+import time
 import numpy as np, bitdrop
-
-def interrupt(*_):
-    raise KeyboardInterrupt
+from tests.helpers.interrupts import interrupts
 
 x = np.ones(20, np.float32)
 layer = bitdrop.Dropout(rng=0)
-signal.signal(signal.SIGALRM, interrupt)
 interrupted, end = 0, time.monotonic() + 3
-while time.monotonic() < end:
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 2e-5)
-        while True:
-            layer(x)
-            bitdrop.dropout(x)
-    except KeyboardInterrupt:
-        interrupted += 1
+with interrupts() as interrupt_after:
+    while time.monotonic() < end:
+        try:
+            interrupt_after(2e-5)
+            while True:
+                layer(x)
+                bitdrop.dropout(x)
+        except KeyboardInterrupt:
+            interrupted += 1
 layer(x)
 bitdrop.dropout(x)
 print(interrupted > 100)
@@ -283,18 +282,14 @@ def test_no_interrupt_leaves_a_lock_held() -> None:
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no interval timers")
 @pytest.mark.parametrize("x", [SMALL, LARGE], ids=["small", "large"])
 def test_interrupted_layer_continues_with_unused_stream(x: Array) -> None:
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
     layer = bitdrop.Dropout(0.3, rng=0)
     key = layer.state["key"]
-    before = signal.signal(signal.SIGALRM, interrupt)
     interrupted = 0
-    try:
+    with interrupts() as interrupt_after:
         for turn in range(100):
             position = layer.state["position"]
             try:
-                signal.setitimer(signal.ITIMER_REAL, 1e-5 * (1 + turn))
+                interrupt_after(1e-5 * (1 + turn))
                 while True:
                     position = layer.state["position"]
                     layer(x)
@@ -306,9 +301,6 @@ def test_interrupted_layer_continues_with_unused_stream(x: Array) -> None:
             y = layer(x)
             assert_identical(y, bitdrop.Mask(x.shape, 0.3, key=key, stream=position).apply(x))
             assert_identical(layer.backward(x), y)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
     assert interrupted == 100
 
 

@@ -103,7 +103,7 @@ NOT_BOOL: dict[str, tuple[Any, str]] = {
     "floats": (np.ones(3), "float64: pass kept != 0"),
     "list of ints": ([0, 1], "list of dtype int(32|64): pass kept != 0"),
     "objects": (np.array([True, None]), "object"),
-    "text": ("yes", "str of dtype <U3"),
+    "text": ("yes", "str of dtype .U3"),
     "None": (None, "NoneType"),
     "mask": (bitdrop.Mask, "type of dtype object"),
     "ragged": ([[True], [True, False]], "but got list"),
