@@ -30,8 +30,6 @@ debian_root() {
     unshare --mount --propagation private mmdebstrap --quiet --variant=minbase --include="ca-certificates $*" \
         "${options[@]}" --aptopt='Acquire::Check-Valid-Until "false"' "$suite" "$debian" "$(debian_mirror)" \
         >"$debian.log" 2>&1 || { cat "$debian.log"; skip "no root of Debian $suite$architecture with $* is to be had"; }
-    # The certificates that this system trusts, for pip.
-    cp -L /etc/ssl/certs/ca-certificates.crt "$debian/etc/ssl/certs/" 2>/dev/null || true
     mkdir -p "$debian/source" "$debian/scratch"
     in_root true 2>/dev/null || skip "the root of Debian $suite cannot be entered"
     touch "$debian/made"
@@ -47,6 +45,8 @@ in_root() {
         mount --bind "$source" "$debian/source"
         mount -o remount,bind,ro "$debian/source"
         cp -L /etc/resolv.conf /etc/hosts "$debian/etc/"
+        # The certificates that this system trusts, for pip.
+        cp -L /etc/ssl/certs/ca-certificates.crt "$debian/etc/ssl/certs/" 2>/dev/null || true
         exec chroot "$debian" env -i PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
             PIP_CERT=/etc/ssl/certs/ca-certificates.crt PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore \
             "$@"
