@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The AVX-512 kernels on a machine without AVX-512: the C++ tests in a Linux that Bochs 3.0 emulates.
-# For changes of cpp/kernels on an older machine. Needs root; about 20 minutes on one core.
+# For changes of cpp/kernels on an older machine. Needs root; about 10 minutes on one core.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/debian.sh"
 
