@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# The AVX-512 kernels on a machine without AVX-512: the C++ tests in a Linux that Bochs 3.0 emulates.
-# For changes of cpp/kernels on an older machine. Needs root; about 10 minutes on one core.
+# The AVX-512 kernels on a machine without AVX-512: C++ tests of kernels in a Linux that Bochs 3.0 emulates.
+# For a change of cpp/kernels on a machine without AVX-512. Needs root; about 10 minutes on one core.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/debian.sh"
 
 [ "$(uname -m)" = x86_64 ] || skip "needs x86-64"
 install_packages cmake ninja-build g++
 need cmake ninja
-# Bochs of trixie: the version before rounds half-precision denormals wrongly.
+# Bochs of trixie: that of Debian 12 rounds half-precision denormals wrongly.
 debian_root trixie bochs bochsbios vgabios busybox-static cpio grub-pc-bin grub-common xorriso mtools
 
 say "C++ tests, linked statically"

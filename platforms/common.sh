@@ -5,7 +5,7 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 jobs=${BITDROP_JOBS:-$(nproc)}
 
-# Scratch folder of a script. BITDROP_SCRATCH keeps it between runs; else it goes when the script ends.
+# Scratch folder of a script. BITDROP_SCRATCH keeps it between runs; else it is deleted when the script ends.
 if [ -n "${BITDROP_SCRATCH:-}" ]; then
     scratch=$BITDROP_SCRATCH/$(basename "$0" .sh)
     mkdir -p "$scratch"
@@ -65,7 +65,7 @@ virtual_environment() {
     "$python" -m pip install -q --disable-pip-version-check "$@" || skip "pip cannot install: $*"
 }
 
-# Write a C++ compiler for a target of ziglang (PyPI), such as aarch64-macos: sets `compiler`, options of CMake.
+# Write a C++ compiler that calls ziglang (PyPI) for a target such as aarch64-macos: sets `compiler`, options of CMake.
 zig_compiler() {
     local target=$1 folder=$scratch/zig-$1
     mkdir -p "$folder"

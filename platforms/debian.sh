@@ -1,7 +1,7 @@
 # Roots and source packages of Debian suites in a scratch folder, for scripts that source common.sh first.
 # This system's own sources of packages stay as they are.
 
-# Package sources of this system.
+# Print the address of this system's Debian mirror.
 debian_mirror() {
     apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep -m 1 '/debian/*$' || skip "needs a Debian system"
 }
@@ -26,10 +26,10 @@ debian_root() {
     [ -z "$architecture" ] || options+=(--architectures="${architecture#:}")
     rm -rf --one-file-system "$debian"
     # In a namespace of its own: what it mounts is gone when it ends, however it ends.
-    # A mirror that stands still outlives the date of its signature.
+    # The files of a mirror that stands still may be past their Valid-Until date.
     unshare --mount --propagation private mmdebstrap --quiet --variant=minbase --include="ca-certificates $*" \
         "${options[@]}" --aptopt='Acquire::Check-Valid-Until "false"' "$suite" "$debian" "$(debian_mirror)" \
-        >"$debian.log" 2>&1 || { cat "$debian.log"; skip "no root of Debian $suite$architecture with $* is to be had"; }
+        >"$debian.log" 2>&1 || { cat "$debian.log"; skip "no root of Debian $suite$architecture with $* can be made"; }
     mkdir -p "$debian/source" "$debian/scratch"
     in_root true 2>/dev/null || skip "the root of Debian $suite cannot be entered"
     touch "$debian/made"
@@ -53,8 +53,8 @@ in_root() {
     ' in_root "$debian" "$root" "$@"
 }
 
-# Unpack the source of a package into a folder, without Debian's patches: its Python is not made to be free-threaded, to
-# have pip, or to live elsewhere. apt gets a configuration of its own.
+# Unpack the source of a package into a folder, without Debian's patches, which keep Python from being free-threaded,
+# from having pip and from living elsewhere. apt gets a configuration of its own.
 debian_source() {
     local suite=$1 package=$2 folder=$3 apt=$scratch/apt-$1
     [ ! -d "$folder" ] || return 0
@@ -75,5 +75,5 @@ CONF
         export APT_CONFIG=$apt/apt.conf
         apt-get update -qq && apt-get source -qq --download-only "$package" >"$apt/log" 2>&1 &&
             dpkg-source --skip-patches -x "$package"_*.dsc "$folder" >>"$apt/log" 2>&1
-    ) || skip "no source package $package of Debian $suite is to be had"
+    ) || skip "the source package $package of Debian $suite cannot be fetched"
 }

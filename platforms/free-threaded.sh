@@ -29,9 +29,9 @@ build_python() {
 
 install_packages gcc g++ make cmake ninja-build libssl-dev zlib1g-dev libffi-dev libsqlite3-dev libbz2-dev liblzma-dev
 need gcc g++ make setarch
-# ThreadSanitizer's memory map does not fit where the kernel places libraries at random.
+# ThreadSanitizer's memory map needs addresses that are not random: setarch -R.
 run=()
-# Races of CPython alone do not count, and must not end the build or pip.
+# Reports are off while CPython is built and pip runs: races of CPython alone must not end them.
 [ -z "$sanitize" ] || run=(env TSAN_OPTIONS="report_bugs=0 ${TSAN_OPTIONS:-}" setarch -R)
 source=$scratch/source$version
 prefix=$scratch/python$version$sanitize
@@ -53,7 +53,7 @@ settings=(--config-settings=build-dir="$scratch/bitdrop$version$sanitize")
 [ -z "$sanitize" ] || settings+=(--config-settings=cmake.define.BITDROP_SANITIZE=thread)
 pip_install "${settings[@]}" "$root"
 packages=("pytest>=8" hypothesis ml_dtypes)
-# Without a least version, pip would look for an old dask that has all its wheels.
+# Without a minimum version, pip would look for an old dask that has all its wheels.
 [ -n "$sanitize" ] || packages+=(scipy "dask[array]>=2025" "distributed>=2025")
 for package in "${packages[@]}"; do
     pip_install --only-binary=:all: "$package" 2>"$scratch/pip.log" || say "Without $package: no wheel for this Python"
@@ -67,7 +67,7 @@ if [ -z "$sanitize" ]; then
         tests/numpy/test_mask.py tests/numpy/test_noise_shape.py tests/numpy/test_rng.py tests/numpy/test_shards.py \
         tests/engine/test_core.py tests/engine/test_kernels.py
 else
-    # CPython 3.13 has races of its own, of which it lists some: a report counts if it names a function of bitdrop.
+    # CPython has races of its own, and lists only some of them: a report counts if it has a frame of bitdrop.
     export TSAN_OPTIONS="suppressions=$source/Tools/tsan/suppressions_free_threading.txt exitcode=0 history_size=4"
     PYTHON_GIL=0 setarch -R "$python" -m pytest -q -s tests/engine/test_threads.py \
         tests/numpy/test_locked.py tests/engine/test_faults.py -k "thread and not exits and not fork" \

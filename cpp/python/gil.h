@@ -12,9 +12,9 @@ namespace bitdrop {
 // Below this many elements the work takes less time than a release of the interpreter lock.
 constexpr uint64_t kHoldLock = 8192;
 
-// Stops a thread whose stack is unwound before `done`. At exit, Python before 3.14 ends daemon threads so, when they
-// ask for the interpreter lock. Destructors further up need that lock: the thread waits here until the process is gone.
-// A destructor and not catch (...), which the runtime of LLVM passes by in such an unwinding.
+// Stops a thread whose stack is unwound before `done`. At exit, Python before 3.14 unwinds a daemon thread that asks
+// for the interpreter lock. Destructors of outer frames need that lock, so the thread waits here until the process is
+// gone. A destructor and not catch (...), which LLVM's runtime skips in such an unwinding.
 class WaitsIfUnwound {
 public:
     ~WaitsIfUnwound() {

@@ -34,7 +34,7 @@ const Names& names() {
 // Holds the lock of a bit generator. No signal handler runs between the acquisition and the destructor.
 class Lock {
 public:
-    explicit Lock(py::handle bit_generator) : lock_(owned(PyObject_GetAttr(bit_generator.ptr(), names().lock))) {
+    explicit Lock(py::handle bit_generator) : lock_(attribute(bit_generator, names().lock)) {
         call_method(lock_, names().acquire);
     }
     Lock(const Lock&) = delete;
@@ -53,7 +53,7 @@ private:
 
 // The words that Generator.integers(0, 2**64, size=2, dtype=np.uint64) returns, a twentieth of the time.
 py::object draw_words(py::handle bit_generator) {
-    const py::object capsule = owned(PyObject_GetAttr(bit_generator.ptr(), names().capsule));
+    const py::object capsule = attribute(bit_generator, names().capsule);
     auto* generator = static_cast<BitGenerator*>(PyCapsule_GetPointer(capsule.ptr(), "BitGenerator"));
     if (!generator) throw py::error_already_set();
     uint64_t words[2];

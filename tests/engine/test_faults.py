@@ -123,7 +123,7 @@ def test_child_forked_during_calls_of_other_threads_works() -> None:
     assert process.stdout == "{0} 0 True\n", process.stderr
 
 
-# The interpreter takes a while to end: a daemon thread asks for its lock meanwhile, and ends in the call.
+# The interpreter takes 0.3 s to end: a daemon thread asks for its lock meanwhile, and ends inside its call.
 LINGERS = """
 import builtins, gc, sys, threading, time, types
 import numpy as np, bitdrop
@@ -168,8 +168,8 @@ def test_interpreter_exits_cleanly_during_calls_in_daemon_threads(size: int) -> 
         assert (process.returncode, process.stderr) == (0, "")
 
 
-# The main thread leaves while the other is in code of Python that the engine runs.
-EXIT_IN_CODE_OF_PYTHON = (
+# The main thread leaves while a daemon thread is in a call of Python that the engine makes.
+EXIT_IN_A_CALL_OF_PYTHON = (
     LINGERS
     + """
 x = np.ones(300_000, np.float32)
@@ -200,7 +200,7 @@ def call_with_overlapping_memory():
 
 rng = np.random.default_rng(0)
 rng.bit_generator.lock.acquire()
-release = rng.bit_generator.lock.release  # when the interpreter ends
+release = rng.bit_generator.lock.release  # called by Lingers, when the interpreter ends
 
 def draw_from_a_generator_in_use():
     leave.set()
@@ -238,14 +238,14 @@ time.sleep(0.1)
         pytest.param(
             "collection_of_garbage",
             marks=pytest.mark.skipif(
-                sys.version_info >= (3, 12), reason="this Python collects garbage between calls alone"
+                sys.version_info >= (3, 12), reason="this Python collects no garbage in a call"
             ),
         ),
     ],
 )
-def test_interpreter_exits_cleanly_while_daemon_thread_runs_code_of_python(code: str) -> None:
+def test_interpreter_exits_cleanly_while_daemon_thread_is_in_a_call_of_python(code: str) -> None:
     for _ in range(2):
-        process = run_python("-c", EXIT_IN_CODE_OF_PYTHON, code)
+        process = run_python("-c", EXIT_IN_A_CALL_OF_PYTHON, code)
         assert (process.returncode, process.stderr) == (0, "")
 
 
@@ -272,7 +272,7 @@ print(interrupted > 100)
 """
 
 
-# Python 3.14 may take a signal between a lock and the block under it: a call after that would wait for ever.
+# Python 3.14 may handle a signal between taking a lock and entering its block: the next call would hang.
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no interval timers")
 def test_no_interrupt_leaves_a_lock_held() -> None:
     process = run_python("-c", INTERRUPTS)

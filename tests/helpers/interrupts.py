@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def interrupts() -> Iterator[Callable[[float], None]]:
-    """Yield a function that raises a KeyboardInterrupt in the main thread, so many seconds from now.
+    """Yield a function that schedules a KeyboardInterrupt in the main thread, after a number of seconds.
 
-    The timer repeats until the interrupt is raised: Python 3.11 may lose a signal that arrives while a thread
-    takes the interpreter lock.
+    The timer repeats until the block ends, and raises once for each call: Python 3.11 may lose a signal that
+    arrives while a thread takes the interpreter lock.
     """
     armed = False
 
