@@ -15,7 +15,8 @@ preset native "$scratch/build" build -DCMAKE_EXE_LINKER_FLAGS=-static
 image=$debian/scratch/image
 rm -rf "$image" "$debian/scratch/root"
 mkdir -p "$image/boot/grub" "$debian/scratch/root"/{bin,dev,proc,sys}
-cp "$scratch"/build/tests/cpp/test_{dispatch,golden,halves,fuzz,noise} "$root"/tests/golden/{format1,noise1}.txt "$debian/scratch/root/"
+cp "$scratch"/build/tests/cpp/test_{dispatch,golden,halves,fuzz,noise} "$root"/tests/golden/{format1,noise1}.txt \
+    "$debian/scratch/root/"
 cat >"$debian/scratch/root/init" <<'INIT'
 #!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc

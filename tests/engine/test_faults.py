@@ -163,7 +163,7 @@ working.wait()
 
 @pytest.mark.parametrize("size", [10_000, 300_000, 5_000_000])
 def test_interpreter_exits_cleanly_during_calls_in_daemon_threads(size: int) -> None:
-    for _ in range(3):
+    for _ in range(4):
         process = run_python("-c", EXIT_DURING_A_CALL, str(size))
         assert (process.returncode, process.stderr) == (0, "")
 

@@ -13,6 +13,8 @@ SHAPE = (6, 8)
 GOOD = np.arange(1, 49, dtype=np.float32).reshape(SHAPE)
 HUGE = 10**400
 BIG_HALF = np.dtype(np.float16).newbyteorder()
+# Names of the machine's dtypes: its int and its byte order.
+INT, TEXT_1, TEXT_4 = np.dtype(int).name, np.dtype("U1").str, np.dtype("U4").str
 MEMORY = np.arange(200, dtype=np.float32)  # shared by overlapping views
 
 
@@ -71,7 +73,7 @@ BAD_ARRAYS: dict[str, tuple[Callable[[], Any], str]] = {
         r"astype\('complex64'\).*byte order",
     ),
     "object": (lambda: np.ones(SHAPE, object), r"object: pass \w+\.astype\('float32'\)"),
-    "string": (lambda: np.full(SHAPE, "1"), "<U1: convert its elements to numbers"),
+    "string": (lambda: np.full(SHAPE, "1"), f"{TEXT_1}: convert its elements to numbers"),
     "datetime": (lambda: np.zeros(SHAPE, "M8[s]"), "datetime64.*: convert its elements to numbers"),
     "structured": (lambda: np.zeros(SHAPE, [("a", "f4")]), r"pass one of its fields, \w+\['a'\]"),
     "void of two bytes": (lambda: np.zeros(SHAPE, "V2"), "V2"),
@@ -80,14 +82,14 @@ BAD_ARRAYS: dict[str, tuple[Callable[[], Any], str]] = {
     "masked": (lambda: np.ma.masked_array(GOOD, GOOD > 3), r"masked array.*filled\("),
     "list of ints": (
         lambda: [1, 2],
-        r"list converts to int\d+: pass np\.asarray\(\w+, dtype='float32'\)",
+        rf"list converts to {INT}: pass np\.asarray\(\w+, dtype='float32'\)",
     ),
     "list of bools": (lambda: [True], r"list converts to bool: pass np\.asarray\(\w+, dtype='float32'\)"),
-    "list of strings": (lambda: ["a"], "got list, which converts to <U1"),
+    "list of strings": (lambda: ["a"], f"got list, which converts to {TEXT_1}"),
     "ragged list": (lambda: [[1.0], [1.0, 2.0]], r"list does not convert to one\.$"),
-    "int": (lambda: 3, r"int converts to int\d+: pass np\.asarray\(\w+, dtype='float32'\)"),
+    "int": (lambda: 3, rf"int converts to {INT}: pass np\.asarray\(\w+, dtype='float32'\)"),
     "None": (lambda: None, "got NoneType, which converts to object"),
-    "string alone": (lambda: "text", "got str, which converts to <U4"),
+    "string alone": (lambda: "text", f"got str, which converts to {TEXT_4}"),
     "dict": (lambda: {"a": 1.0}, "got dict, which converts to object"),
     "generator": (lambda: (x for x in [1.0]), "got generator, which converts to object"),
     "lazy": (Lazy, r"lazy.*Lazy.*: pass \w+\.compute\(\)"),

@@ -99,11 +99,11 @@ def test_mask_of_an_array_differs_from_a_random_mask_of_the_same_bits() -> None:
 
 
 NOT_BOOL: dict[str, tuple[Any, str]] = {
-    "ints": (np.ones(3, int), "int(32|64): pass kept != 0"),
+    "ints": (np.ones(3, int), f"{np.dtype(int).name}: pass kept != 0"),
     "floats": (np.ones(3), "float64: pass kept != 0"),
-    "list of ints": ([0, 1], "list of dtype int(32|64): pass kept != 0"),
+    "list of ints": ([0, 1], f"list of dtype {np.dtype(int).name}: pass kept != 0"),
     "objects": (np.array([True, None]), "object"),
-    "text": ("yes", "str of dtype .U3"),
+    "text": ("yes", f"str of dtype {np.dtype('U3').str}"),
     "None": (None, "NoneType"),
     "mask": (bitdrop.Mask, "type of dtype object"),
     "ragged": ([[True], [True, False]], "but got list"),

@@ -1,15 +1,14 @@
 """The release workflow and the conda recipe: well-formed, and in step with pyproject.toml."""
 
 import re
-import subprocess
-import sys
 import tomllib
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.helpers.paths import ROOT
+from tests.helpers.support import run_python
+
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 WORKFLOW = ROOT / ".github" / "workflows" / "release.yml"
 VARIANTS = """
@@ -22,9 +21,7 @@ c_stdlib_version: ["2.17"]
 
 
 def run(*arguments: str) -> str:
-    process = subprocess.run(
-        [sys.executable, "-m", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
-    )
+    process = run_python("-m", *arguments)
     assert process.returncode == 0, process.stdout + process.stderr
     return process.stdout
 
