@@ -51,6 +51,29 @@ std::unique_ptr<uint8_t[]> ordered_bits(const Resources& with, const Layout& lay
     return ordered;
 }
 
+// True if the axes are in the order of their numbers, but for those that share them.
+bool numbers_in_order(const Layout& layout) {
+    if (layout.bits_follow) return true;
+    int64_t outer = INT64_MAX;
+    for (int a = 0; a < layout.ndim; ++a) {
+        const int64_t stride = layout.axis[a].bit_stride;
+        if (stride > outer) return false;
+        if (stride) outer = stride;
+    }
+    return true;
+}
+
+Operands in_order_of_numbers(const Operands& operands) {
+    Operands ordered(operands.dtype, operands.layout.operands, false);
+    std::copy(operands.data, operands.data + operands.layout.operands, ordered.data);
+    Axis axes[kMaxNdim];
+    const int ndim = operands.layout.ndim;
+    std::copy(operands.layout.axis, operands.layout.axis + ndim, axes);
+    std::stable_sort(axes, axes + ndim, [](const Axis& a, const Axis& b) { return a.bit_stride > b.bit_stride; });
+    for (int a = 0; a < ndim; ++a) ordered.layout.add_axis(axes[a]);
+    return ordered;
+}
+
 }  // namespace
 
 // Bits that follow the elements are generated and applied at once; others are generated first.
@@ -75,7 +98,8 @@ void apply(const Resources& with, const Operands& operands, const Affine& affine
 
 void noise(const Resources& with, const Operands& operands, const NoisePlan& plan, uint64_t first) {
     if (operands.layout.size() == 0) return;
-    NoiseTraversal(with, operands, plan, first).run();
+    if (numbers_in_order(operands.layout)) return NoiseTraversal(with, operands, plan, first).run();
+    NoiseTraversal(with, in_order_of_numbers(operands), plan, first).run();
 }
 
 uint64_t Sums::chunk_for(uint64_t count) {
