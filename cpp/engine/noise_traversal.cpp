@@ -84,8 +84,8 @@ void NoiseTraversal::multiply_tile(const NumberTiles::Tile& tile, TileNumbers* n
                static_cast<uint64_t>(tile.first_row + row) * static_cast<uint64_t>(axis.bit_stride);
     };
     const int64_t columns = static_cast<int64_t>(tile.columns);
-    const int64_t panel_columns = std::min(columns, TileNumbers::kColumns);
-    const int64_t panel_rows = TileNumbers::kPanel / panel_columns / TileNumbers::kRows * TileNumbers::kRows;
+    const int64_t panel_rows = std::clamp(tile.rows, TileNumbers::kRows, TileNumbers::kMaxPanelRows);
+    const int64_t panel_columns = std::min(columns, TileNumbers::kPanel / panel_rows);
     const bool adjacent = by_tiles_.adjacent_rows;
     if (adjacent) numbers->generate(number_of(0), static_cast<uint64_t>(tile.rows * columns));
     for (int64_t row = 0; row < tile.rows; row += panel_rows) {

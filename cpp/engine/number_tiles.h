@@ -34,6 +34,7 @@ class TileNumbers {
 public:
     static constexpr int64_t kRows = 16, kColumns = 64;
     static constexpr int64_t kPanel = kRows * kColumns;  // numbers
+    static constexpr int64_t kMaxPanelRows = 256;  // a kibibyte of adjacent float32
     static constexpr int64_t kTile = kRows * static_cast<int64_t>(kNoiseBlockElements);  // of adjacent rows
 
     TileNumbers(const Kernels& kernels, const NoisePlan& plan) : kernels_(kernels), plan_(plan) {}
