@@ -75,8 +75,8 @@ void transpose_tile(const BitMatrix& matrix, int64_t rows, int64_t first_column,
     const uint64_t first = static_cast<uint64_t>(first_column);
     uint64_t words[kWordBits];
     for (int64_t c = 0; c < columns; ++c)
-        words[c] = read_word(matrix.from, matrix.from_bit + (first + static_cast<uint64_t>(c)) * matrix.column_stride,
-                             rows);
+        words[c] =
+            read_word(matrix.from, matrix.from_bit + (first + static_cast<uint64_t>(c)) * matrix.column_stride, rows);
     std::fill(words + columns, words + kWordBits, 0);
     transpose(words);
     for (int64_t r = 0; r < rows; ++r)
@@ -121,7 +121,7 @@ private:
         const uint64_t stride = static_cast<uint64_t>(inner_.inner().bit_stride);
         Cursor cursor(inner_, nullptr, 0);
         for_each_span(&cursor, static_cast<int64_t>(row_), [&](int64_t done, int64_t length) {
-            const BitMatrix matrix = {from_,   from_bit + cursor.bit, stride, to_, to_bit + static_cast<uint64_t>(done),
+            const BitMatrix matrix = {from_, from_bit + cursor.bit, stride, to_, to_bit + static_cast<uint64_t>(done),
                                       row_};
             for (int64_t c = 0; c < length; c += kWordBits)
                 transpose_tile(matrix, rows, c, std::min(kWordBits, length - c));
@@ -168,8 +168,8 @@ void order_bits(const Layout& layout, const uint8_t* bits, uint8_t* ordered, Thr
     Layout axes(0, false);
     for (int a = 0; a < layout.ndim; ++a) axes.add_axis(layout.axis[a]);
     SpansTask task = {axes, axes.size(), bits, ordered};
-    parallel_for((task.count + kChunkBits - 1) / kChunkBits,
-                 choose_parallelism(task.count, kMinBitsPerThread, threads), copy_chunk_of_spans, &task);
+    parallel_for((task.count + kChunkBits - 1) / kChunkBits, choose_parallelism(task.count, kMinBitsPerThread, threads),
+                 copy_chunk_of_spans, &task);
 }
 
 void restore_bits(const Layout& layout, const uint8_t* ordered, uint8_t* bits, Threads threads) {

@@ -83,17 +83,29 @@ void NoiseTraversal::multiply_tile(const NumberTiles::Tile& tile, TileNumbers* n
         return first_ + corner.bit + tile.first_column +
                static_cast<uint64_t>(tile.first_row + row) * static_cast<uint64_t>(axis.bit_stride);
     };
-    const int64_t columns = static_cast<int64_t>(tile.columns);
-    const int64_t panel_rows = std::clamp(tile.rows, TileNumbers::kRows, TileNumbers::kMaxPanelRows);
-    const int64_t panel_columns = std::min(columns, TileNumbers::kPanel / panel_rows);
     const bool adjacent = by_tiles_.adjacent_rows;
-    if (adjacent) numbers->generate(number_of(0), static_cast<uint64_t>(tile.rows * columns));
-    for (int64_t row = 0; row < tile.rows; row += panel_rows) {
-        const int64_t rows = std::min(panel_rows, tile.rows - row), skipped = tile.first_row + row;
+    const int64_t columns = static_cast<int64_t>(tile.columns), room = numbers->room_for_rows(adjacent, columns);
+    for (int64_t row = 0; row < tile.rows; row += room) {
+        const int64_t rows = std::min(room, tile.rows - row);
         if (adjacent)
-            numbers->begin_adjacent(row, columns);
+            numbers->generate(number_of(row), static_cast<uint64_t>(rows * columns));
         else
             numbers->begin_apart(number_of(row), static_cast<uint64_t>(axis.bit_stride), rows);
+        multiply_rows(tile, row, rows, numbers);
+    }
+}
+
+// Rows first ... first + count - 1 of a tile, the numbers of which were generated.
+void NoiseTraversal::multiply_rows(const NumberTiles::Tile& tile, int64_t first, int64_t count,
+                                   TileNumbers* numbers) const {
+    const Axis& axis = by_tiles_.rows;
+    const Cursor corner(by_tiles_.outer, operands_.data, tile.outer);
+    const int64_t columns = static_cast<int64_t>(tile.columns);
+    const int64_t panel_rows = std::clamp(count, TileNumbers::kMinPanelRows, TileNumbers::kMaxPanelRows);
+    const int64_t panel_columns = std::min(columns, TileNumbers::kPanel / panel_rows);
+    for (int64_t row = 0; row < count; row += panel_rows) {
+        const int64_t rows = std::min(panel_rows, count - row), skipped = tile.first_row + first + row;
+        if (by_tiles_.adjacent_rows) numbers->begin_adjacent(row, columns);
         char* places[kMaxOperands] = {corner.place[0] + skipped * axis.stride[0],
                                       corner.place[1] + skipped * axis.stride[1]};
         Cursor cursor(by_tiles_.columns, places, tile.first_column);

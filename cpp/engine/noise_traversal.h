@@ -21,6 +21,7 @@ private:
     void multiply_tiles(uint64_t first, uint64_t last) const;
 
     void multiply_tile(const NumberTiles::Tile& tile, TileNumbers* numbers) const;
+    void multiply_rows(const NumberTiles::Tile& tile, int64_t first, int64_t count, TileNumbers* numbers) const;
     void multiply_panel(Cursor* cursor, TileNumbers* numbers, int64_t rows, int64_t columns) const;
 
     using Path = void (NoiseTraversal::*)(uint64_t first, uint64_t last) const;

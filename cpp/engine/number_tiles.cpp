@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 
 namespace bitdrop {
 namespace {
@@ -56,8 +57,8 @@ NumberTiles::NumberTiles(const Layout& layout) : outer(layout.operands, false), 
     if (numbers.ndim > 1 || numbers.inner().bit_stride != 1) return;
     adjacent_rows = row_length_ < kNoiseBlockElements && rows.bit_stride == static_cast<int64_t>(row_length_);
     if (!adjacent_rows && row_length_ < kNoiseBlockElements) return;
-    const int64_t whole = TileNumbers::kTile / static_cast<int64_t>(row_length_) / TileNumbers::kRows;
-    rows_in_tile_ = adjacent_rows ? whole * TileNumbers::kRows : TileNumbers::kRows;
+    const int64_t whole = TileNumbers::kTile / static_cast<int64_t>(row_length_) / TileNumbers::kMaxRows;
+    rows_in_tile_ = adjacent_rows ? whole * TileNumbers::kMaxRows : TileNumbers::kMaxRows;
     row_tiles_ = static_cast<uint64_t>((rows.length + rows_in_tile_ - 1) / rows_in_tile_);
     column_tiles_ = adjacent_rows ? 1 : (row_length_ + kColumnsInTile - 1) / kColumnsInTile;
     count = outer.size() * column_tiles_ * row_tiles_;
@@ -73,6 +74,18 @@ NumberTiles::Tile NumberTiles::tile(uint64_t index) const {
     tile.columns = std::min(row_length_ - tile.first_column, kColumnsInTile);
     tile.outer = index / column_tiles_;
     return tile;
+}
+
+TileNumbers::TileNumbers(const Kernels& kernels, const NoisePlan& plan)
+    : kernels_(kernels), plan_(plan), memory_(new (std::nothrow) float[kMaxRows * kApart]) {
+    if (!memory_) return;
+    z_ = memory_.get();
+    room_ = kMaxRows;
+}
+
+// Blocks that adjacent rows begin and end in need room too.
+int64_t TileNumbers::room_for_rows(bool adjacent, int64_t row_length) const {
+    return adjacent ? std::min(room_ * kApart - 2 * kBlock, kTile) / row_length : room_;
 }
 
 void TileNumbers::generate(uint64_t first, uint64_t count) {
@@ -92,8 +105,8 @@ void TileNumbers::begin_apart(uint64_t first, uint64_t row_stride, int64_t rows)
     for (int64_t r = 0; r < rows; ++r) {
         const uint64_t number = first + static_cast<uint64_t>(r) * row_stride;
         block_[r] = number / kNoiseBlockElements;
-        kernels_.generate_noise(plan_, block_[r]++, 1, z_ + r * kApart + kColumns);
-        at_[r] = kColumns + static_cast<int64_t>(number % kNoiseBlockElements);
+        kernels_.generate_noise(plan_, block_[r]++, 1, z_ + r * kApart + kBefore);
+        at_[r] = kBefore + static_cast<int64_t>(number % kNoiseBlockElements);
     }
 }
 
@@ -101,11 +114,11 @@ void TileNumbers::begin_apart(uint64_t first, uint64_t row_stride, int64_t rows)
 void TileNumbers::load_blocks(int64_t rows, int64_t columns) {
     for (int64_t r = 0; r < rows; ++r) {
         float* const row = z_ + r * kApart;
-        const int64_t left = kColumns + kBlock - at_[r];
+        const int64_t left = kBefore + kBlock - at_[r];
         if (left >= columns) continue;
-        std::copy_n(row + at_[r], left, row + kColumns - left);
-        kernels_.generate_noise(plan_, block_[r]++, 1, row + kColumns);
-        at_[r] = kColumns - left;
+        std::copy_n(row + at_[r], left, row + kBefore - left);
+        kernels_.generate_noise(plan_, block_[r]++, 1, row + kBefore);
+        at_[r] = kBefore - left;
     }
 }
 

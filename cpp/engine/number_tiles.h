@@ -2,6 +2,8 @@
 // numbers.
 #pragma once
 
+#include <memory>
+
 #include "layout.h"
 
 namespace bitdrop {
@@ -32,12 +34,16 @@ private:
 // a tile begins or ends in.
 class TileNumbers {
 public:
-    static constexpr int64_t kRows = 16, kColumns = 64;
-    static constexpr int64_t kPanel = kRows * kColumns;  // numbers
+    static constexpr int64_t kMaxRows = 64;  // apart
+    static constexpr int64_t kTile = kMaxRows * static_cast<int64_t>(kNoiseBlockElements);  // numbers of adjacent rows
+    static constexpr int64_t kPanel = 1024;  // numbers
+    static constexpr int64_t kMinPanelRows = 4;
     static constexpr int64_t kMaxPanelRows = 256;  // a kibibyte of adjacent float32
-    static constexpr int64_t kTile = kRows * static_cast<int64_t>(kNoiseBlockElements);  // of adjacent rows
 
-    TileNumbers(const Kernels& kernels, const NoisePlan& plan) : kernels_(kernels), plan_(plan) {}
+    TileNumbers(const Kernels& kernels, const NoisePlan& plan);
+
+    // The most rows that fit: kMaxRows, or kTile numbers of adjacent rows, if there is memory.
+    int64_t room_for_rows(bool adjacent, int64_t row_length) const;
 
     // For adjacent rows: generates all numbers of a tile.
     void generate(uint64_t first, uint64_t count);
@@ -54,17 +60,20 @@ private:
 
     // Each of the rows apart has the last numbers of the block before, and a block.
     static constexpr int64_t kBlock = static_cast<int64_t>(kNoiseBlockElements);
-    static constexpr int64_t kApart = kColumns + kBlock + 16;  // the places of rows in a cache differ
-    static constexpr int64_t kNumbers = kTile + 2 * kBlock;
-    static_assert(kRows * kApart <= kNumbers, "both kinds of tiles fit");
+    static constexpr int64_t kBefore = kPanel / kMinPanelRows;  // the most columns of a panel
+    static constexpr int64_t kApart = kBefore + kBlock + 16;  // the places of rows in a cache differ
+    static constexpr int64_t kMinRows = 4;  // without memory for more
 
     const Kernels& kernels_;
     const NoisePlan& plan_;
     bool apart_ = false;
     int64_t offset_ = 0, row_stride_ = 0;  // of adjacent rows: of the first number, and from row to row
-    int64_t at_[kRows] = {};  // of rows apart: the next number of each
-    uint64_t block_[kRows] = {};  // the next one of each
-    alignas(64) float z_[kNumbers];
+    int64_t at_[kMaxRows] = {};  // of rows apart: the next number of each
+    uint64_t block_[kMaxRows] = {};  // the next one of each
+    int64_t room_ = kMinRows;  // rows
+    alignas(64) float few_[kMinRows * kApart];
+    std::unique_ptr<float[]> memory_;
+    float* z_ = few_;
 };
 
 }  // namespace bitdrop

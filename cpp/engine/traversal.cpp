@@ -20,8 +20,8 @@ constexpr int64_t kGatheredBytes = kBlockElements * sizeof(float);
 
 // Copies adjacent elements. A known number of bytes takes a fraction of the time, and most are in panels of tiles.
 template <int64_t size> void copy_adjacent(char* to, const char* from, int64_t count) {
-    if (count == TileNumbers::kRows)
-        std::memcpy(to, from, TileNumbers::kRows * size);
+    if (count == TileNumbers::kMaxRows)
+        std::memcpy(to, from, TileNumbers::kMaxRows * size);
     else
         std::memcpy(to, from, static_cast<size_t>(count * size));
 }
@@ -73,7 +73,9 @@ void Traversal::sum_blocks() {
 void Traversal::run() {
     const Parallelism parallelism = choose_parallelism(count_, min_elements_per_thread_, with_.threads);
     const uint64_t steps = tiles_ ? tiles_ : count_;
-    chunk_size_ = tiles_ ? 1 : sums_ ? sums_->chunk : chunk_size(parallelism.threads);
+    chunk_size_ = tiles_  ? (parallelism.threads == 1 ? tiles_ : 1)
+                  : sums_ ? sums_->chunk
+                          : chunk_size(parallelism.threads);
     const DefaultFloatMode mode;
     parallel_for((steps + chunk_size_ - 1) / chunk_size_, parallelism, do_chunk, this);
 }

@@ -31,7 +31,8 @@ inline Shape random_shape(Random* random, uint64_t most) {
 
 // Two to four axes with lengths near those of tiles and blocks, at most `most` elements.
 inline Shape tiled_shape(Random* random, uint64_t most) {
-    const uint64_t edges[] = {1, 2, 3, 5, 15, 16, 17, 63, 64, 65, 127, 129, 200, 255, 300, 1023, 1024, 1025, 2100, 17000};
+    const uint64_t edges[] = {1,   2,   3,   5,   15,  16,   17,   63,   64,   65,
+                              127, 129, 200, 255, 300, 1023, 1024, 1025, 2100, 17000};
     Shape shape(random->between(2, 4));
     for (int64_t& length : shape) {
         const uint64_t edge = random->any_of(edges);
