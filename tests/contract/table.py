@@ -18,7 +18,7 @@ PROPERTIES: dict[str, str] = {
 """Properties that some kinds lack."""
 
 OF_ALL = [
-    "`forward` and the function give one result, bit for bit, for every dtype, memory layout, thread count and instruction set",
+    "one result, bit for bit, for every dtype, memory layout, thread count and instruction set",
     "the record repeats the pass (`apply`); its gradients (`backward`) are the derivatives",
     "`part` of a record, and a part of a part, are the slices of the whole, also of the gradients",
     "`out=` and `inplace=True`; an input may be the output",
@@ -43,7 +43,8 @@ def cell(reason: Reason | None) -> str:
 
 def table() -> str:
     """Return the list of what all kinds have, and the table of the rest."""
-    rows = {name_of(kind): kind for kind in reversed(KINDS.values())}
+    kinds = [kind for kind in KINDS.values() if "noise_shape" not in kind.options]
+    rows = {name_of(kind): kind for kind in reversed(kinds)}
     lines = [*(f"- {what}" for what in OF_ALL), ""]
     lines += [" | ".join(["| kind", *PROPERTIES.values(), ""]).rstrip(), "|---" * (1 + len(PROPERTIES)) + "|"]
     for name, kind in reversed(rows.items()):

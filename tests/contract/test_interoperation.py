@@ -30,7 +30,15 @@ OBJECTS: dict[str, tuple[str, Make, str]] = {
     "arrow scalar": ("pyarrow", lambda arrow: arrow.scalar(1.0), ""),
     **{
         f"sparse {kind}": ("scipy.sparse", lambda sparse, kind=kind: getattr(sparse, kind)(F), "sparse")
-        for kind in ("csr_array", "csc_matrix", "coo_array", "bsr_array", "dia_array", "dok_array", "lil_array")
+        for kind in (
+            "csr_array",
+            "csc_matrix",
+            "coo_array",
+            "bsr_array",
+            "dia_array",
+            "dok_array",
+            "lil_array",
+        )
     },
     "dask array": ("dask.array", lambda da: da.from_array(F), "lazy"),
     "masked dask array": ("dask.array", lambda da: da.ma.masked_greater(da.from_array(F), 0), "lazy"),
@@ -93,4 +101,6 @@ def test_arrays_of_jax_are_read() -> None:
 def test_named_front_ends_exist() -> None:
     for name, library in (("bitdrop.dask", "dask.array"), ("bitdrop.torch", "torch")):
         pytest.importorskip(library)
-        assert importlib.import_module(name).dropout if name.endswith("dask") else importlib.import_module(name)
+        assert (
+            importlib.import_module(name).dropout if name.endswith("dask") else importlib.import_module(name)
+        )

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from bitdrop import _config, _core
 
+from tests.helpers.bad_values import BAD_WORDS
 from tests.helpers.support import run_python
 
 FACTS = {
@@ -68,6 +69,21 @@ def test_set_num_threads_changes_number_of_threads(n: int, settings_restored: No
     bitdrop.set_num_threads(n)
     assert bitdrop.get_num_threads() == n
     assert config()["threads"] == n
+
+
+@pytest.mark.parametrize("bad", [*BAD_WORDS.values(), (0, ValueError), (1025, ValueError)], ids=str)
+def test_bad_settings_are_errors_and_change_nothing(bad: tuple[Any, type[Exception]]) -> None:
+    value, error = bad
+    before = bitdrop.get_num_threads(), _core.get_buffer_limit()
+    with pytest.raises(error, match=r"^n must be"):
+        bitdrop.set_num_threads(value)
+    if value not in (0, 1025):
+        with pytest.raises(error, match=r"^nbytes must be"):
+            bitdrop.set_buffer_limit(value)
+    for mode in ("dict", "", None, 1):
+        with pytest.raises(ValueError, match="mode must be 'stdout' or 'dicts', but got"):
+            bitdrop.show_config(mode)  # type: ignore[call-overload]
+    assert (bitdrop.get_num_threads(), _core.get_buffer_limit()) == before
 
 
 CGROUPS: list[tuple[dict[str, str], float]] = [

@@ -32,7 +32,11 @@ def digest(y: Any) -> str:
 def work(sent: dict[str, Any], task: int) -> dict[str, str]:
     """Draw with layers of the module, which a spawned worker makes itself, and with layers that were sent."""
     bitdrop.set_num_threads(2)
-    found = {"function": digest(bitdrop.dropout(X)[0]), "own": digest(unseeded(X)), "own seeded": digest(seeded(X))}
+    found = {
+        "function": digest(bitdrop.dropout(X)[0]),
+        "own": digest(unseeded(X)),
+        "own seeded": digest(seeded(X)),
+    }
     return found | {name: digest(layer(X)) for name, layer in sent.items()}
 
 
@@ -55,7 +59,11 @@ def pool(name: str) -> Iterator[Map]:
 
 def main() -> None:
     bitdrop.set_num_threads(2)
-    sent = {"sent": bitdrop.Dropout(), "noise": bitdrop.GaussianDropout(), "sent seeded": bitdrop.Dropout(rng=1)}
+    sent = {
+        "sent": bitdrop.Dropout(),
+        "noise": bitdrop.GaussianDropout(),
+        "sent seeded": bitdrop.Dropout(rng=1),
+    }
     for layer in (unseeded, seeded, *sent.values()):
         layer(X)
     with pool(sys.argv[1]) as run:

@@ -42,7 +42,9 @@ def test_records_hold_each_shared_bit_once(noise_shape: Any) -> None:
     ):
         array: Any = np.asarray(mask)
         assert (mask.size, mask.nbytes, mask.noise_shape) == (np.prod(drawn), (mask.size + 7) // 8, drawn)
-        assert array.strides == tuple(0 if n == 1 else stride for n, stride in zip(drawn, array.strides, strict=True))
+        assert array.strides == tuple(
+            0 if n == 1 else stride for n, stride in zip(drawn, array.strides, strict=True)
+        )
         own = array[tuple(slice(n) for n in drawn)]
         assert np.array_equal(mask.bits, np.packbits(own.ravel(), bitorder="little"))
         assert np.array_equal(own.ravel(), np.asarray(bitdrop.Mask(own.size, 0.5, key=mask.key)))

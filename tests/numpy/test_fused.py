@@ -17,7 +17,7 @@ Shape = tuple[int, ...]
 
 
 def summed(dx: Array, bias: Shape) -> Array:
-    """Return the bias gradient of a C-contiguous dx by docs/reference/fused-passes.md, without the package."""
+    """Return the bias gradient of a C-contiguous dx, by docs/reference/fused-passes.md alone."""
     number = arithmetic(dx.dtype)
     values = dx.ravel().astype(number)
     owner = np.broadcast_to(np.arange(prod(bias)).reshape(bias), dx.shape).ravel()
@@ -107,7 +107,9 @@ def test_part_of_a_mask_knows_which_elements_were_active() -> None:
 @pytest.mark.parametrize("half", DTYPES[:2], ids=lambda half: half.name)
 @pytest.mark.parametrize("activation", [None, "relu"])
 @pytest.mark.parametrize("training", [True, False])
-def test_residual_may_be_of_float32_beside_halves(half: np.dtype[Any], activation: Any, training: bool) -> None:
+def test_residual_may_be_of_float32_beside_halves(
+    half: np.dtype[Any], activation: Any, training: bool
+) -> None:
     """As Megatron keeps it: the stream of residuals is of float32, the branch of a half type."""
     x, bias = normal(half, (40, 70)), normal(half, (70,), 1)
     residual, dy = normal(FLOAT32, (40, 70), 2), normal(FLOAT32, (40, 70), 3)
@@ -118,7 +120,9 @@ def test_residual_may_be_of_float32_beside_halves(half: np.dtype[Any], activatio
     scale = np.float32(1 / 0.7 if training else 1)
     h = x.astype(np.float32) + bias.astype(np.float32)
     passes = kept & (h > 0) if activation else kept
-    assert_identical(y, residual + np.where(kept, (np.maximum(h, 0) if activation else h) * scale, np.float32(0)))
+    assert_identical(
+        y, residual + np.where(kept, (np.maximum(h, 0) if activation else h) * scale, np.float32(0))
+    )
     assert_identical(layer(x, training, bias=bias, residual=residual), y)
     out = residual.copy()
     assert bitdrop.fused_dropout(x, 0.3, bias=bias, residual=out, out=out, rng=0, **options)[0] is out
