@@ -10,7 +10,7 @@ from bitdrop import _core
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.contract.kinds import Inputs, Kind, for_all_functions, for_all_kinds
+from tests.contract.kinds import KINDS, Inputs, Kind, for_all_functions, for_all_kinds
 from tests.contract.reference import Reference
 from tests.helpers.cuts import NoiseShape, Shape, edges
 from tests.helpers.passes import backward, record_of
@@ -181,6 +181,27 @@ def test_threads_and_large_arrays(kind: Kind) -> None:
         assert y.strides == np.empty_like(laid[kind.inputs[0]]).strides
         for found, gradient in zip(backward(layer, laid[kind.inputs[0]]), gradients, strict=True):
             assert_identical(found, gradient)
+        if "shard" not in kind.lacks:
+            part = (slice(None),) * (len(shape) - 1) + (slice(33, None),)
+            layer.reset(rng=0)
+            shard = bitdrop.Shard(shape, (0,) * (len(shape) - 1) + (33,))
+            assert_identical(kind.forward(layer, part_of(laid, part, shape), shard=shard), expected[part])
+
+
+@pytest.mark.parametrize("name", ["dropout", "alpha", "gaussian", "fused relu", "zoneout"])
+def test_shards_begin_at_any_index(name: str, isa: str) -> None:
+    _core.set_isa(isa)
+    kind, shape = KINDS[name], (3, 5000)
+    for dtype in kind.dtypes:
+        inputs = kind.arrays(dtype, shape)
+        whole = kind.forward(kind.make(rng=3), inputs)
+        for start in [(0, 0), (1, 0), (0, 1), (2, 63), (1, 64), (0, 1023), (1, 1024), (2, 4095), (1, 4097)]:
+            part, layer = tuple(slice(index, None) for index in start), kind.make(rng=3)
+            y = kind.forward(layer, part_of(inputs, part, shape), shard=bitdrop.Shard(shape, start))
+            assert_identical(y, whole[part], f"{start} in {dtype}")
+            record = record_of(layer)
+            if kind.rule != "noise":  # bits are packed from bit 0 of the part
+                assert np.array_equal(record.bits, np.packbits(np.asarray(record), bitorder="little"))
 
 
 @for_all_kinds

@@ -3,8 +3,7 @@
 import copy
 import os
 import pickle
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import bitdrop
@@ -24,23 +23,6 @@ def streams(layer: Any, calls: int, x: Any = X) -> list[int]:
         layer(x)
         numbers.append(record_of(layer).stream)
     return numbers
-
-
-def in_thread(work: Callable[[], Any]) -> None:
-    """Run in another thread, and pass on its exception."""
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            work()
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
 
 
 def test_lock_object_can_be_entered_again() -> None:
@@ -98,7 +80,7 @@ def test_other_threads_are_not_locked() -> None:
 
     with layer.locked():
         assert streams(layer, 1) == [0]
-        in_thread(work)
+        at_once(lambda _: work(), 1)
         assert streams(layer, 1) == [0]
     assert other == [1, 2, 3, 3]
     assert streams(layer, 1) == [4]
@@ -117,9 +99,9 @@ def test_later_thread_does_not_inherit_the_lock_of_an_ended_one() -> None:
         numbers.extend(streams(layer, 2))
 
     numbers: list[int] = []
-    in_thread(enter)
+    at_once(lambda _: enter(), 1)
     for _ in range(5):  # the system gives the identifier of an ended thread to the next one
-        in_thread(check)
+        at_once(lambda _: check(), 1)
     assert numbers == list(range(1, 11))
 
 
@@ -133,7 +115,7 @@ def test_lock_of_a_generator_ends_if_another_thread_closes_it() -> None:
 
     generator = steps()
     assert [next(generator), next(generator)] == [0, 0]
-    in_thread(generator.close)  # type: ignore[attr-defined]
+    at_once(lambda _: generator.close(), 1)  # type: ignore[attr-defined]
     assert streams(layer, 2) == [1, 2]
 
 
@@ -142,7 +124,7 @@ def test_lock_that_another_thread_exits_unlocks_the_thread_that_entered() -> Non
     lock = layer.locked()
     lock.__enter__()
     assert streams(layer, 2) == [0, 0]
-    in_thread(lambda: lock.__exit__(None, None, None))
+    at_once(lambda _: lock.__exit__(None, None, None), 1)
     assert streams(layer, 2) == [1, 2]
 
 
