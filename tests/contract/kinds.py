@@ -24,8 +24,8 @@ class Kind:
 
     Attributes
     ----------
-    layer : callable
-        Makes a layer of p and options.
+    layer : type
+        The class of the layers.
     shape : tuple of ints
         Shape of the inputs; a test draws others of as many axes.
     rule : {"scale", "alpha", "noise", "fused", "select"}
@@ -46,7 +46,7 @@ class Kind:
         Properties that the kind cannot have: the error and a part of its sentence.
     """
 
-    layer: Callable[..., Any]
+    layer: type[Any]
     shape: Shape
     rule: str = "scale"
     options: dict[str, Any] = field(default_factory=dict)
@@ -188,7 +188,7 @@ DRAWN_BY_ELEMENT = {name for name, kind in KINDS.items() if "noise_shape" not in
 for_all_kinds = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 
 
-def for_kinds_with(what: str) -> Any:
+def for_kinds_with(what: str) -> pytest.MarkDecorator:
     """Parametrise by the kinds that have a property."""
     having = {name: kind for name, kind in KINDS.items() if what not in kind.lacks}
     return pytest.mark.parametrize("kind", having.values(), ids=having)

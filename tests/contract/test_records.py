@@ -100,12 +100,8 @@ def test_record_is_immutable_and_its_arrays_are_read_only(record: Any) -> None:
         assert record.nbytes == 0
         return
     kept, bits = np.asarray(record), record.bits
-    assert (kept.dtype, kept.shape, bits.dtype, bits.shape) == (
-        np.bool_,
-        record.shape,
-        np.uint8,
-        ((record.size + 7) // 8,),
-    )
+    assert (kept.dtype.name, kept.shape) == ("bool", record.shape)
+    assert (bits.dtype.name, bits.shape) == ("uint8", ((record.size + 7) // 8,))
     if record.noise_shape is None:
         assert np.array_equal(bits, np.packbits(kept, bitorder="little"))
         assert record.size == kept.size
@@ -198,9 +194,10 @@ def test_arguments_of_records_become_plain_numbers() -> None:
         (bitdrop.Noise, "Noise((3, 4), 0.5, key=(1, 2), stream=1)"),
         (bitdrop.ZoneoutMask, "ZoneoutMask((3, 4), 0.5, key=(1, 2), stream=1)"),
     ):
-        record: Any = make([np.int64(3), 4], np.float32(0.5), **options)  # type: ignore[operator]
+        shape: Any = [np.int64(3), 4]
+        record = make(shape, np.float32(0.5), **options)
         assert repr(record) == name
-        assert make(9, 0.5, key=(1, 2)).shape == (9,)  # type: ignore[operator]
+        assert make(9, 0.5, key=(1, 2)).shape == (9,)
 
 
 @pytest.mark.parametrize(("p", "scale"), [(0.0, 1.0), (0.1, 1 / 0.9), (0.5, 2.0), (1.0, 0.0)])

@@ -58,7 +58,14 @@ def choose_settings(data: st.DataObject) -> None:
 
 def part_of(inputs: Inputs, part: tuple[slice, ...], shape: Shape) -> Inputs:
     """Return a part of all inputs, those that broadcast among them."""
-    return {name: np.broadcast_to(x, shape)[(*part, ...)] for name, x in inputs.items()}
+    return {name: within(np.broadcast_to(x, shape), part) for name, x in inputs.items()}
+
+
+def within(x: Array, part: tuple[slice, ...]) -> Array:
+    """Return a part of an array, which is an array without axes too."""
+    index: Any = (*part, ...)
+    values: Array = x[index]
+    return values
 
 
 @for_all_kinds
@@ -107,21 +114,21 @@ def check_shard_and_part(kind: Kind, data: st.DataObject, layer: Any, inputs: In
     at = [data.draw(st.integers(0, len(ends) - 2)) for ends in spans]
     part = tuple(slice(ends[i], ends[i + 1]) for ends, i in zip(spans, at, strict=True))
     start, lengths = tuple(s.start for s in part), tuple(s.stop - s.start for s in part)
-    whole = kind.forward(layer, inputs, True)[(*part, ...)]
+    whole = within(kind.forward(layer, inputs, True), part)
     record = record_of(layer)
-    gradients = [gradient[(*part, ...)] for gradient in backward(layer, dy)]
-    own, d_own = part_of(inputs, part, shape), dy[(*part, ...)]
+    gradients = [within(gradient, part) for gradient in backward(layer, dy)]
+    own, d_own = part_of(inputs, part, shape), within(dy, part)
     piece = record.part(start, lengths)
     assert piece.shape == lengths
-    assert_identical(kind.apply(piece, own), kind.apply(record, inputs)[(*part, ...)], "part")
+    assert_identical(kind.apply(piece, own), within(kind.apply(record, inputs), part), "part")
     inner_start, inner = tuple(n // 3 for n in lengths), tuple(n - n // 3 for n in lengths)
-    inside = (*(slice(n // 3, None) for n in lengths), ...)
+    inside = tuple(slice(n // 3, None) for n in lengths)
     again = piece.part(inner_start, inner)
     for found, twice, gradient in zip(
-        backward(piece, d_own), backward(again, d_own[inside]), gradients, strict=True
+        backward(piece, d_own), backward(again, within(d_own, inside)), gradients, strict=True
     ):
         assert_identical(found, gradient, "gradient of a part")
-        assert_identical(twice, gradient[inside], "gradient of a part of a part")
+        assert_identical(twice, within(gradient, inside), "gradient of a part of a part")
     if "shard" not in kind.lacks:
         layer.state = layer.state | {"position": layer.state["position"] - 1}
         shard = bitdrop.Shard(shape, start)

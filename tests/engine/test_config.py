@@ -80,12 +80,13 @@ def test_bad_settings_are_errors_and_change_nothing(bad: tuple[Any, type[Excepti
     if value not in (0, 1025):
         with pytest.raises(error, match=r"^nbytes must be"):
             bitdrop.set_buffer_limit(value)
-    for mode in ("dict", "", None, 1):
+    for mode in BAD_MODES:
         with pytest.raises(ValueError, match="mode must be 'stdout' or 'dicts', but got"):
-            bitdrop.show_config(mode)  # type: ignore[call-overload]
+            bitdrop.show_config(mode)
     assert (bitdrop.get_num_threads(), _core.get_buffer_limit()) == before
 
 
+BAD_MODES: list[Any] = ["dict", "", None, 1]
 CGROUPS: list[tuple[dict[str, str], float]] = [
     ({"cpu.max": "150000 100000\n"}, 1.5),
     ({"cpu.max": "max 100000\n"}, float("inf")),

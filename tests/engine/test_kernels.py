@@ -1,5 +1,6 @@
 """Kernels at their edges: every length, alignment and half, no byte too many, the caller's mode."""
 
+from functools import partial
 from typing import Any
 
 import bitdrop
@@ -58,12 +59,12 @@ def test_every_length_is_processed_to_last_element(
     for n in LENGTHS:
         layer.state = layer.state | {"key": list(KEY), "position": STREAM}
         for call in (
-            lambda out, n=n: drawn(x[:n], p, scale, out),
-            lambda out, n=n: stored(x[:n], keep[:n], scale, out),
-            lambda out, n=n: layer(x[:n], out=out),
+            partial(drawn, x[:n], p, scale),
+            partial(stored, x[:n], keep[:n], scale),
+            partial(layer, x[:n]),
         ):
             y = Guarded(np.zeros(n, dtype), 0)
-            assert_identical(call(y.array), expected[:n], f"{n} elements")
+            assert_identical(call(out=y.array), expected[:n], f"{n} elements")
             assert y.untouched_around(), n
         assert layer.mask is not None
         assert np.array_equal(layer.mask.bits, np.packbits(keep[:n], bitorder="little")), n
