@@ -117,11 +117,14 @@ def test_record_is_immutable_and_its_arrays_are_read_only(record: Any) -> None:
 
 
 def test_pickle_of_another_format_is_refused(record: Any) -> None:
-    restore, (number, *rest) = record.__reduce__()
+    restore, arguments = record.__reduce__()
     kind = "noise" if isinstance(record, bitdrop.Noise) else "mask"
-    assert number == {"noise": bitdrop.NOISE_FORMAT, "mask": bitdrop.MASK_FORMAT}[kind]
+    number = {"noise": bitdrop.NOISE_FORMAT, "mask": bitdrop.MASK_FORMAT}[kind]
+    assert restore(*arguments) == record
+    at = next(i for i, value in enumerate(arguments) if type(value) is int)
+    assert arguments[at] == number
     with pytest.raises(ValueError, match=f"{kind} format 99, but this version of bitdrop makes format 1"):
-        restore(99, *rest)
+        restore(*arguments[:at], 99, *arguments[at + 1 :])
 
 
 @for_all_kinds
