@@ -82,22 +82,22 @@ void generate_scattered_chunk(void* context, uint64_t chunk) {
     });
 }
 
-// The context of a chunk of reorder_bits().
-struct ReorderTask {
-    const Layout& axes;  // without operands, in the order of `to`; the bit strides go through `from`
+// The context of a chunk of copy_box().
+struct CopyTask {
+    const BitBox& box;
     uint64_t count;
     const uint8_t* from;
     uint8_t* to;
 };
 
-void reorder_chunk(void* context, uint64_t chunk) {
-    const ReorderTask& task = *static_cast<const ReorderTask*>(context);
+void copy_chunk(void* context, uint64_t chunk) {
+    const CopyTask& task = *static_cast<const CopyTask*>(context);
     const uint64_t start = chunk * kChunkBits, end = std::min(start + kChunkBits, task.count);
-    const uint64_t stride = static_cast<uint64_t>(task.axes.inner().bit_stride);
+    const uint64_t stride = static_cast<uint64_t>(task.box.axes.inner().bit_stride);
     std::memset(task.to + start / 8, 0, (end - start + 7) / 8);
-    Cursor cursor(task.axes, nullptr, start);
+    Cursor cursor(task.box.axes, nullptr, start);
     for_each_span(&cursor, static_cast<int64_t>(end - start), [&](int64_t done, int64_t length) {
-        copy_strided_bits(task.to, start + static_cast<uint64_t>(done), task.from, cursor.bit, stride,
+        copy_strided_bits(task.to, start + static_cast<uint64_t>(done), task.from, task.box.first + cursor.bit, stride,
                           static_cast<uint64_t>(length));
     });
 }
@@ -127,11 +127,14 @@ void reorder_bits(const Layout& layout, const uint8_t* from, uint8_t* to, Thread
     }
     const auto outer = [](const Axis& a, const Axis& b) { return a.stride[0] > b.stride[0]; };
     std::sort(axes, axes + layout.ndim, outer);
-    Layout reordered(0, false);
-    for (int a = 0; a < layout.ndim; ++a) reordered.add_axis(axes[a]);
-    ReorderTask task = {reordered, reordered.size(), from, to};
-    parallel_for(chunk_count(task.count), choose_parallelism(task.count, kMinBitsPerThread, threads), reorder_chunk,
-                 &task);
+    BitBox box;
+    for (int a = 0; a < layout.ndim; ++a) box.axes.add_axis(axes[a]);
+    copy_box(box, from, to, threads);
+}
+
+void copy_box(const BitBox& box, const uint8_t* from, uint8_t* to, Threads threads) {
+    CopyTask task = {box, box.size(), from, to};
+    parallel_for(chunk_count(task.count), choose_parallelism(task.count, kMinBitsPerThread, threads), copy_chunk, &task);
 }
 
 void generate_bits(const Kernels& kernels, const Plan& plan, uint64_t first, uint64_t count, uint8_t* bits) {

@@ -29,6 +29,9 @@ void generate_bits(const Kernels& kernels, const Plan& plan, uint64_t first, uin
 // of an array in C order. Zeros follow the last.
 void reorder_bits(const Layout& layout, const uint8_t* from, uint8_t* to, Threads threads);
 
+// Copies the bits of a box from a mask's packed bits, and packs them anew from bit 0, zeros after the last.
+void copy_box(const BitBox& box, const uint8_t* from, uint8_t* to, Threads threads);
+
 // Write `count` bits from bit `to_bit` of `to` on, and no other bit.
 void copy_bits(uint8_t* to, uint64_t to_bit, const uint8_t* from, uint64_t from_bit, uint64_t count);
 void copy_strided_bits(uint8_t* to, uint64_t to_bit, const uint8_t* from, uint64_t from_bit, uint64_t stride,
