@@ -15,7 +15,7 @@ from tests.helpers.support import COMPLEX, DTYPES, Array, normal
 Inputs = dict[str, Array]
 Reason = tuple[type[Exception], str]
 REAL_ALONE = "drop x.real and x.imag with the same mask"
-SQUARES = "squares cross parts"
+SQUARES = "blocks cross parts"
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Kind:
 NO_SHARD: dict[str, Reason] = {"shard": (TypeError, SQUARES)}
 NO_COMPLEX: dict[str, Reason] = {"complex": (TypeError, REAL_ALONE)}
 NO_RECOMPUTE: dict[str, Reason] = {"recompute": (ValueError, "activation")}
-OWN_UNITS: dict[str, Reason] = {"noise_shape": (TypeError, "unexpected keyword argument")}
+OWN_UNITS: dict[str, Reason] = {"noise_shape": (TypeError, "whose class says which elements share a draw")}
 ROWS = (7, 5, 24)
 fused = partial(
     Kind, bitdrop.FusedDropout, ROWS, "fused", function=bitdrop.fused_dropout, dtypes=DTYPES, lacks=NO_COMPLEX

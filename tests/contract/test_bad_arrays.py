@@ -41,10 +41,12 @@ def test_unsupported_array_is_a_type_error(kind: Kind, bad: str) -> None:
 def test_kinds_for_real_numbers_refuse_complex_ones(kind: Kind) -> None:
     if "complex" not in kind.lacks:
         return
-    watched, error = Watched(kind), kind.lacks["complex"]
-    for named, call in watched.calls("x", watched.x.astype(np.complex64)):
-        if kind.rule == "noise" or named != "dy":  # the gradient of a mask is linear
-            fails(error[0], error[1].replace("x.", rf"{named}\."), call)
+    watched, (error, sentence) = Watched(kind), kind.lacks["complex"]
+    inputs = {name: x.astype(np.complex64) for name, x in watched.inputs.items()}
+    for call in watched.passes(inputs):
+        fails(error, sentence, call)
+    if kind.rule in ("alpha", "noise"):  # but the rest of a fused pass, and the gradients, are linear
+        fails(error, sentence, kind.apply, record_of(watched.layer), inputs)
     watched.check()
 
 

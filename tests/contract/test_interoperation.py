@@ -32,7 +32,7 @@ OBJECTS: dict[str, tuple[str, Make, str]] = {
     "arrow array": ("pyarrow", lambda arrow: arrow.array(F[0]), ""),
     "arrow array with nulls": ("pyarrow", lambda arrow: arrow.array([1.0, None]), ""),
     "arrow chunks": ("pyarrow", lambda arrow: arrow.chunked_array([F[0], F[1]]), ""),
-    "arrow table": ("pyarrow", lambda arrow: arrow.table({"a": F[0]}), "labels"),
+    "arrow table": ("pyarrow", lambda arrow: arrow.table({"a": F[0]}), "Arrow"),
     "arrow scalar": ("pyarrow", lambda arrow: arrow.scalar(1.0), ""),
     **{
         f"sparse {kind}": ("scipy.sparse", partial(sparse_array, kind), "sparse")

@@ -136,7 +136,7 @@ class LayerMachine(RuleBasedStateMachine):
         assert (record_of(self.layer) is None) == (self.last is None)
 
 
-LayerMachine.TestCase.settings = settings(max_examples=120, stateful_step_count=30)
+LayerMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30)
 TestLayerUnderAnyUse = LayerMachine.TestCase
 
 

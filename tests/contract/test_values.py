@@ -69,7 +69,7 @@ def within(x: Array, part: tuple[slice, ...]) -> Array:
 
 
 @for_all_kinds
-@settings(max_examples=70)
+@settings(max_examples=40)
 @given(st.data())
 def test_any_pass_equals_the_reference(kind: Kind, data: st.DataObject) -> None:
     choose_settings(data)

@@ -100,7 +100,7 @@ BAD_ARRAYS: dict[str, tuple[Callable[[], Any], str]] = {
     "generator": (lambda: (x for x in [1.0]), "got generator, which converts to object"),
     "lazy": (Lazy, r"lazy.*Lazy.*: pass \w+\.compute\(\)"),
     "labelled": (Labelled, r"labels.*Labelled.*to_numpy\(\)"),
-    "sparse": (Sparse, r"sparse array.*Sparse.*: pass \w+\.data.*toarray\(\)"),
+    "sparse": (Sparse, r"sparse array.*Sparse.*: pass .*toarray\(\)"),
     "broken": (Broken, r"Broken does not convert to one\.$"),
 }
 
