@@ -117,6 +117,7 @@ fused = partial(
 )
 blocks = partial(Kind, lacks=NO_SHARD | OWN_UNITS)
 units = partial(Kind, lacks=OWN_UNITS)
+path = partial(Kind, bitdrop.DropPath, lacks=OWN_UNITS)
 
 KINDS: dict[str, Kind] = {
     "dropout": Kind(bitdrop.Dropout, ROWS, function=bitdrop.dropout),
@@ -130,9 +131,9 @@ KINDS: dict[str, Kind] = {
     "channels 2d, one sample": units(bitdrop.Dropout2d, (40, 4, 5), shared=(None, 1, 1)),
     "channels 3d": units(bitdrop.Dropout3d, (6, 5, 4, 3, 2), shared=(None, None, 1, 1, 1)),
     "channels 3d, one sample": units(bitdrop.Dropout3d, (40, 3, 2, 5), shared=(None, 1, 1, 1)),
-    "path": units(bitdrop.DropPath, (40, 3, 6), shared=(None, 1, 1)),
-    "path unscaled": units(bitdrop.DropPath, (40, 7), options={"scale_by_keep": False}, shared=(None, 1)),
-    "path of a batch": units(bitdrop.DropPath, (4, 7), options={"mode": "batch"}, shared=(1, 1)),
+    "path": path((40, 3, 6), shared=(None, 1, 1)),
+    "path unscaled": path((40, 7), options={"scale_by_keep": False}, shared=(None, 1)),
+    "path of a batch": path((4, 7), options={"mode": "batch"}, shared=(1, 1)),
     "alpha": Kind(bitdrop.AlphaDropout, ROWS, "alpha", dtypes=DTYPES, lacks=NO_COMPLEX),
     "alpha shared": Kind(
         bitdrop.AlphaDropout,

@@ -3,7 +3,7 @@
 ``python -m tests.contract.table`` writes the document anew.
 """
 
-from tests.contract.kinds import KINDS, Kind, Reason
+from tests.contract.kinds import KINDS, Kind
 from tests.helpers.paths import ROOT
 
 DOCUMENT = ROOT / "docs" / "reference" / "kinds.md"
@@ -16,6 +16,13 @@ PROPERTIES: dict[str, str] = {
     "recompute": "`recompute=`",
 }
 """Properties that some kinds lack."""
+
+WHY: dict[str, str] = {
+    "complex": "a function of real numbers",
+    "noise_shape": "the class decides which elements share a draw",
+    "shard": "blocks cross parts",
+    "recompute": "which elements are active depends on x",
+}
 
 OF_ALL = [
     "one result, bit for bit, for every dtype, memory layout, thread count and instruction set",
@@ -36,9 +43,9 @@ def name_of(kind: Kind) -> str:
     return f"`{kind.layer.__name__}({arguments})`" if options else f"`{kind.layer.__name__}`"
 
 
-def cell(reason: Reason | None) -> str:
+def cell(kind: Kind, what: str) -> str:
     """Return a cell: yes, or the error and its reason."""
-    return "yes" if reason is None else f"{reason[0].__name__}: {reason[1]}"
+    return f"{kind.lacks[what][0].__name__}: {WHY[what]}" if what in kind.lacks else "yes"
 
 
 def table() -> str:
@@ -48,7 +55,7 @@ def table() -> str:
     lines = [*(f"- {what}" for what in OF_ALL), ""]
     lines += [" | ".join(["| kind", *PROPERTIES.values(), ""]).rstrip(), "|---" * (1 + len(PROPERTIES)) + "|"]
     for name, kind in reversed(rows.items()):
-        lines.append(f"| {name} | {' | '.join(cell(kind.lacks.get(what)) for what in PROPERTIES)} |")
+        lines.append(f"| {name} | {' | '.join(cell(kind, what) for what in PROPERTIES)} |")
     return "\n".join(lines)
 
 
