@@ -7,7 +7,7 @@ from typing import Any
 import bitdrop
 import numpy as np
 import pytest
-from bitdrop import _config, _core
+from bitdrop import _core, _settings
 
 from tests.helpers.bad_values import BAD_WORDS
 from tests.helpers.support import run_python
@@ -51,7 +51,7 @@ def test_show_config_prints_all_facts(capsys: pytest.CaptureFixture[str]) -> Non
     assert printed["instruction_sets_available"] == ", ".join(_core.isas())
 
 
-def test_module_run_as_script_prints_config(
+def test_module_run_as_script_prints_settings(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.argv", ["bitdrop"])
@@ -103,4 +103,4 @@ def test_cpu_share_of_control_group_is_read(files: dict[str, str], cpus: float, 
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
-    assert _config._cgroup_cpus(tmp_path) == cpus
+    assert _settings._cgroup_cpus(tmp_path) == cpus
