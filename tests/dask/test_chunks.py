@@ -5,19 +5,20 @@ import pickle
 import signal
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import bitdrop
 import numpy as np
 import pytest
-from bitdrop import _core, _engine
+from bitdrop import _core
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import array_shapes
 
-from tests.helpers.cuts import Shape, chunkings, noise_shapes
-from tests.helpers.strategies import PROBABILITIES, SEEDS
-from tests.helpers.support import DTYPES, Array, assert_identical, normal, run_python
+from tests.contract.kinds import KINDS
+from tests.contract.reference import Reference
+from tests.helpers.cuts import chunkings, noise_shapes
+from tests.helpers.passes import record_of
+from tests.helpers.strategies import SEEDS
+from tests.helpers.support import Array, assert_identical, normal, run_python
 
 pytest.importorskip("dask.array", reason="needs pip install '.[dask]'")
 distributed = pytest.importorskip("distributed", reason="needs pip install '.[dask]'")
@@ -26,7 +27,6 @@ import bitdrop.dask  # noqa: E402
 import dask.array as da  # noqa: E402
 
 FLOAT32 = np.dtype(np.float32)
-SHAPES = array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=20)
 X = normal(FLOAT32, (60, 50, 40))
 
 
@@ -38,24 +38,75 @@ def computed(x: Any, scheduler: str = "sync") -> Array:
     return np.asarray(x.compute(scheduler=scheduler))
 
 
-@settings(max_examples=100)
-@given(st.data(), SHAPES, PROBABILITIES, SEEDS)
+FUNCTIONS: dict[str, Any] = {
+    **dict.fromkeys(["dropout", "vanilla", "shared"], bitdrop.dask.dropout),
+    **dict.fromkeys(["alpha", "alpha shared"], bitdrop.dask.alpha_dropout),
+    **dict.fromkeys(["gaussian", "gaussian shared"], bitdrop.dask.gaussian_dropout),
+    **dict.fromkeys(["path", "path unscaled", "path of a batch"], bitdrop.dask.drop_path),
+    **dict.fromkeys(["fused", "fused relu", "fused vanilla residual"], bitdrop.dask.fused_dropout),
+    "zoneout": bitdrop.dask.zoneout,
+}
+"""The function of dask for kinds of the contract."""
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@settings(max_examples=20)
+@given(st.data(), SEEDS, st.booleans())
 def test_any_chunking_gives_values_of_whole_array(
-    data: st.DataObject, shape: Shape, p: float, seed: int
+    name: str, data: st.DataObject, seed: int, training: bool
 ) -> None:
-    dtype, noise_shape = data.draw(st.sampled_from(DTYPES)), data.draw(noise_shapes(shape))
-    scaling: Any = data.draw(st.sampled_from(["inverted", "vanilla"]))
-    x, dy = normal(dtype, shape), normal(dtype, shape, seed=1)
-    x, dy = np.asarray(x), np.asarray(dy)
-    whole, whole_mask = bitdrop.dropout(x, p, scaling=scaling, rng=seed, noise_shape=noise_shape)
-    lazy = chunked(x, data.draw(chunkings(shape)))
-    y, mask = bitdrop.dask.dropout(lazy, p, scaling=scaling, rng=seed, noise_shape=noise_shape)
-    assert (y.chunks, y.dtype, y.shape) == (lazy.chunks, dtype, shape)
+    kind = KINDS[name]
+    shape = tuple(data.draw(st.integers(0, 2 * length)) for length in kind.shape)
+    dtype, p = data.draw(st.sampled_from(kind.dtypes)), data.draw(st.sampled_from([0.0, 0.3, 1 - 2.0**-53]))
+    noise_shape = None if {"noise_shape"} & {*kind.lacks, *kind.options} else data.draw(noise_shapes(shape))
+    options: dict[str, Any] = {} if noise_shape is None else {"noise_shape": noise_shape}
+    layer, inputs = kind.make(p, rng=seed, **options), kind.arrays(dtype, shape, seed % 1000)
+    key = tuple(layer.state["key"])
+    reference = Reference(kind, shape, p, key, noise_shape=noise_shape, training=training)
+    lazy = {name: chunked(np.asarray(x), data.draw(chunkings(shape))) for name, x in inputs.items()}
+    further = kind.options | options | {name: lazy[name] for name in kind.further}
+    before = [lazy[name] for name in kind.inputs]
+    found = FUNCTIONS[name](*before, p, training=training, rng=seed, **further)
+    y, mask = (found, None) if isinstance(found, da.Array) else found
+    assert (y.chunks, y.dtype, y.shape) == (before[0].chunks, dtype, shape)
     scheduler = data.draw(st.sampled_from(["sync", "threads"]))
-    assert_identical(computed(y, scheduler), whole)
-    assert mask.whole == whole_mask
-    dx = mask.backward(chunked(dy, data.draw(chunkings(shape))))
-    assert_identical(computed(dx, scheduler), whole_mask.backward(dy))
+    assert_identical(computed(y, scheduler), reference.forward(inputs))
+    if mask is None:  # a fused pass keeps no mask: which elements are active is not known before it runs
+        return
+    kind.forward(layer, inputs, training)
+    assert mask.whole == record_of(layer)
+    assert mask.whole.nbytes == 0
+    assert pickle.loads(pickle.dumps(mask)) == mask
+    assert_identical(computed(mask.apply(*before), scheduler), reference.repeated(inputs))
+    dy = np.asarray(normal(dtype, shape, seed=1))
+    gradients = mask.backward(chunked(dy, data.draw(chunkings(shape))))
+    gradients = gradients if isinstance(gradients, tuple) else (gradients,)
+    for gradient, expected in zip(gradients, reference.gradients(dy, inputs), strict=True):
+        assert_identical(computed(gradient, scheduler), expected)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_inference_draws_nothing_and_bad_arguments_are_errors(name: str) -> None:
+    kind, rng = KINDS[name], np.random.default_rng(0)
+    inputs = [chunked(normal(FLOAT32, kind.shape, i), 11) for i, _ in enumerate(kind.inputs)]
+    FUNCTIONS[name](*inputs, 0.25, training=False, rng=rng)
+    bad: list[tuple[dict[str, Any], type[Exception], str]] = [
+        ({"p": 2}, ValueError, r"p must be in \[0, 1\]"),
+        ({"p": "0.5"}, TypeError, "p must be a number"),
+        ({"training": 1}, TypeError, "training must be True or False"),
+        ({"num_threads": 0}, ValueError, "num_threads must be from 1"),
+        ({"num_threads": 1.0}, TypeError, "num_threads must be an int"),
+        ({"rng": "seed"}, TypeError, "rng must be None"),
+    ]
+    if "noise_shape" not in kind.lacks:
+        bad.append(({"noise_shape": (1,)}, ValueError, "an entry for each axis"))
+        bad.append(({"noise_shape": (1, 1, 1000)}, ValueError, "1, None or x's length"))
+    for arguments, error, match in bad:
+        with pytest.raises(error, match=match):
+            FUNCTIONS[name](*inputs, **({"p": 0.25, "rng": rng} | arguments))
+    with pytest.raises(TypeError, match="must be a dask array"):
+        FUNCTIONS[name](*(np.ones(kind.shape) for _ in inputs), 0.25, rng=rng)
+    assert rng.bit_generator.state == np.random.default_rng(0).bit_generator.state
 
 
 def test_slice_of_result_equals_slice_of_whole_array() -> None:
@@ -110,26 +161,6 @@ def test_key_is_drawn_when_graph_is_built() -> None:
     assert len(set(unseeded)) == 3
 
 
-def test_inference_returns_x_itself_and_draws_nothing() -> None:
-    rng = np.random.default_rng(0)
-    before = rng.bit_generator.state
-    lazy = chunked(X, 25)
-    y, mask = bitdrop.dask.dropout(lazy, 0.25, training=False, rng=rng)
-    assert y is lazy
-    assert_identical(computed(mask.backward(lazy)), X)
-    assert rng.bit_generator.state == before
-
-
-def test_vanilla_inference_scales_and_draws_nothing() -> None:
-    rng = np.random.default_rng(0)
-    before = rng.bit_generator.state
-    lazy = chunked(X, 25)
-    y, mask = bitdrop.dask.dropout(lazy, 0.25, training=False, scaling="vanilla", rng=rng)
-    assert_identical(computed(y), X * np.float32(0.75))
-    assert_identical(computed(mask.backward(lazy)), X * np.float32(0.75))
-    assert rng.bit_generator.state == before
-
-
 def unknown_chunks() -> Any:
     x = chunked(X, 25)
     return x[x > 0]
@@ -159,51 +190,6 @@ def test_bad_array_is_refused_when_graph_is_built(bad: str) -> None:
     _, mask = bitdrop.dask.dropout(chunked(X, 25))
     with pytest.raises(error, match=message.replace("NAME", "dy")):
         mask.backward(make())
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error", "message"),
-    [
-        ({"p": 2}, ValueError, r"p must be in \[0, 1\]"),
-        ({"p": "0.5"}, TypeError, "p must be a number"),
-        ({"training": 1}, TypeError, "training must be True or False"),
-        ({"scaling": "none"}, ValueError, "scaling must be"),
-        ({"noise_shape": (60, 50)}, ValueError, "an entry for each axis"),
-        ({"noise_shape": (60, 50, 39)}, ValueError, "1, None or x's length"),
-        ({"num_threads": 0}, ValueError, "num_threads must be from 1"),
-        ({"num_threads": 1.0}, TypeError, "num_threads must be an int"),
-        ({"rng": "seed"}, TypeError, "rng must be None"),
-    ],
-    ids=str,
-)
-def test_bad_argument_is_refused_and_draws_nothing(
-    arguments: dict[str, Any], error: type[Exception], message: str
-) -> None:
-    rng = np.random.default_rng(0)
-    before = rng.bit_generator.state
-    with pytest.raises(error, match=message):
-        bitdrop.dask.dropout(chunked(X, 25), **({"rng": rng} | arguments))
-    assert rng.bit_generator.state == before
-
-
-def test_gradient_of_another_shape_is_refused() -> None:
-    _, mask = bitdrop.dask.dropout(chunked(X, 25))
-    with pytest.raises(ValueError, match=r"dy must have the shape of the mask, \(60, 50, 40\)"):
-        mask.backward(da.ones((60, 50), dtype=np.float32))
-
-
-@pytest.mark.parametrize("noise_shape", [None, (60, 1, 40)])
-@pytest.mark.parametrize("num_threads", [1, 3])
-def test_each_chunk_uses_num_threads(
-    num_threads: int, noise_shape: tuple[int, ...] | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spy = mock.Mock(wraps=_engine.drop)
-    monkeypatch.setattr(_engine, "drop", spy)
-    y, _ = bitdrop.dask.dropout(
-        chunked(X, (30, 50, 40)), 0.3, rng=0, noise_shape=noise_shape, num_threads=num_threads
-    )
-    computed(y)
-    assert [call.args[-1] for call in spy.call_args_list] == [(num_threads, 0)] * 2  # one call per chunk
 
 
 def test_results_of_chunks_are_not_held_in_buffer_pool() -> None:
@@ -248,20 +234,3 @@ def test_cluster_that_loses_worker_gives_values_of_one_machine(tmp_path: Path) -
     assert died.exists()
     assert_identical(forward, whole)
     assert_identical(backward, whole_mask.backward(2 * whole))
-
-
-@pytest.mark.parametrize("noise_shape", [None, (60, 1, 40), (None, None, 1)])
-@pytest.mark.parametrize("training", [True, False])
-def test_alpha_dropout_of_any_chunks_has_values_of_whole_array(
-    noise_shape: tuple[int | None, ...] | None, training: bool, dtype: np.dtype[Any]
-) -> None:
-    x = normal(dtype, X.shape)
-    y, mask = bitdrop.dask.alpha_dropout(
-        chunked(x, (25, 13, 40)), 0.3, training=training, rng=4, noise_shape=noise_shape
-    )
-    layer = bitdrop.AlphaDropout(0.3, rng=4).train(training)
-    if noise_shape is None:
-        assert_identical(computed(y), layer(x))
-        assert_identical(computed(mask.backward(chunked(x, 30))), layer.backward(x))
-    assert_identical(computed(y), mask.whole.apply(x))
-    assert_identical(computed(mask.apply(chunked(x, 17))), mask.whole.apply(x))
