@@ -25,7 +25,7 @@ def lower_call(*operands: Any, rule: Rule, place: Place) -> Any:
 
 def refuse_device(context: Any, *operands: Any, rule: Rule, place: Place) -> Any:
     """Raise the error for devices that the engine does not run on."""
-    platforms = " and ".join(context.module_context.platforms)
+    platforms = " and ".join(name for name in context.module_context.platforms if name != "cpu")
     raise NotImplementedError(
         f"bitdrop.jax runs on CPUs alone, but this computation is compiled for {platforms}: "
         "use jax.random.bernoulli there, whose masks are others."

@@ -97,7 +97,7 @@ def _fused_tangent(primals: Any, moved: Any, rule: Rule, place: Place) -> Any:
         tangent = of_bias if of_x is None else of_x if of_bias is None else of_x + of_bias
         tangent = jnp.broadcast_to(tangent, np.broadcast_shapes(tangent.shape, x.shape))
         if rule.operation is Operation.FUSED_RELU:
-            tangent = jnp.where(x + bias <= 0, jnp.zeros_like(tangent), tangent)
+            tangent = jnp.where(x + bias <= 0, 0, tangent)
         tangent = pass_p.bind(*draws, tangent, rule=rule.linear, place=place)
     if of_residual is None:
         return tangent

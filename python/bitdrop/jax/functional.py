@@ -329,17 +329,18 @@ def _place_of(shape: Shape, units: Units, shard: ShardLike | None) -> tuple[Plac
     if isinstance(shard, tuple):
         if len(shard) != 2:
             raise TypeError(f"shard must be a bitdrop.Shard or a tuple of shape and start, but got {shard!r}.")
-        whole = _validate.as_shape(shard[0])
-        start = _as_start(shard[1], len(whole))
-        shard = Shard(whole, (0,) * len(whole))
+        of_whole = Shard(shard[0], (0,) * len(shard[0]))
+        start = _as_start(shard[1], len(of_whole.shape))
+        shard = of_whole
     if shard is not None:
         check_shard(shard, shape)
     units.check(shape)
-    noise_shape = units.noise_shape(shape if shard is None else shard.shape)
+    whole = shape if shard is None else shard.shape
+    noise_shape = units.noise_shape(whole) or whole
     layout = bit_layout(shape, noise_shape, shard)
     strides = tuple(
-        0 if drawn == 1 and length != 1 else stride
-        for drawn, length, stride in zip(layout.lengths, shape, layout.strides, strict=True)
+        stride if drawn == length else 0
+        for drawn, length, stride in zip(noise_shape, whole, layout.strides, strict=True)
     )
     return Place(layout.first, strides), start
 
