@@ -1,7 +1,7 @@
 // The structures of XLA's C interface for foreign functions that a handler on the CPU sees, as xla/ffi/api/c_api.h of
 // jaxlib lays them out.
 //
-// They are declared here so that a build needs no jaxlib. tests/jax/layout.cpp compares sizes and offsets with an
+// They are declared here so that a build needs no jaxlib. tests/jax/interface.cpp compares sizes and offsets with an
 // installed header. XLA only adds fields at the end of a structure: each begins with its size.
 #pragma once
 
@@ -19,7 +19,6 @@ enum class ErrorCode : int32_t { invalid_argument = 3, resource_exhausted = 8 };
 enum class DataType : int32_t { s32 = 4, s64 = 5, u32 = 8, f16 = 10, f32 = 11, f64 = 12, c64 = 15, bf16 = 16, c128 = 18 };
 enum class ExtensionType : int32_t { metadata = 1 };
 enum class AttributeType : int32_t { array = 1, scalar = 3 };
-enum class Stage : int32_t { execute = 3 };
 
 struct Error;   // opaque
 struct Opaque;  // for fields that are not used
@@ -110,7 +109,7 @@ struct CallFrame {
     Extension* extension_start;
     const Api* api;
     Opaque* context;
-    Stage stage;
+    int32_t stage;
     Buffers arguments;
     Buffers results;
     Attributes attributes;
