@@ -115,9 +115,8 @@ void Call::check_shapes() const {
         return true;
     };
     const auto leads = [&](const Buffer& words) {
-        return words.rank == batch + 1 && std::equal(words.dims, words.dims + batch, out.dims, [](int64_t a, int64_t b) {
-            return a == 1 || a == b;
-        });
+        return words.rank == batch + 1 && std::equal(words.dims, words.dims + batch, out.dims,
+                                                     [](int64_t a, int64_t b) { return a == 1 || a == b; });
     };
     bool right = batch >= 0 && out.rank == batch + ndim && ndim <= kMaxNdim;
     for (int i = 1; right && i <= setting_.inputs(); ++i) right = arrays_[i]->dtype == out.dtype && fits(*arrays_[i]);
@@ -181,8 +180,8 @@ void Call::run_pass(int64_t batch, int threads) const {
         const int64_t offset = xla::batch_offset(*arrays_[i], *arrays_[0], setting_.batch_ndim, batch);
         operands.data[i] = static_cast<char*>(arrays_[i]->data) + offset * operands.element_size();
     }
-    const uint32_t* words = static_cast<const uint32_t*>(key_->data) +
-                            xla::batch_offset(*key_, *arrays_[0], setting_.batch_ndim, batch);
+    const uint32_t* words =
+        static_cast<const uint32_t*>(key_->data) + xla::batch_offset(*key_, *arrays_[0], setting_.batch_ndim, batch);
     const bool four = key_->dims[setting_.batch_ndim] >= 4;
     const uint64_t k0 = uint64_t{words[0]} << 32 | words[1], k1 = four ? uint64_t{words[2]} << 32 | words[3] : 0;
     const Resources with = {&active_kernels(), threads, active_bits_.get()};
@@ -208,7 +207,8 @@ void Call::run() {
     const Task task = [](void* call, uint64_t batch) {
         static_cast<const Call*>(call)->run_pass(static_cast<int64_t>(batch), 1);
     };
-    parallel_for(static_cast<uint64_t>(passes), choose_parallelism(elements, kMinElementsPerThread, threads), task, this);
+    parallel_for(static_cast<uint64_t>(passes), choose_parallelism(elements, kMinElementsPerThread, threads), task,
+                 this);
 }
 
 xla::Error* error_of(const xla::CallFrame& frame, xla::ErrorCode code, const char* message) {

@@ -16,7 +16,17 @@ constexpr int kMajorVersion = 0;
 constexpr int kMinorVersion = 1;
 
 enum class ErrorCode : int32_t { invalid_argument = 3, resource_exhausted = 8 };
-enum class DataType : int32_t { s32 = 4, s64 = 5, u32 = 8, f16 = 10, f32 = 11, f64 = 12, c64 = 15, bf16 = 16, c128 = 18 };
+enum class DataType : int32_t {
+    s32 = 4,
+    s64 = 5,
+    u32 = 8,
+    f16 = 10,
+    f32 = 11,
+    f64 = 12,
+    c64 = 15,
+    bf16 = 16,
+    c128 = 18
+};
 enum class ExtensionType : int32_t { metadata = 1 };
 enum class AttributeType : int32_t { array = 1, scalar = 3 };
 

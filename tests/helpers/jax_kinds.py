@@ -20,6 +20,7 @@ SHAPE = (4, 6, 5)
 REAL = ["float16", "bfloat16", "float32", "float64"]
 COMPLEX = ["complex64", "complex128"]
 
+
 @dataclass(frozen=True, eq=False)
 class Kind:
     """A function of `bitdrop.jax`.
@@ -83,7 +84,9 @@ def numbers(dtype: np.dtype[Any], shape: tuple[int, ...], seed: int) -> Array:
     """Return normally distributed numbers, complex ones for a complex dtype."""
     if dtype.kind != "c":
         return normal(dtype, shape, seed)
-    return (normal(np.dtype(float), shape, seed) + 1j * normal(np.dtype(float), shape, seed + 9)).astype(dtype)
+    return (normal(np.dtype(float), shape, seed) + 1j * normal(np.dtype(float), shape, seed + 9)).astype(
+        dtype
+    )
 
 
 def call_fused(x: Any, bias: Any, residual: Any, **options: Any) -> Any:

@@ -10,7 +10,7 @@ namespace ours = bitdrop::xla;
 #define VALUE(name, mine, theirs) std::printf("%s %lld %lld\n", name, (long long)(mine), (long long)(theirs))
 #define FIELD(type, field, theirs, their_field) \
     VALUE(#type "." #field, offsetof(ours::type, field), offsetof(theirs, their_field))
-#define WIDTH(type, field, theirs, their_field)                                     \
+#define WIDTH(type, field, theirs, their_field)                                           \
     VALUE("width of " #type "." #field, sizeof(static_cast<ours::type*>(nullptr)->field), \
           sizeof(static_cast<theirs*>(nullptr)->their_field))
 #define MEMBER(type, field, theirs, their_field) \

@@ -78,11 +78,19 @@ OF_ONE: list[tuple[Any, type[Exception], str]] = [
     (lambda: drop_path(X, scale_by_keep=1, key=KEY), TypeError, "scale_by_keep must be True or False"),
     (lambda: zoneout(X, X[0], key=KEY), ValueError, "previous must be of new's shape"),
     (lambda: zoneout(X, X.astype("float16"), key=KEY), TypeError, "previous must be of new's dtype"),
-    (lambda: fused_dropout(X, bias=X, key=KEY, activation="gelu"), ValueError, "activation must be None or 'relu'"),
+    (
+        lambda: fused_dropout(X, bias=X, key=KEY, activation="gelu"),
+        ValueError,
+        "activation must be None or 'relu'",
+    ),
     (lambda: fused_dropout(X, bias=jnp.ones(2), key=KEY), ValueError, "bias must broadcast to x's shape"),
     (lambda: fused_dropout(X, bias=jnp.ones(3, "float16"), key=KEY), TypeError, "bias must be of x's dtype"),
     (lambda: fused_dropout(X, residual=X[0], key=KEY), ValueError, "residual must be of x's shape"),
-    (lambda: KINDS[0]((X,), KEY, noise_shape=(2,)), ValueError, "noise_shape must have an entry for each axis"),
+    (
+        lambda: KINDS[0]((X,), KEY, noise_shape=(2,)),
+        ValueError,
+        "noise_shape must have an entry for each axis",
+    ),
     (lambda: mask_key(3), TypeError, "key must be a key of JAX"),
 ]
 

@@ -19,10 +19,6 @@ KEY = jax.random.key(11)
 SHAPE = (4, 8, 6)
 SPECS = [P("a"), P("a", "b"), P(None, ("a", "b")), P(None, "b", "a"), P()]
 
-shard_map = getattr(jax, "shard_map", None)
-if shard_map is None:  # before JAX 0.6
-    from jax.experimental.shard_map import shard_map
-
 
 def place(arrays: Any, mesh: Any, spec: Any) -> tuple[Any, ...]:
     """Distribute inputs: a bias is divided along the last axis alone."""
@@ -52,7 +48,9 @@ def test_distributed_gradients_are_those_of_whole(kind: Kind, spec: Any) -> None
     mesh = jax.make_mesh((2, 2), ("a", "b"), axis_types=(AxisType.Auto,) * 2)
     arrays = on_jax(kind.inputs(shape=SHAPE))
     gradients = jax.grad(lambda inputs: weighted_sum(kind(inputs, KEY)))
-    for actual, expected in zip(jax.jit(gradients)(place(arrays, mesh, spec)), gradients(arrays), strict=True):
+    for actual, expected in zip(
+        jax.jit(gradients)(place(arrays, mesh, spec)), gradients(arrays), strict=True
+    ):
         np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
 
 
@@ -64,7 +62,8 @@ def test_distributed_batch_is_batch_of_whole(kind: Kind) -> None:
     expected = np.asarray(batched(arrays, keys(4)))
     for spec in (P("a"), P(("a", "b")), P("b", None, "a")):
         divided = tuple(
-            jax.device_put(x, NamedSharding(mesh, P(*spec[: x.ndim - 1] if x.ndim < 4 else spec))) for x in arrays
+            jax.device_put(x, NamedSharding(mesh, P(*spec[: x.ndim - 1] if x.ndim < 4 else spec)))
+            for x in arrays
         )
         assert np.asarray(jax.jit(batched)(divided, keys(4))).tobytes() == expected.tobytes()
 
@@ -75,7 +74,7 @@ def test_shard_map_takes_traced_start(kind: Kind) -> None:
     arrays = on_jax(kind.inputs(shape=SHAPE))
     of_arrays = tuple(P(None, "a") if x.ndim > 1 else P() for x in arrays)
 
-    @partial(shard_map, mesh=mesh, in_specs=(of_arrays, P()), out_specs=P(None, "a"))
+    @partial(jax.shard_map, mesh=mesh, in_specs=(of_arrays, P()), out_specs=P(None, "a"))
     def on_shards(inputs: Any, key: Any) -> Any:
         start = (0, jax.lax.axis_index("a") * inputs[0].shape[1], 0)
         return kind(inputs, key, shard=(SHAPE, start))
@@ -94,7 +93,9 @@ def test_other_devices_are_refused(kind: Kind) -> None:
     arrays = on_jax(kind.inputs())
     traced = jax.jit(kind).trace(arrays, KEY)
     for platforms in ("cuda",), ("cuda", "cpu"):
-        with pytest.raises(NotImplementedError, match=r"runs on CPUs alone.* compiled for cuda: use jax.random.bern"):
+        with pytest.raises(
+            NotImplementedError, match=r"runs on CPUs alone.* compiled for cuda: use jax.random.bern"
+        ):
             traced.lower(lowering_platforms=platforms)
     assert traced.lower(lowering_platforms=("cpu",))
     assert jnp.isfinite(kind(arrays, KEY)).all()

@@ -7,12 +7,12 @@ import pytest
 
 pytest.importorskip("jax", reason="needs JAX: pip install '.[jax]'")
 
-import jax
-
 from tests.helpers.paths import ROOT
 from tests.helpers.support import run_python
 
-BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs/how-to/jax.md").read_text(encoding="utf-8"), re.DOTALL)
+BLOCKS = re.findall(
+    r"```python\n(.*?)```", (ROOT / "docs/how-to/jax.md").read_text(encoding="utf-8"), re.DOTALL
+)
 
 
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
@@ -21,8 +21,6 @@ def test_examples_in_document_run(number: int) -> None:
     for library in ("equinox", "flax"):
         if library in block and find_spec(library) is None:
             pytest.skip(f"needs {library}: pip install '.[jax-test]'")
-    if "jax.shard_map" in block and not hasattr(jax, "shard_map"):
-        pytest.skip("needs JAX 0.6")
     process = run_python("-c", block)
     assert process.returncode == 0, process.stderr
 

@@ -22,7 +22,9 @@ def held_bytes(function: Any, *arguments: Any) -> int:
     """Return the size of what a gradient holds, but for its arguments themselves."""
     _, pull = jax.vjp(function, *arguments)
     given = {id(argument) for argument in arguments}
-    return sum(leaf.nbytes for leaf in jax.tree.leaves(pull) if hasattr(leaf, "nbytes") and id(leaf) not in given)
+    return sum(
+        leaf.nbytes for leaf in jax.tree.leaves(pull) if hasattr(leaf, "nbytes") and id(leaf) not in given
+    )
 
 
 @for_all_kinds

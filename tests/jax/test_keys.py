@@ -22,7 +22,10 @@ X = jnp.ones((40, 50))
         (jax.random.PRNGKey(7), (7, 0)),
         (jax.random.wrap_key_data(jnp.array([1, 2], np.uint32)), (2**32 + 2, 0)),
         (np.array([2**32 - 1, 5], np.uint32), (2**64 - 2**32 + 5, 0)),
-        (jax.random.wrap_key_data(jnp.array([1, 2, 3, 4], np.uint32), impl="rbg"), (2**32 + 2, 3 * 2**32 + 4)),
+        (
+            jax.random.wrap_key_data(jnp.array([1, 2, 3, 4], np.uint32), impl="rbg"),
+            (2**32 + 2, 3 * 2**32 + 4),
+        ),
         (jnp.array([0, 1, 2**31, 0], np.uint32), (1, 2**63)),
     ],
     ids=["typed", "raw", "high word first", "NumPy", "four words", "four words, raw"],

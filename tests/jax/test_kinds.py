@@ -120,7 +120,13 @@ def batches(kind: Kind) -> list[Any]:
     """Return pairs of axes for inputs and for the key that vmap may go over."""
     first = (0,) + (None,) * (kind.arrays - 1)
     last = (None,) * (kind.arrays - 1) + (0,)
-    return [((0,) * kind.arrays, None), ((None,) * kind.arrays, 0), ((1,) * kind.arrays, 0), (first, None), (last, 0)]
+    return [
+        ((0,) * kind.arrays, None),
+        ((None,) * kind.arrays, 0),
+        ((1,) * kind.arrays, 0),
+        (first, None),
+        (last, 0),
+    ]
 
 
 @for_all_kinds
@@ -128,7 +134,9 @@ def test_vmap_is_a_loop_and_one_call(kind: Kind) -> None:
     count = 3
     for of_inputs, of_key in batches(kind):
         arrays = tuple(
-            array if axis is None else np.stack([array * (i + 1) for i in range(count)], axis).astype(array.dtype)
+            array
+            if axis is None
+            else np.stack([array * (i + 1) for i in range(count)], axis).astype(array.dtype)
             for array, axis in zip(kind.inputs(), of_inputs, strict=True)
         )
         key = KEY if of_key is None else keys(count)
@@ -167,8 +175,12 @@ def test_nested_vmap_and_gradient_of_batch_are_loops(kind: Kind) -> None:
 
     summed = jax.grad(loss)(arrays)
     for number in range(kind.arrays):
-        singles = [jax.grad(lambda inputs, key=key: weighted_sum(kind(inputs, key)))(arrays) for key in grid[0]]
-        np.testing.assert_allclose(summed[number], singles[0][number] + singles[1][number], rtol=1e-5, atol=1e-6)
+        singles = [
+            jax.grad(lambda inputs, key=key: weighted_sum(kind(inputs, key)))(arrays) for key in grid[0]
+        ]
+        np.testing.assert_allclose(
+            summed[number], singles[0][number] + singles[1][number], rtol=1e-5, atol=1e-6
+        )
 
 
 @for_all_kinds

@@ -51,7 +51,9 @@ def test_equinox_filters_and_inference_mode_see_leaves() -> None:
 
     model = Model(eqx.nn.Linear(4, 64, key=KEY), bitdrop.jax.Dropout(0.5))
     values = jax.vmap(model.linear)(X)
-    dropped = eqx.filter_jit(lambda model, x, keys: jax.vmap(model)(x, keys))(model, X, jax.random.split(KEY, 3))
+    dropped = eqx.filter_jit(lambda model, x, keys: jax.vmap(model)(x, keys))(
+        model, X, jax.random.split(KEY, 3)
+    )
     assert set(np.unique(np.asarray(dropped / values).round(3))) == {0, 2}
     still = eqx.nn.inference_mode(model)
     assert still.dropout == bitdrop.jax.Dropout(0.5, inference=True)

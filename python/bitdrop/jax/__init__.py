@@ -7,7 +7,7 @@ Needs JAX: ``pip install 'bitdrop[jax]'``.
 ... def drop(x, key):
 ...     return bitdrop.jax.dropout(x, p=0.5, key=key)
 >>> drop(jnp.ones(4), jax.random.key(1))
-Array([2., 2., 0., 2.], dtype=float32)
+Array([0., 0., 2., 2.], dtype=float32)
 """
 
 try:

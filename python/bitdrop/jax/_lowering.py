@@ -67,7 +67,8 @@ def _divisible_call(rule: Rule, place: Place, shapes: tuple[tuple[int, ...], ...
         """Return an operand's sharding: the result's, along the axes that follow it."""
         follow = len(shape) if number >= len(shapes) - inputs else place.batch_ndim
         entries = (
-            spec[axis] if axis < follow and length == result[axis] else None for axis, length in enumerate(shape)
+            spec[axis] if axis < follow and length == result[axis] else None
+            for axis, length in enumerate(shape)
         )
         return PartitionSpec(*entries)
 

@@ -29,7 +29,7 @@ class Dropout:
     >>> import bitdrop.jax, jax, jax.numpy as jnp
     >>> layer = bitdrop.jax.Dropout(p=0.5)
     >>> layer(jnp.ones(4), key=jax.random.key(1))
-    Array([2., 2., 0., 2.], dtype=float32)
+    Array([0., 0., 2., 2.], dtype=float32)
     >>> layer(jnp.ones(4), inference=True)
     Array([1., 1., 1., 1.], dtype=float32)
     >>> jax.tree.leaves(layer)
