@@ -1,7 +1,6 @@
 #include "call.h"
 
 #include <cstring>
-#include <string>
 
 namespace bitdrop::xla {
 
@@ -29,10 +28,16 @@ double AttributeReader::number(const char* name) const {
     return *static_cast<const double*>(scalar(name, DataType::f64));
 }
 
-Span64 AttributeReader::integers(const char* name) const {
+std::string AttributeReader::string(const char* name) const {
+    const auto& text = *static_cast<const ByteSpan*>(find(name, AttributeType::string));
+    return std::string(text.data, text.size);
+}
+
+std::vector<int64_t> AttributeReader::integers(const char* name) const {
     const auto& array = *static_cast<const Array*>(find(name, AttributeType::array));
     if (array.dtype != DataType::s64) throw InvalidCall(std::string("an attribute has another dtype: ") + name);
-    return {static_cast<const int64_t*>(array.data), static_cast<int64_t>(array.size)};
+    const auto* first = static_cast<const int64_t*>(array.data);
+    return std::vector<int64_t>(first, first + array.size);
 }
 
 int64_t batch_size(const Buffer& array, int64_t batch_ndim) {

@@ -1,7 +1,10 @@
 // Arguments and attributes of a call by XLA.
 #pragma once
 
+#include <cstdint>
 #include <stdexcept>
+#include <string>
+#include <vector>
 
 #include "xla_ffi.h"
 
@@ -12,11 +15,6 @@ struct InvalidCall : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-struct Span64 {
-    const int64_t* data;
-    int64_t size;
-};
-
 // Reads attributes by name. Throws InvalidCall if there is none, or one of another type.
 class AttributeReader {
 public:
@@ -24,7 +22,8 @@ public:
 
     int64_t integer(const char* name) const;
     double number(const char* name) const;
-    Span64 integers(const char* name) const;
+    std::string string(const char* name) const;
+    std::vector<int64_t> integers(const char* name) const;
 
 private:
     const void* find(const char* name, AttributeType type) const;

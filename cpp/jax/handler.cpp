@@ -1,219 +1,214 @@
 #include "handler.h"
 
 #include <algorithm>
-#include <cstring>
-#include <memory>
+#include <atomic>
 #include <new>
 
 #include "../engine/dispatch.h"
-#include "../engine/engine.h"
-#include "../runtime/float_mode.h"
+#include "../engine/pass.h"
 #include "call.h"
 
 namespace bitdrop {
 namespace {
 
-using xla::Buffer;
 using xla::DataType;
 using xla::InvalidCall;
 
-struct ElementType {
-    DType dtype;
-    int parts;
-};
-
-ElementType element_type(DataType dtype) {
+const char* type_name(DataType dtype) {
     switch (dtype) {
-        case DataType::f16: return {DType::float16, 1};
-        case DataType::bf16: return {DType::bfloat16, 1};
-        case DataType::f32: return {DType::float32, 1};
-        case DataType::f64: return {DType::float64, 1};
-        case DataType::c64: return {DType::float32, 2};
-        case DataType::c128: return {DType::float64, 2};
+        case DataType::f16: return "float16";
+        case DataType::bf16: return "bfloat16";
+        case DataType::f32: return "float32";
+        case DataType::f64: return "float64";
+        case DataType::c64: return "complex64";
+        case DataType::c128: return "complex128";
         default: throw InvalidCall("the engine has no such dtype");
     }
 }
 
-constexpr int64_t kNormals = kOperations;  // the code of the operation that draws normal numbers instead of bits
+const ElementType& type_of(const xla::Buffer& array) {
+    const std::string name = type_name(array.dtype);
+    return *std::find_if(std::begin(kElementTypes), std::end(kElementTypes),
+                         [&](const ElementType& type) { return type.name == name; });
+}
 
-// What a call does, in the attributes' words: see python/bitdrop/jax/_primitive.py.
-struct Setting {
-    double p;
-    int64_t operation;
-    Affine affine;
-    int64_t batch_ndim;
-    uint64_t first;       // index of the first draw
-    xla::Span64 strides;  // of the array's axes through the draws of the whole
+Operation operation_named(const std::string& name) {
+    for (int o = 0; o < kAllOperations; ++o)
+        if (name == kOperationFacts[o].name) return static_cast<Operation>(o);
+    throw InvalidCall("the engine has no such operation: " + name);
+}
 
-    explicit Setting(const xla::AttributeReader& attributes)
-        : p(attributes.number("p")),
-          operation(attributes.integer("operation")),
-          affine(make_affine(attributes.number("scale"), attributes.number("shift"), attributes.number("dropped"))),
-          batch_ndim(attributes.integer("batch_ndim")),
-          first(static_cast<uint64_t>(attributes.integer("first"))),
-          strides(attributes.integers("strides")) {
-        if (operation < 0 || operation > kNormals) throw InvalidCall("the engine has no such operation");
-        if (operation != kNormals) affine.operation = static_cast<Operation>(operation);
-    }
-
-    bool draws_normals() const { return operation == kNormals; }
-    int inputs() const { return draws_normals() ? 1 : inputs_of(affine.operation); }
-};
-
-// A call by XLA: a pass for each index of the batch axes.
+// A call by XLA: a pass for each index of the batch axes. Its attributes are those that _lowering.py writes.
 class Call {
 public:
     explicit Call(const xla::CallFrame& frame);
-    void run();
+
+    void run() const;
 
 private:
+    void read_arrays(const xla::CallFrame& frame);
     void check_shapes() const;
-    void describe_axes();
-    uint64_t first_draw(int64_t batch) const;
+    Array array_of(int operand, int64_t batch) const;
+    Pass pass_of(int64_t batch) const;
     void run_pass(int64_t batch, int threads) const;
+    void run_small_passes(uint64_t passes) const;
 
-    const Setting setting_;
-    const ElementType type_;
-    const Buffer* key_;
-    const Buffer* start_ = nullptr;
-    const Buffer* arrays_[kMaxOperands];  // output, inputs
-    Operands operands_;                   // without addresses
-    BitBox box_;                          // first bit apart
-    uint64_t size_ = 1;                   // elements of a pass
-    std::unique_ptr<uint8_t[]> bits_, active_bits_;  // for draws that elements share or that are part of a whole
+    const xla::AttributeReader attributes_;
+    const int64_t batch_ndim_;
+    Pass pass_;  // without its key
+    Gradient gradient_ = Gradient::none;
+    const xla::Buffer* key_;
+    const xla::Buffer* start_ = nullptr;  // added to that of the shard
+    const xla::Buffer* arrays_[kMaxOperands] = {};  // output, inputs; null: an input that is not there
 };
 
-const Buffer& result_of(const xla::CallFrame& frame) {
-    if (frame.results.size != 1) throw InvalidCall("a call has one result");
-    return *frame.results.buffers[0];
+Call::Call(const xla::CallFrame& frame)
+    : attributes_(frame.attributes), batch_ndim_(attributes_.integer("batch_ndim")) {
+    pass_.operation = {attributes_.number("scale"), attributes_.number("shift"), attributes_.number("dropped"),
+                       operation_named(attributes_.string("operation"))};
+    if (pass_.operation.operation == Operation::noise) pass_.draws = Draws::normals;
+    pass_.p = attributes_.number("p");
+    const int64_t gradient = attributes_.integer("gradient");
+    if (gradient >= inputs_of(pass_.operation.operation)) throw InvalidCall("the operation has no such input");
+    if (gradient >= 0) gradient_ = facts_of(pass_.operation.operation).gradients[gradient];
+    read_arrays(frame);
+    check_shapes();
+    const Lengths noise_shape = attributes_.integers("noise_shape");
+    Shard shard = {attributes_.integers("shard_shape"), attributes_.integers("shard_start")};
+    if (noise_shape != shard.shape) pass_.noise_shape = noise_shape;
+    const bool whole = shard.shape == pass_.shape && shard.start == Lengths(pass_.shape.size(), 0);
+    if (start_ || !whole) pass_.shard = std::move(shard);
 }
 
-Call::Call(const xla::CallFrame& frame)
-    : setting_(xla::AttributeReader(frame.attributes)),
-      type_(element_type(result_of(frame).dtype)),
-      operands_(type_.dtype, 1 + setting_.inputs(), true) {
-    const int64_t before = frame.arguments.size - setting_.inputs();
-    if (before != 1 && before != 2) throw InvalidCall("the operation has another number of inputs");
+void Call::read_arrays(const xla::CallFrame& frame) {
+    const Lengths inputs = attributes_.integers("inputs");
+    const int64_t count = static_cast<int64_t>(inputs.size()), before = frame.arguments.size - count;
+    if (frame.results.size != 1 || (before != 1 && before != 2)) throw InvalidCall("the number of arrays is wrong");
     key_ = frame.arguments.buffers[0];
     if (before == 2) start_ = frame.arguments.buffers[1];
-    arrays_[0] = &result_of(frame);
-    std::copy_n(frame.arguments.buffers + before, setting_.inputs(), arrays_ + 1);
-    operands_.parts = type_.parts;
-    check_shapes();
-    describe_axes();
+    arrays_[0] = frame.results.buffers[0];
+    const int64_t most = gradient_ == Gradient::none ? inputs_of(pass_.operation.operation) : 1;
+    for (int64_t i = 0; i < count; ++i) {
+        const int64_t input = inputs[static_cast<size_t>(i)];
+        if (input < 0 || input >= most) throw InvalidCall("the operation has no such input");
+        arrays_[1 + input] = frame.arguments.buffers[before + i];
+    }
+    const bool both = pass_.operation.operation != Operation::select || gradient_ != Gradient::none || arrays_[2];
+    if (!arrays_[1] || !both) throw InvalidCall("an input is missing");
+    if (batch_ndim_ < 0 || batch_ndim_ > arrays_[0]->rank || arrays_[0]->rank > kMaxNdim)
+        throw InvalidCall("the number of axes is wrong");
+    pass_.shape.assign(arrays_[0]->dims + batch_ndim_, arrays_[0]->dims + arrays_[0]->rank);
 }
 
-// XLA's partitioner and transforms have changed the shapes since Python checked them: memory safety depends on them.
+// Memory safety depends on it: a transform of JAX or a partitioner may have changed the shapes that Python checked.
 void Call::check_shapes() const {
-    const Buffer& out = *arrays_[0];
-    const int64_t batch = setting_.batch_ndim, ndim = setting_.strides.size;
-    const auto fits = [&](const Buffer& array) {
-        if (array.rank != out.rank) return false;
-        for (int64_t a = 0; a < out.rank; ++a)
-            if (array.dims[a] != out.dims[a] && (array.dims[a] != 1 || (&array == arrays_[1] && a >= batch)))
-                return false;
+    const xla::Buffer& out = *arrays_[0];
+    const auto fits = [&](const xla::Buffer& array, int64_t from, int64_t to, bool repeats) {
+        for (int64_t a = from; a < to; ++a)
+            if (array.dims[a] != out.dims[a] && !(repeats && array.dims[a] == 1)) return false;
         return true;
     };
-    const auto leads = [&](const Buffer& words) {
-        return words.rank == batch + 1 && std::equal(words.dims, words.dims + batch, out.dims,
-                                                     [](int64_t a, int64_t b) { return a == 1 || a == b; });
+    const auto leads = [&](const xla::Buffer& array, int64_t length) {
+        return array.rank == batch_ndim_ + 1 && fits(array, 0, batch_ndim_, true) && array.dims[batch_ndim_] >= length;
     };
-    bool right = batch >= 0 && out.rank == batch + ndim && ndim <= kMaxNdim;
-    for (int i = 1; right && i <= setting_.inputs(); ++i) right = arrays_[i]->dtype == out.dtype && fits(*arrays_[i]);
-    right = right && key_->dtype == DataType::u32 && leads(*key_) && key_->dims[batch] >= 2;
-    if (right && start_)
-        right = (start_->dtype == DataType::s32 || start_->dtype == DataType::s64) && leads(*start_) &&
-                start_->dims[batch] == ndim;
-    if (!right) throw InvalidCall("the arguments of the call do not fit each other");
+    bool right = key_->dtype == DataType::u32 && leads(*key_, 2);
+    if (start_)
+        right = right && (start_->dtype == DataType::s32 || start_->dtype == DataType::s64) &&
+                leads(*start_, static_cast<int64_t>(pass_.shape.size()));
+    for (int i = 1; i < kMaxOperands; ++i)
+        if (const xla::Buffer* array = arrays_[i])
+            right = right && array->dtype == out.dtype && array->rank == out.rank &&
+                    fits(*array, 0, batch_ndim_, true) && fits(*array, batch_ndim_, out.rank, i > 1);
+    for (const char* const name : {"noise_shape", "shard_shape", "shard_start"})
+        right = right && attributes_.integers(name).size() == pass_.shape.size();
+    if (!right) throw InvalidCall("the arrays of a call do not fit each other");
 }
 
-// The axes of a pass, and the box of its draws. Draws follow the elements if none is shared and the array is a whole.
-void Call::describe_axes() {
-    const int64_t batch = setting_.batch_ndim, ndim = setting_.strides.size;
-    Axis axes[kMaxNdim];
-    int64_t stride[kMaxOperands], box_stride = 1;
-    bool follow = !start_ && setting_.first == 0;
-    std::fill_n(stride, kMaxOperands, operands_.element_size());
-    for (int64_t a = ndim - 1; a >= 0; --a) {
-        const int64_t length = arrays_[0]->dims[batch + a], of_draws = setting_.strides.data[a];
-        Axis& axis = axes[a] = {length, {}, of_draws == 0 ? 0 : setting_.draws_normals() ? of_draws : box_stride};
-        for (int i = 0; i <= setting_.inputs(); ++i) {
-            const int64_t own = arrays_[i]->dims[batch + a];
-            axis.stride[i] = own == length ? stride[i] : 0;
-            stride[i] *= own;
-        }
-        follow = follow && (length == 1 || of_draws == static_cast<int64_t>(size_));
-        size_ *= static_cast<uint64_t>(length);
-        if (of_draws != 0) box_stride *= length;
+// An operand of one index of the batch axes.
+Array Call::array_of(int operand, int64_t batch) const {
+    const xla::Buffer& buffer = *arrays_[operand];
+    Array array;
+    array.item_size = type_of(buffer).size();
+    array.ndim = static_cast<int>(buffer.rank - batch_ndim_);
+    int64_t stride = array.item_size;
+    for (int a = array.ndim - 1; a >= 0; --a) {
+        array.shape[a] = buffer.dims[batch_ndim_ + a];
+        array.stride[a] = stride;
+        stride *= array.shape[a];
     }
-    operands_.layout.bits_follow = follow;
-    Axis unit = {1, {}, 1};
-    std::fill_n(unit.stride, kMaxOperands, operands_.element_size());
-    operands_.layout.add_axis(unit);
-    box_.add_axis(1, 1);
-    for (int64_t a = 0; a < ndim; ++a) {
-        operands_.layout.add_axis(axes[a]);
-        box_.add_axis(setting_.strides.data[a] ? axes[a].length : 1, setting_.strides.data[a]);
-    }
-    if (follow || setting_.draws_normals()) return;
-    const size_t bytes = (static_cast<size_t>(box_stride) + 7) / 8;
-    bits_.reset(new uint8_t[std::max(bytes, (static_cast<size_t>(size_) + 7) / 8)]);
-    if (has_activation(setting_.affine.operation)) active_bits_.reset(new uint8_t[(size_ + 7) / 8]);
+    array.data =
+        static_cast<char*>(buffer.data) + xla::batch_offset(buffer, *arrays_[0], batch_ndim_, batch) * array.item_size;
+    return array;
 }
 
-uint64_t Call::first_draw(int64_t batch) const {
-    uint64_t first = setting_.first;
-    if (!start_) return first;
-    const int64_t offset = xla::batch_offset(*start_, *arrays_[0], setting_.batch_ndim, batch);
-    for (int64_t a = 0; a < setting_.strides.size; ++a) {
-        const int64_t start = start_->dtype == DataType::s32 ? static_cast<const int32_t*>(start_->data)[offset + a]
-                                                             : static_cast<const int64_t*>(start_->data)[offset + a];
-        first += static_cast<uint64_t>(start) * static_cast<uint64_t>(setting_.strides.data[a]);
-    }
-    return first;
-}
-
-// The engine's part: the only function that calls it.
-void Call::run_pass(int64_t batch, int threads) const {
-    Operands operands = operands_;
-    for (int i = 0; i <= setting_.inputs(); ++i) {
-        const int64_t offset = xla::batch_offset(*arrays_[i], *arrays_[0], setting_.batch_ndim, batch);
-        operands.data[i] = static_cast<char*>(arrays_[i]->data) + offset * operands.element_size();
-    }
+// Words of a key, the higher first; then the place of the shard.
+Pass Call::pass_of(int64_t batch) const {
+    Pass pass = pass_;
     const uint32_t* words =
-        static_cast<const uint32_t*>(key_->data) + xla::batch_offset(*key_, *arrays_[0], setting_.batch_ndim, batch);
-    const bool four = key_->dims[setting_.batch_ndim] >= 4;
-    const uint64_t k0 = uint64_t{words[0]} << 32 | words[1], k1 = four ? uint64_t{words[2]} << 32 | words[3] : 0;
-    const Resources with = {&active_kernels(), threads, active_bits_.get()};
-    if (setting_.draws_normals()) {
-        const DefaultFloatMode mode;
-        return noise(with, operands, make_noise_plan(k0, k1, 0, setting_.p), first_draw(batch));
+        static_cast<const uint32_t*>(key_->data) + xla::batch_offset(*key_, *arrays_[0], batch_ndim_, batch);
+    for (int64_t w = 0; w < std::min<int64_t>(key_->dims[batch_ndim_] / 2, 2); ++w)
+        pass.key.words[w] = uint64_t{words[2 * w]} << 32 | words[2 * w + 1];
+    if (!start_) return pass;
+    const int64_t offset = xla::batch_offset(*start_, *arrays_[0], batch_ndim_, batch);
+    for (size_t a = 0; a < pass.shape.size(); ++a) {
+        const size_t at = static_cast<size_t>(offset) + a;
+        pass.shard->start[a] += start_->dtype == DataType::s32 ? static_cast<const int32_t*>(start_->data)[at]
+                                                               : static_cast<const int64_t*>(start_->data)[at];
     }
-    BitBox box = box_;
-    box.first = first_draw(batch);
-    drop(with, operands, setting_.affine, make_plan(k0, k1, 0, setting_.p), box, bits_.get());
+    return pass;
 }
 
-// Passes too small to be divided share the threads. Those that need memory for bits come one after the other.
-void Call::run() {
-    constexpr uint64_t kMinElementsPerThread = 32 * kBlockElements;
-    const int64_t passes = xla::batch_size(*arrays_[0], setting_.batch_ndim);
+void Call::run_pass(int64_t batch, int threads) const {
+    Pass pass = pass_of(batch);
+    Array arrays[kMaxOperands];
+    Arrays described = {&arrays[0], {}};
+    for (int i = 0; i < kMaxOperands; ++i) {
+        if (!arrays_[i]) continue;
+        arrays[i] = array_of(i, batch);
+        if (i > 0) described.inputs[i - 1] = &arrays[i];
+    }
+    const ElementType& type = type_of(*arrays_[0]);
+    const Resources with = {&active_kernels(), threads};
+    if (gradient_ == Gradient::none)
+        Work(pass, type, described, {}).run(with, &pass);
+    else
+        Work(pass, gradient_, type, described, {}).run(with, &pass);
+}
+
+constexpr uint64_t kMinElementsPerThread = 32 * kBlockElements;
+
+// Passes too small to be divided share the threads.
+void Call::run() const {
+    const int64_t passes = xla::batch_size(*arrays_[0], batch_ndim_);
     const int threads = num_threads();
-    if (passes < 2 || bits_ || size_ >= kMinElementsPerThread * static_cast<uint64_t>(threads)) {
-        for (int64_t batch = 0; batch < passes; ++batch) run_pass(batch, threads);
-        return;
-    }
-    const uint64_t elements = static_cast<uint64_t>(passes) * size_;
-    const Task task = [](void* call, uint64_t batch) {
-        static_cast<const Call*>(call)->run_pass(static_cast<int64_t>(batch), 1);
-    };
-    parallel_for(static_cast<uint64_t>(passes), choose_parallelism(elements, kMinElementsPerThread, threads), task,
-                 this);
+    const bool small = pass_.size() < kMinElementsPerThread * static_cast<uint64_t>(threads);
+    if (passes > 1 && threads > 1 && small) return run_small_passes(static_cast<uint64_t>(passes));
+    for (int64_t batch = 0; batch < passes; ++batch) run_pass(batch, threads);
 }
 
-xla::Error* error_of(const xla::CallFrame& frame, xla::ErrorCode code, const char* message) {
+// A task of the threads must not throw.
+void Call::run_small_passes(uint64_t passes) const {
+    struct Shared {
+        const Call& call;
+        std::atomic<bool> out_of_memory{false};
+    } shared = {*this};
+    const Task task = [](void* context, uint64_t batch) {
+        auto& common = *static_cast<Shared*>(context);
+        try {
+            common.call.run_pass(static_cast<int64_t>(batch), 1);
+        } catch (const std::bad_alloc&) {
+            common.out_of_memory = true;
+        }
+    };
+    const Parallelism parallelism = choose_parallelism(passes * pass_.size(), kMinElementsPerThread, num_threads());
+    parallel_for(passes, parallelism, task, &shared);
+    if (shared.out_of_memory) throw std::bad_alloc();
+}
+
+xla::Error* error_of(const xla::CallFrame& frame, xla::ErrorCode code, const std::string& message) {
     constexpr size_t kSize = offsetof(xla::CreateErrorArguments, code) + sizeof(xla::ErrorCode);
-    xla::CreateErrorArguments arguments = {kSize, nullptr, message, code};
+    const std::string text = "bitdrop: " + message;
+    xla::CreateErrorArguments arguments = {kSize, nullptr, text.c_str(), code};
     return frame.api->create_error(&arguments);
 }
 
@@ -236,10 +231,10 @@ xla::Error* handle_xla_call(xla::CallFrame* frame) noexcept {
     if (answer_metadata(*frame)) return nullptr;
     try {
         Call(*frame).run();
-    } catch (const std::bad_alloc&) {
-        return error_of(*frame, xla::ErrorCode::resource_exhausted, "bitdrop: out of memory for the bits of a call");
     } catch (const InvalidCall& error) {
         return error_of(*frame, xla::ErrorCode::invalid_argument, error.what());
+    } catch (const std::bad_alloc&) {
+        return error_of(*frame, xla::ErrorCode::resource_exhausted, "out of memory for the bits of a call");
     }
     return nullptr;
 }

@@ -28,7 +28,7 @@ enum class DataType : int32_t {
     c128 = 18
 };
 enum class ExtensionType : int32_t { metadata = 1 };
-enum class AttributeType : int32_t { array = 1, scalar = 3 };
+enum class AttributeType : int32_t { array = 1, scalar = 3, string = 4 };
 
 struct Error;   // opaque
 struct Opaque;  // for fields that are not used

@@ -68,6 +68,7 @@ int main() {
     VALUE("resource exhausted", ours::ErrorCode::resource_exhausted, XLA_FFI_Error_Code_RESOURCE_EXHAUSTED);
     VALUE("array", ours::AttributeType::array, XLA_FFI_AttrType_ARRAY);
     VALUE("scalar", ours::AttributeType::scalar, XLA_FFI_AttrType_SCALAR);
+    VALUE("string", ours::AttributeType::string, XLA_FFI_AttrType_STRING);
     VALUE("s32", ours::DataType::s32, XLA_FFI_DataType_S32);
     VALUE("s64", ours::DataType::s64, XLA_FFI_DataType_S64);
     VALUE("u32", ours::DataType::u32, XLA_FFI_DataType_U32);

@@ -1,5 +1,7 @@
 """Dropout functions of JAX arrays."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -7,29 +9,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bitdrop import _validate
-from bitdrop._affine import Affine
-from bitdrop._bit_layout import Shard, bit_layout, check_shard
-from bitdrop._engine import COMPLEX_DTYPES, DTYPES
-from bitdrop._fusion import Activation, broadcasts, check_activation
+from bitdrop import _core, _validate
+from bitdrop._core import Operation, Rule
+from bitdrop._shard import Shard, units_of
 from bitdrop._typing import NoiseShape, Number, Shape
-from bitdrop._units import ELEMENTS, Units
-from bitdrop.functional import units_of
-from bitdrop.jax import _primitive
+from bitdrop.jax._call import Call
 from bitdrop.jax._keys import key_words
-from bitdrop.jax._rules import Operation, Place, Rule
-from bitdrop.layers import PATH_UNITS
+from bitdrop.jax._primitive import run
+from bitdrop.kinds.alpha import alpha_rule
+from bitdrop.kinds.dropout import dropout_rule
+from bitdrop.kinds.fused import Activation, check_activation, fused_rule
+from bitdrop.kinds.path import MODES, path_rule
+from bitdrop.records.noise import noise_rule
+from bitdrop.records.zoneout import zoneout_rule
 
 ShardLike = Shard | tuple[Sequence[int], Any]
 """A shard, or its two fields, of which the start may be traced."""
-
-
-class _Draws(NamedTuple):
-    """Where the draws of a pass come from, and which elements share them."""
-
-    key: Any
-    units: Units
-    shard: ShardLike | None
 
 
 def dropout(
@@ -93,11 +88,8 @@ def dropout(
     >>> jax.jit(jax.grad(loss))(x, jax.random.key(3))
     Array([0., 0., 2., 2., 2., 0., 0., 2.], dtype=float32)
     """
-    p = _validate.as_probability(p)
-    rule = Rule.of_affine(p, Affine.inverted(p))
-    return _drop(
-        _as_array(x, "x", accept_complex=True), rule, training, _Draws(key, units_of(noise_shape), shard)
-    )
+    rule = dropout_rule(_validate.as_probability(p), "inverted", units_of(noise_shape))
+    return _run(rule, (x,), _Draws(key, training, shard))
 
 
 def alpha_dropout(
@@ -122,9 +114,8 @@ def alpha_dropout(
     >>> print(f"mean {abs(y.mean()):.2f}, standard deviation {y.std():.2f}")
     mean 0.00, standard deviation 1.00
     """
-    p = _validate.as_probability(p)
-    rule = Rule.of_affine(p, Affine.alpha(p))
-    return _drop(_as_array(x, "x"), rule, training, _Draws(key, units_of(noise_shape), shard))
+    rule = alpha_rule(_validate.as_probability(p), units_of(noise_shape))
+    return _run(rule, (x,), _Draws(key, training, shard))
 
 
 def gaussian_dropout(
@@ -148,8 +139,8 @@ def gaussian_dropout(
     >>> print(f"mean {y.mean():.2f}, standard deviation {y.std():.2f}")
     mean 1.00, standard deviation 0.50
     """
-    rule = Rule(_validate.as_noise_rate(p), Operation.NOISE)
-    return _drop(_as_array(x, "x"), rule, training, _Draws(key, units_of(noise_shape), shard))
+    rule = noise_rule(p, units_of(noise_shape))
+    return _run(rule, (x,), _Draws(key, training, shard))
 
 
 def drop_path(
@@ -197,11 +188,10 @@ def drop_path(
            [2., 2.],
            [0., 0.]], dtype=float32)
     """
-    p = _validate.as_probability(p)
-    _validate.check_choice(mode, "mode", tuple(PATH_UNITS))
     scaled = _validate.as_flag(scale_by_keep, "scale_by_keep")
-    rule = Rule.of_affine(p, Affine.inverted(p) if scaled else Affine.vanilla())
-    return _drop(_as_array(x, "x", accept_complex=True), rule, training, _Draws(key, PATH_UNITS[mode], shard))
+    _validate.check_choice(mode, "mode", tuple(MODES))
+    rule = path_rule(_validate.as_probability(p), scaled, mode)
+    return _run(rule, (x,), _Draws(key, training, shard))
 
 
 def zoneout(
@@ -242,13 +232,8 @@ def zoneout(
     >>> bitdrop.jax.zoneout(new, previous, p=0.5, key=jax.random.key(3))
     Array([0., 0., 3., 4., 5., 0.], dtype=float32)
     """
-    p = _validate.as_probability(p)
-    states = _as_array(new, "new", accept_complex=True), _as_array(previous, "previous", accept_complex=True)
-    _check_like(states[1], "previous", states[0], "new")
-    draws = _Draws(key, units_of(noise_shape), shard)
-    if not _validate.as_flag(training, "training"):
-        return (1.0 - p) * states[0] + p * states[1]
-    return _run(states, Rule(p, Operation.SELECT), draws)
+    rule = zoneout_rule(p, units_of(noise_shape))
+    return _run(rule, (new, previous), _Draws(key, training, shard))
 
 
 def fused_dropout(
@@ -302,99 +287,90 @@ def fused_dropout(
     Array([[-3.,  1.],
            [ 8., 14.]], dtype=float32)
     """
-    p = _validate.as_probability(p)
     check_activation(activation)
-    x = _as_array(x, "x")
-    inputs = x, _as_bias(bias, x), _as_residual(residual, x)
-    draws = _Draws(key, units_of(noise_shape), shard)
-    if not _validate.as_flag(training, "training"):
-        biased = inputs[0] if bias is None else inputs[0] + inputs[1]
-        active = biased if activation is None else jnp.maximum(biased, 0)
-        return active if residual is None else inputs[2] + active
-    operation = Operation.FUSED if activation is None else Operation.FUSED_RELU
-    return _run(inputs, Rule(p, operation, Affine.inverted(p)), draws)
+    active = activation is not None
+    rule = fused_rule(_validate.as_probability(p), "inverted", active, units_of(noise_shape))
+    return _run(rule, (x, bias, residual), _Draws(key, training, shard))
 
 
-def _drop(x: Any, rule: Rule, training: bool, draws: _Draws) -> Any:
-    """Do a pass with one input. At inference it is the result."""
-    return _run((x,), rule, draws) if _validate.as_flag(training, "training") else x
+class _Draws(NamedTuple):
+    """The arguments that decide whether a call draws, and what."""
+
+    key: Any
+    training: bool
+    shard: ShardLike | None
 
 
-def _run(inputs: tuple[Any, ...], rule: Rule, draws: _Draws) -> Any:
-    place, start = _place_of(inputs[0].shape, draws.units, draws.shard)
-    return _primitive.run(key_words(draws.key), start, inputs, rule, place)
+def _run(rule: Rule, inputs: tuple[Any, ...], draws: _Draws) -> Any:
+    """Do a pass over inputs that have not been validated."""
+    arrays = _as_inputs(inputs, rule.training)
+    if not _validate.as_flag(draws.training, "training"):
+        return _at_inference(rule.inference, arrays)
+    key = key_words(draws.key)
+    shard, start = _as_shard(draws.shard)
+    done = rule.pass_with_key(arrays[0].shape, (0, 0), shard=shard)
+    return run(Call.of_pass(done, tuple(arrays)), key, start, tuple(arrays.values()))
 
 
-def _place_of(shape: Shape, units: Units, shard: ShardLike | None) -> tuple[Place, Any]:
-    """Return the place of an array's draws, and its start in the whole if that may be traced."""
-    start = None
-    if isinstance(shard, tuple):
-        if len(shard) != 2:
+def _at_inference(operation: Operation, inputs: dict[int, Any]) -> Any:
+    """Return the expectation, by plain operations of JAX, which XLA fuses."""
+    if operation.name == "blend":
+        return operation.factor * inputs[0] + operation.shift * inputs[1]
+    y = inputs[0] + inputs[1] if 1 in inputs else inputs[0]
+    if operation.activates:
+        y = jnp.maximum(y, 0)
+    return inputs[2] + y if 2 in inputs else y
+
+
+def _as_shard(shard: ShardLike | None) -> tuple[Shard | None, Any]:
+    """Return a shard whose start is known, and an array that is added to that start, or None."""
+    if not isinstance(shard, tuple):
+        return shard, None
+    if len(shard) != 2:
+        raise TypeError(f"shard must be a bitdrop.Shard or a tuple of shape and start, but got {shard!r}.")
+    whole = _validate.as_shape(shard[0])
+    start = shard[1] if hasattr(shard[1], "dtype") else jnp.stack([jnp.asarray(index) for index in shard[1]])
+    if start.shape != (len(whole),) or not jnp.issubdtype(start.dtype, jnp.integer):
+        raise ValueError(f"start must have an int for each of the {len(whole)} axes of the shard's shape.")
+    return Shard(whole, (0,) * len(whole)), start if start.dtype == np.int64 else start.astype(jnp.int32)
+
+
+def _as_inputs(inputs: tuple[Any, ...], operation: Operation) -> dict[int, Any]:
+    """Return the arrays by the numbers of the operation's inputs. Those that are None are left out."""
+    names = operation.input_names
+    first = _as_array(inputs[0], names[0], operation.takes_complex)
+    arrays = {0: first}
+    for number, (name, value) in enumerate(zip(names[1:], inputs[1:], strict=True), 1):
+        if value is None and operation.name.startswith("fused"):
+            continue
+        array = arrays[number] = _as_array(value, name, operation.takes_complex)
+        if array.dtype != first.dtype:
             raise TypeError(
-                f"shard must be a bitdrop.Shard or a tuple of shape and start, but got {shard!r}."
+                f"{name} must be of {names[0]}'s dtype, {first.dtype}, but its dtype is {array.dtype}."
             )
-        of_whole = Shard(shard[0], (0,) * len(shard[0]))
-        start = _as_start(shard[1], len(of_whole.shape))
-        shard = of_whole
-    if shard is not None:
-        check_shard(shard, shape)
-    units.check(shape)
-    whole = shape if shard is None else shard.shape
-    noise_shape = units.noise_shape(whole) or whole
-    layout = bit_layout(shape, noise_shape, shard)
-    strides = tuple(
-        stride if drawn == length else 0
-        for drawn, length, stride in zip(noise_shape, whole, layout.strides, strict=True)
-    )
-    return Place(layout.first, strides), start
+        if name == "bias":
+            arrays[number] = _as_bias(array, first.shape)
+        elif array.shape != first.shape:
+            raise ValueError(
+                f"{name} must have {names[0]}'s shape, {first.shape}, but its shape is {array.shape}."
+            )
+    return arrays
 
 
-def _as_start(start: Any, ndim: int) -> Any:
-    """Return the start of a shard as an array of an index for each axis."""
-    indices = start if hasattr(start, "dtype") else jnp.stack([jnp.asarray(index) for index in start])
-    if indices.shape != (ndim,) or not jnp.issubdtype(indices.dtype, jnp.integer):
-        raise ValueError(f"start must have an int for each of the {ndim} axes of the shard's shape.")
-    return indices if indices.dtype == np.int64 else indices.astype(jnp.int32)
-
-
-def _as_array(x: Any, name: str, accept_complex: bool = False) -> jax.Array:
+def _as_array(x: Any, name: str, accept_complex: bool) -> jax.Array:
     if not isinstance(x, (jax.Array, np.ndarray)):
         raise TypeError(f"{name} must be an array of JAX or NumPy, but got {_validate.type_name(x)}.")
     array = jnp.asarray(x)
-    if array.dtype.name in DTYPES or (accept_complex and array.dtype.name in COMPLEX_DTYPES):
+    names = [name for name in _core.DTYPES if accept_complex or not name.startswith("complex")]
+    if array.dtype.name in names:
         return array
-    names = ", ".join((*DTYPES, *(COMPLEX_DTYPES if accept_complex else ())))
-    raise TypeError(f"{name} must be of dtype {names}, but got {array.dtype.name}.")
+    supported = f"{', '.join(names[:-1])} or {names[-1]}"
+    raise TypeError(f"{name} must be of {supported}, but its dtype is {array.dtype}.")
 
 
-def _check_like(array: Any, name: str, other: Any, other_name: str) -> None:
-    if array.dtype != other.dtype:
-        raise TypeError(f"{name} must be of {other_name}'s dtype, {other.dtype}, but got {array.dtype}.")
-    if array.shape != other.shape:
-        raise ValueError(
-            f"{name} must be of {other_name}'s shape, {other.shape}, but its shape is {array.shape}."
-        )
-
-
-def _as_bias(bias: Any, x: Any) -> Any:
-    """Return a bias with as many axes as x. None: an element that changes no number."""
-    if bias is None:
-        return _no_input(x)
-    array = _as_array(bias, "bias")
-    if array.dtype != x.dtype:
-        raise TypeError(f"bias must be of x's dtype, {x.dtype}, but got {array.dtype}.")
-    if not broadcasts(array.shape, x.shape):
-        raise ValueError(f"bias must broadcast to x's shape, {x.shape}, but its shape is {array.shape}.")
-    return array.reshape((1,) * (x.ndim - array.ndim) + array.shape)
-
-
-def _as_residual(residual: Any, x: Any) -> Any:
-    if residual is None:
-        return _no_input(x)
-    array = _as_array(residual, "residual")
-    _check_like(array, "residual", x, "x")
-    return array
-
-
-def _no_input(x: Any) -> Any:
-    return jnp.full((1,) * x.ndim, -0.0, x.dtype)
+def _as_bias(bias: Any, shape: Shape) -> Any:
+    """Return a bias with as many axes as the array that it is added to."""
+    aligned = (1,) * (len(shape) - bias.ndim) + bias.shape
+    if len(aligned) == len(shape) and all(n in (1, of_x) for n, of_x in zip(aligned, shape, strict=True)):
+        return bias.reshape(aligned)
+    raise ValueError(f"bias must broadcast to x's shape, {shape}, but its shape is {bias.shape}.")
