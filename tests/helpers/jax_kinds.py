@@ -1,4 +1,4 @@
-"""The functions of `bitdrop.jax` as a table: how each is called, and the layer for NumPy that is its specification."""
+"""The functions of `bitdrop.jax` as a table, each with the layer for NumPy that is its specification."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -106,7 +106,7 @@ def kinds() -> list[Kind]:
     """Return the table."""
     functions = bitdrop.jax
     both = (*REAL, *COMPLEX)
-    fused = {"forward": forward_fused, "gradients": gradients_of_fused, "arrays": 3}
+    fused: dict[str, Any] = {"forward": forward_fused, "gradients": gradients_of_fused, "arrays": 3}
 
     def layer(kind: Any, **settings: Any) -> Callable[[], Any]:
         return lambda: kind(P, **settings)

@@ -58,7 +58,7 @@ def test_distributed_gradients_are_those_of_whole(kind: Kind, spec: Any) -> None
 def test_distributed_batch_is_batch_of_whole(kind: Kind) -> None:
     mesh = jax.make_mesh((2, 2), ("a", "b"), axis_types=(AxisType.Auto,) * 2)
     arrays = on_jax(tuple(np.stack([x, x + 1, x - 1, x * 2]) for x in kind.inputs(shape=SHAPE)))
-    batched = jax.vmap(lambda inputs, key: kind(inputs, key))
+    batched = jax.vmap(kind)
     expected = np.asarray(batched(arrays, keys(4)))
     for spec in (P("a"), P(("a", "b")), P("b", None, "a")):
         divided = tuple(

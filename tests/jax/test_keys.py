@@ -52,5 +52,5 @@ def test_samples_of_batch_have_their_own_masks() -> None:
 
 
 def test_traced_key_has_no_ints() -> None:
-    with pytest.raises(TypeError, match="got a tracer: call it outside of jax.jit"):
+    with pytest.raises(TypeError, match=r"got a tracer: call it outside of jax\.jit"):
         jax.jit(mask_key)(jax.random.key(0))

@@ -1,4 +1,4 @@
-"""Properties of all functions of `bitdrop.jax`: values, gradients and transforms, compared with the NumPy layers."""
+"""Properties of all functions of `bitdrop.jax`: values, gradients, transforms."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ def test_values_are_those_of_numpy_layer(kind: Kind, dtype: str) -> None:
 @pytest.mark.parametrize(("kind", "dtype"), CELLS)
 def test_gradients_are_those_of_numpy_layer(kind: Kind, dtype: str) -> None:
     arrays = kind.inputs(dtype)
-    y, layer = kind.numpy(arrays, KEY)
+    _, layer = kind.numpy(arrays, KEY)
     dy = kind.inputs(dtype)[0][::-1].copy()
     expected = kind.gradients(layer, dy)
     _, pull = jax.vjp(lambda *inputs: kind(inputs, KEY), *on_jax(arrays))
@@ -140,7 +140,7 @@ def test_vmap_is_a_loop_and_one_call(kind: Kind) -> None:
             for array, axis in zip(kind.inputs(), of_inputs, strict=True)
         )
         key = KEY if of_key is None else keys(count)
-        batched = jax.vmap(lambda inputs, key: kind(inputs, key), (of_inputs, of_key))
+        batched = jax.vmap(kind, (of_inputs, of_key))
         singles = [
             kind(
                 tuple(

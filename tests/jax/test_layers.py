@@ -40,9 +40,9 @@ def test_traced_leaves_are_refused() -> None:
 
 
 def test_equinox_filters_and_inference_mode_see_leaves() -> None:
-    eqx = pytest.importorskip("equinox", reason="needs Equinox: pip install '.[jax-test]'")
+    eqx: Any = pytest.importorskip("equinox", reason="needs Equinox: pip install '.[jax-test]'")
 
-    class Model(eqx.Module):
+    class Model(eqx.Module):  # type: ignore[name-defined]
         linear: Any
         dropout: Any
 
@@ -65,7 +65,7 @@ def test_equinox_filters_and_inference_mode_see_leaves() -> None:
 
 
 def test_layer_is_called_as_equinox_calls_its_own() -> None:
-    eqx = pytest.importorskip("equinox", reason="needs Equinox: pip install '.[jax-test]'")
+    eqx: Any = pytest.importorskip("equinox", reason="needs Equinox: pip install '.[jax-test]'")
     model = eqx.nn.Sequential([eqx.nn.Linear(4, 64, key=KEY), bitdrop.jax.Dropout(0.5)])
     y = model(X[0], key=KEY)
     assert 0 < int((y == 0).sum()) < 64

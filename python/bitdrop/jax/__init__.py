@@ -11,7 +11,7 @@ Array([0., 0., 2., 2.], dtype=float32)
 """
 
 try:
-    import jax as _jax
+    import jax  # noqa: F401 - a plain error before those of this package's files
 except ImportError as error:
     raise ImportError("bitdrop.jax needs JAX: pip install 'bitdrop[jax]'.") from error
 

@@ -29,14 +29,14 @@ def mask_key(key: Any) -> Key:
     Parameters
     ----------
     key : jax.Array
-        A key, typed (`jax.random.key`) or raw (`jax.random.PRNGKey`), of any of JAX's generators. Its value must be
-        known: not a tracer within a transformed function.
+        A key, typed (`jax.random.key`) or raw (`jax.random.PRNGKey`), of any of JAX's generators. Its value
+        must be known: not a tracer within a transformed function.
 
     Returns
     -------
     tuple of two ints
-        ``(k0, k1)``: k0 is made of words 0 and 1 of the key's data, the first word the high half. k1 is made of
-        words 2 and 3 in the same way, or 0 if the key has two words.
+        ``(k0, k1)``: k0 is made of words 0 and 1 of the key's data, the first word the high half. k1 is made
+        of words 2 and 3 in the same way, or 0 if the key has two words.
 
     Raises
     ------
@@ -58,7 +58,8 @@ def mask_key(key: Any) -> Key:
     """
     if isinstance(key, jax.core.Tracer):
         raise TypeError(
-            "mask_key needs a key whose value is known, but got a tracer: call it outside of jax.jit and the like."
+            "mask_key needs a key whose value is known, but got a tracer: call it outside of jax.jit and "
+            "other transforms."
         )
     words = [int(word) for word in np.asarray(key_words(key))]
     k0 = words[0] << 32 | words[1]

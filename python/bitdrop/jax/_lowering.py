@@ -63,7 +63,8 @@ def _run(call: Call, operands: tuple[Any, ...]) -> Any:
 class _Division:
     """Division of a call among devices: each makes its part of the result, by its part of the draws.
 
-    The axes of the operands follow those of the result that have their length; the others are whole everywhere.
+    The axes of the operands follow those of the result that have their length; the others are whole
+    everywhere.
     """
 
     def __init__(self, call: Call, shapes: tuple[Shape, ...]) -> None:

@@ -1,8 +1,8 @@
 """The primitive of a pass, and its rules for JAX's transforms.
 
 Its operands are the words of a key, the start of a shard if that is an array, and the inputs. Each has the
-leading axes of the batch, of length 1 if it is the same for all. A gradient is a pass with the same key: nothing
-else is held.
+leading axes of the batch, of length 1 if it is the same for all. A gradient is a pass with the same key:
+nothing else is held.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _jvp(primals: Any, tangents: Any, *, call: Call) -> tuple[Any, Any]:
 
 def _fused_tangents(call: Call, draws: Any, inputs: dict[int, Any], moved: dict[int, Any]) -> list[Any]:
     """Return the parts of the tangent of ``residual + dropout(activation(x + bias))``. A NaN is active."""
-    x, bias, residual = (inputs.get(number) for number in range(3))
+    x, bias = inputs[0], inputs.get(1)
     parts = [moved[2]] if 2 in moved else []
     biased = [moved[number] for number in (0, 1) if number in moved]
     if biased:

@@ -41,21 +41,21 @@ def dropout(
     Parameters
     ----------
     x : jax.Array
-        Of any shape, and of dtype float16, bfloat16, float32, float64, complex64 or complex128. Both parts of a
-        complex number share a draw. A NumPy array is converted as by JAX's own functions.
+        Of any shape, and of dtype float16, bfloat16, float32, float64, complex64 or complex128. Both parts of
+        a complex number share a draw. A NumPy array is converted as by JAX's own functions.
     p : float, default 0.5
         Probability that an element is dropped, in [0, 1]. It is static: not a traced value.
     key : jax.Array
-        Key of JAX, typed or raw, which may be traced. `mask_key` returns the key of the mask that it makes. It may
-        be None at inference.
+        Key of JAX, typed or raw, which may be traced. `mask_key` returns the key of the mask that it makes.
+        It may be None at inference.
     training : bool, default True
         Whether to drop. Otherwise x itself is returned. Static.
     noise_shape : sequence of ints and None, optional
         As in `bitdrop.dropout`: ``(None, None, 1, 1)`` drops whole channels of images.
     shard : Shard, or tuple of shape and start, optional
-        Place of x in a larger array, if it is a part, as in `bitdrop.dropout`. As a tuple, its start is an array of
-        ints or a sequence that may hold traced values, which are not checked. An array that JAX itself has
-        distributed needs none.
+        Place of x in a larger array, if it is a part, as in `bitdrop.dropout`. As a tuple, its start is an
+        array of ints or a sequence that may hold traced values, which are not checked. An array that JAX
+        itself has distributed needs none.
 
     Returns
     -------
@@ -65,8 +65,8 @@ def dropout(
     Raises
     ------
     TypeError
-        If x is no array of a supported dtype, key is no key, p is not a number or traced, or another argument is
-        of the wrong type.
+        If x is no array of a supported dtype, key is no key, p is not a number or traced, or another argument
+        is of the wrong type.
     ValueError
         If p is not in [0, 1], key is an array of keys, or noise_shape or shard does not fit x's shape.
     NotImplementedError
@@ -75,8 +75,8 @@ def dropout(
     Notes
     -----
     Equal keys give equal masks. So split keys, as for `jax.random`. The mask is
-    ``bitdrop.Mask(x.shape, p, key=bitdrop.jax.mask_key(key))``, under every transform of JAX and for every number of
-    devices. Gradients hold the key, and draw the mask again.
+    ``bitdrop.Mask(x.shape, p, key=bitdrop.jax.mask_key(key))``, under every transform of JAX and for every
+    number of devices. Gradients hold the key, and draw the mask again.
 
     Examples
     --------
@@ -103,8 +103,8 @@ def alpha_dropout(
 ) -> jax.Array:
     """Apply dropout for self-normalising networks, which keeps mean and variance: see `bitdrop.AlphaDropout`.
 
-    Parameters, results and errors are those of `dropout`, but x is real. ``noise_shape=(None, None, 1, 1)`` drops
-    whole channels of images, as `bitdrop.FeatureAlphaDropout`.
+    Parameters, results and errors are those of `dropout`, but x is real. ``noise_shape=(None, None, 1, 1)``
+    drops whole channels of images, as `bitdrop.FeatureAlphaDropout`.
 
     Examples
     --------
@@ -127,10 +127,10 @@ def gaussian_dropout(
     noise_shape: NoiseShape | None = None,
     shard: ShardLike | None = None,
 ) -> jax.Array:
-    """Multiply each element by Gaussian noise of mean 1 and variance p / (1 - p): see `bitdrop.gaussian_dropout`.
+    """Multiply each element by Gaussian noise of mean 1, as `bitdrop.gaussian_dropout` does.
 
-    Parameters, results and errors are those of `dropout`, but x is real, and p is less than 1. The factors are those
-    of ``bitdrop.Noise(x.shape, p, key=bitdrop.jax.mask_key(key))``.
+    Parameters, results and errors are those of `dropout`, but x is real, and p is less than 1. The factors
+    are those of ``bitdrop.Noise(x.shape, p, key=bitdrop.jax.mask_key(key))``.
 
     Examples
     --------
@@ -204,7 +204,7 @@ def zoneout(
     noise_shape: NoiseShape | None = None,
     shard: ShardLike | None = None,
 ) -> jax.Array:
-    """Keep each element's previous value with probability `p`: zoneout of recurrent states, see `bitdrop.zoneout`.
+    """Keep each element's previous value with probability `p`, as `bitdrop.zoneout` does.
 
     Parameters
     ----------
@@ -275,8 +275,8 @@ def fused_dropout(
 
     Notes
     -----
-    float16 and bfloat16 are computed in float32 and rounded once. A NaN is active, as in `bitdrop.fused_dropout`. For
-    the gradient of an activation, JAX holds which elements are active.
+    float16 and bfloat16 are computed in float32 and rounded once. A NaN is active, as in
+    `bitdrop.fused_dropout`. For the gradient of an activation, JAX holds which elements are active.
 
     Examples
     --------

@@ -21,8 +21,8 @@ class Dropout:
 
     Notes
     -----
-    A pytree whose leaves are `p` and `inference`. So Equinox's filters and `equinox.tree_at` see them, and they must not
-    be traced: jit a model that holds this layer by `equinox.filter_jit`, or close over it.
+    A pytree whose leaves are `p` and `inference`. So Equinox's filters and `equinox.tree_at` see them, and
+    they must not be traced: jit a model that holds this layer by `equinox.filter_jit`, or close over it.
 
     Examples
     --------
