@@ -224,3 +224,17 @@ def test_empty_and_scalar_arrays(kind: Kind) -> None:
             continue
         arrays = kind.inputs(shape=shape)
         assert_same(kind(on_jax(arrays), KEY), kind.numpy(arrays, KEY)[0])
+
+
+@for_all_kinds
+def test_infinities_nans_and_zeros_are_those_of_numpy_layer(kind: Kind) -> None:
+    arrays = kind.inputs()
+    for array, odd in zip(arrays, (np.nan, np.inf, -0.0), strict=False):
+        array.reshape(-1)[::3] = odd
+        array.reshape(-1)[1::3] = -np.inf
+    expected, layer = kind.numpy(arrays, KEY)
+    dy = kind.inputs()[0]
+    y, pull = jax.vjp(lambda *inputs: kind(inputs, KEY), *on_jax(arrays))
+    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_array_equal(np.signbit(y), np.signbit(expected))
+    np.testing.assert_array_equal(pull(jnp.asarray(dy))[0], kind.gradients(layer, dy)[0])
