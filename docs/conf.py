@@ -51,19 +51,16 @@ numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 default_role = "code"  # `name` in docstrings
 
-# Front-ends whose library is optional: module, name, extra, the modules that its tutorial needs
-OPTIONAL = {
-    "pytorch": ("torch", "PyTorch", ("torch",)),
-    "jax": ("jax", "JAX", ("jax", "equinox", "flax", "optax")),
-}
-MISSING = {
-    page: (module, name)
-    for page, (module, name, needed) in OPTIONAL.items()
-    if any(find_spec(library) is None for library in needed)
-}
+# Front-ends whose library is optional, by their page: module, name, and what their tutorial needs besides
+OPTIONAL = {"pytorch": ("torch", "PyTorch", ()), "jax": ("jax", "JAX", ("equinox", "flax", "optax"))}
+MISSING = {page: (module, name) for page, (module, name, _) in OPTIONAL.items() if find_spec(module) is None}
 autosummary_generate += [f"reference/{page}.md" for page in OPTIONAL if page not in MISSING]
 exclude_patterns += [f"reference/generated/bitdrop.{module}*" for module, _ in MISSING.values()]
-nb_execution_excludepatterns = [f"tutorial/{page}.md" for page in MISSING]
+nb_execution_excludepatterns = [
+    f"tutorial/{page}.md"
+    for page, (module, _, others) in OPTIONAL.items()
+    if any(find_spec(library) is None for library in (module, *others))
+]
 WITHOUT_LIBRARY = """# {name}: `bitdrop.{module}`
 
 {name} was not installed when this site was built, so the reference of `bitdrop.{module}` is missing here.

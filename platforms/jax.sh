@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The tests of bitdrop.jax with a version of JAX, from the sources alone:
-#   bash platforms/jax.sh 0.6.0
+#   bash platforms/jax.sh 0.6.1
 #   bash platforms/jax.sh newest
 # Equinox and Flax are tested with the newest version, because others need versions of their own.
 # About 6 minutes on two cores.
