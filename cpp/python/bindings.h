@@ -12,6 +12,7 @@ namespace bitdrop {
 
 const Kernels& kernels_named(const std::optional<std::string>& isa);  // the active ones without a name
 
+void add_jax(pybind11::module_& m);
 void add_keys(pybind11::module_& m);
 void add_stream_counter(pybind11::module_& m);
 void add_testing(pybind11::module_& m);  // functions that only tests call
