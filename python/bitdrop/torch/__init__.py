@@ -15,9 +15,11 @@ Needs PyTorch: ``pip install 'bitdrop[torch]'``.
 """
 
 try:
-    import torch as _torch  # noqa: F401 - tells what to install before anything else fails
-except ImportError as error:
+    from bitdrop.torch._private import check_version as _check_version
+except ModuleNotFoundError as error:
     raise ImportError("bitdrop.torch needs PyTorch: pip install 'bitdrop[torch]'.") from error
+
+_check_version()
 
 from bitdrop.torch import functional
 from bitdrop.torch.fusing import FusedDropout, fuse_dropout

@@ -8,10 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import Function, forward_ad
 from torch.autograd.graph import increment_version
 
-from bitdrop.torch import _keys, _operators, _tensors
+from bitdrop.torch import _keys, _operators, _private, _tensors
 from bitdrop.torch._plain import is_plain
 from bitdrop.torch._tensors import Pass
 
@@ -19,7 +18,7 @@ from bitdrop.torch._tensors import Pass
 def drop(x: Tensor, values: Pass, inplace: bool, recompute: bool) -> Tensor:
     """Drop elements of a plain tensor."""
     if _is_recorded(x):
-        y: Tensor = _apply_drop(x, values, inplace, recompute)
+        y: Tensor = Drop.apply(x, values, inplace, recompute)
         return y
     out = x if inplace else _tensors.new(x, values.order)
     _tensors.drop(x, out, values)
@@ -33,7 +32,7 @@ def _scale(x: Tensor, values: Pass, bits: Tensor | None = None) -> Tensor:
     if not is_plain(x):
         return _operators.apply(x, _keys.words_of(values.plan.key), values)
     if _is_recorded(x):
-        y: Tensor = _apply_scale(x, values, bits)
+        y: Tensor = Scale.apply(x, values, bits)
         return y
     return _scaled(x, values, bits)
 
@@ -49,13 +48,13 @@ def _scaled(x: Tensor, values: Pass, bits: Tensor | None) -> Tensor:
 
 def _is_recorded(x: Tensor) -> bool:
     """Return whether autograd records operations on a tensor, for backward or forward mode."""
-    return (x.requires_grad and torch.is_grad_enabled()) or forward_ad._current_level >= 0
+    return (x.requires_grad and torch.is_grad_enabled()) or _private.is_forward_mode()
 
 
 _RECOMPUTED = 4096  # Generating up to this many bits again takes less time than holding them.
 
 
-class Drop(Function):
+class Drop(_private.SingleLevelFunction):
     """`drop` to autograd."""
 
     @staticmethod
@@ -84,7 +83,7 @@ class Drop(Function):
         return dx.copy_(dy) if ctx.inplace else dy
 
 
-class Scale(Function):
+class Scale(_private.SingleLevelFunction):
     """`_scale` to autograd: the same backwards and forwards."""
 
     @staticmethod
@@ -104,9 +103,3 @@ class Scale(Function):
     def jvp(ctx: Any, dx: Tensor, *_: None) -> Tensor:
         """Drop the same elements of the tangent."""
         return _scale(dx, ctx.values)
-
-
-# Function.apply first looks for transforms of torch.func, which never come here. That takes as long as
-# dropping ten thousand elements.
-_apply_drop = super(Function, Drop).apply
-_apply_scale = super(Function, Scale).apply

@@ -7,10 +7,8 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Generator, Tensor
-from torch._subclasses import FakeTensor
 from torch.nn import functional
 from torch.overrides import handle_torch_function
-from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from bitdrop._affine import Affine
 from bitdrop._plan import Plan, new_plan
@@ -18,8 +16,8 @@ from bitdrop._typing import NoiseShape
 from bitdrop._units import ELEMENTS, Units
 from bitdrop._validate import as_noise_entries, as_noise_shape
 from bitdrop.torch import _autograd, _keys, _operators, _tensors
-from bitdrop.torch._plain import PLAIN_TYPES, is_plain
-from bitdrop.torch._tensors import DTYPES, Axes, Pass
+from bitdrop.torch._plain import PLAIN_TYPES, SUPPORTED, is_exporting, is_plain, is_supported
+from bitdrop.torch._tensors import Axes, Pass
 
 
 class Options(NamedTuple):
@@ -61,9 +59,6 @@ DROPOUT2D = Kind(functional.dropout2d, Affine.inverted, Units(2, ndims=(4,)))
 DROPOUT3D = Kind(functional.dropout3d, Affine.inverted, Units(2, unbatched=_NOT_5, ndims=(4, 5)))
 ALPHA_DROPOUT = Kind(functional.alpha_dropout, Affine.alpha)
 FEATURE_ALPHA_DROPOUT = Kind(functional.feature_alpha_dropout, Affine.alpha, Units(2))
-
-SUPPORTED = "strided, not nested, of float16, bfloat16, float32 or float64, and on the CPU"
-
 
 def overridden(
     function: Callable[..., Tensor],
@@ -141,8 +136,8 @@ def _left_to_torch(
     """Drop by torch's own function, if it can do what the options say."""
     if options.generator is not None:
         raise ValueError(
-            "generator must be None, because torch's own function drops this tensor: pass a tensor that is "
-            f"{SUPPORTED}."
+            "generator must be None, because torch's own function drops this tensor: "
+            + ("export the model without generators and locks." if is_exporting() else f"pass one that is {SUPPORTED}.")
         )
     if options.noise_shape is None:
         return kind.torchs_own(input, p, training, inplace)
@@ -169,25 +164,6 @@ def _affine(kind: Kind, p: float) -> Affine:
 
 _new_pass: Any = partial(tuple.__new__, Pass)
 """``Pass(*fields)`` of a tuple of fields, in half the time."""
-
-
-def is_supported(input: Tensor) -> bool:
-    """Return whether the engine can read a tensor's memory, or could if its class were a usual one."""
-    return (
-        isinstance(input, Tensor)
-        and input.is_cpu
-        and input.dtype in DTYPES
-        and input.layout is torch.strided
-        and not input.is_nested
-        and not torch.jit.is_tracing()
-        and (type(input) is Tensor or not _is_foreign(input))
-    )
-
-
-def _is_foreign(input: Tensor) -> bool:
-    """Return whether a tensor's class hides several tensors, or none."""
-    is_fake = isinstance(input, FakeTensor) and not torch.compiler.is_compiling()
-    return is_fake or is_traceable_wrapper_subclass(input)
 
 
 def _must_be_checked(input: Tensor) -> bool:

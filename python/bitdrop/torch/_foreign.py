@@ -18,12 +18,12 @@ from bitdrop.torch.modules import Served
 
 def _timm(self: Any, x: Tensor) -> Tensor:
     """Drop in training, and return x itself otherwise."""
-    return functional.drop_path(x, self.drop_prob or 0.0, self.training, self.scale_by_keep)
+    return functional.drop_path(x, self.drop_prob or 0.0, self.training, self.scale_by_keep, **self._options(x))
 
 
 def _torchvision(self: Any, input: Tensor) -> Tensor:
     """Drop in training, and return input itself otherwise."""
-    return functional.drop_path(input, self.p, self.training, mode=self.mode)
+    return functional.drop_path(input, self.p, self.training, mode=self.mode, **self._options(input))
 
 
 # By the name of the class here: the module and the class there, and its new forward.

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd import Function, forward_ad
 from torch.nn import functional as torchs_own
 
 from bitdrop import _core, _engine
@@ -14,7 +13,8 @@ from bitdrop._affine import IDENTITY, Affine
 from bitdrop._fusion import broadcasts, fused_affine
 from bitdrop._plan import KEEP_ALL, Plan, new_plan
 from bitdrop._typing import Memory
-from bitdrop.torch import _calls, _keys, _tensors, _threads
+from bitdrop.torch import _calls, _keys, _private, _tensors, _threads
+from bitdrop.torch._calls import Options
 from bitdrop.torch._plain import is_plain
 from bitdrop.torch._tensors import DTYPES, Axes
 
@@ -32,31 +32,36 @@ class FusedPass(NamedTuple):
         Whether ReLU comes before the dropout.
     order : sequence of ints
         As in `_tensors.Pass`.
+    result_order : sequence of ints
+        The axes of the result in memory order. A residual may decide it.
     """
 
     affine: Affine
     plan: Plan
     active: bool
     order: Axes
+    result_order: Axes
 
 
-def fused(
-    x: Tensor, p: float, bias: Tensor | None, active: bool, residual: Tensor | None, training: bool
-) -> Tensor:
+Inputs = tuple[Tensor, Tensor | None, Tensor | None]
+"""x, bias and residual."""
+
+
+def fused(inputs: Inputs, p: float, active: bool, training: bool, options: Options) -> Tensor:
     """Return residual + dropout(relu(x + bias)), for checked arguments."""
+    x, bias, residual = inputs
     drops = training and p != 0.0
     if not drops and bias is None and residual is None and not active:
         return x
-    if x.numel() == 0 or not _is_one_pass(x, bias, residual):
-        return _in_steps(x, p if drops else 0.0, bias, active, residual)
-    order = _tensors.memory_order(x, ())
+    if x.numel() == 0 or options.noise_shape is not None or not _is_one_pass(x, bias, residual):
+        return _in_steps(inputs, p if drops else 0.0, active, options)
     affine = _inverted(p) if drops else IDENTITY
-    plan = new_plan((_keys.draw(None), 0, p)) if drops else KEEP_ALL
-    values = FusedPass(affine, plan, active, order)
-    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, bias, residual)):
-        y: Tensor = _apply_fused(x, bias, residual, values)
+    plan = new_plan((_keys.draw(options.generator), 0, p)) if drops else KEEP_ALL
+    values = FusedPass(affine, plan, active, *_orders(inputs))
+    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in inputs):
+        y: Tensor = Fused.apply(x, bias, residual, values)
         return y
-    return _run(x, bias, residual, values, None)
+    return _run(inputs, values, None)
 
 
 _inverted = partial(_calls._affine, _calls.DROPOUT)
@@ -64,14 +69,15 @@ _inverted = partial(_calls._affine, _calls.DROPOUT)
 
 def _is_one_pass(x: Tensor, *others: Tensor | None) -> bool:
     """Return whether the engine can read all tensors, and only autograd's backward mode watches."""
-    if not is_plain(x) or forward_ad._current_level >= 0:
+    if not is_plain(x) or _private.is_forward_mode():
         return False
     return all(other is None or (is_plain(other) and other.dtype is x.dtype) for other in others)
 
 
-def _in_steps(x: Tensor, p: float, bias: Tensor | None, active: bool, residual: Tensor | None) -> Tensor:
+def _in_steps(inputs: Inputs, p: float, active: bool, options: Options) -> Tensor:
     """Return the same by torch's operations and bitdrop's dropout. Half types are rounded once, too."""
-    dtypes = [other.dtype for other in (x, bias, residual) if other is not None]
+    x, bias, residual = inputs
+    dtypes = [other.dtype for other in inputs if other is not None]
     halves = dtypes[0].itemsize == 2 and all(dtype is dtypes[0] for dtype in dtypes)
     h = x.float() if halves else x
     if bias is not None:
@@ -79,18 +85,33 @@ def _in_steps(x: Tensor, p: float, bias: Tensor | None, active: bool, residual: 
     if active:
         h = torch.relu(h)
     if p != 0.0:
-        h = _calls.drop(_calls.DROPOUT, h, p, True, False, _calls.DEFAULTS)
+        h = _calls.drop(_calls.DROPOUT, h, p, True, False, options)
     if residual is not None:
         h = residual + h
     return h.to(dtypes[0]) if halves else h
 
 
-def _run(
-    x: Tensor, bias: Tensor | None, residual: Tensor | None, values: FusedPass, bits: Tensor | None
-) -> Tensor:
+def _orders(inputs: Inputs) -> tuple[Axes, Axes]:
+    """Return the memory orders of the steps: that of the dropout, and that of the result."""
+    x, bias, residual = inputs
+    if x.is_contiguous() and (residual is None or residual.is_contiguous()):
+        return (), ()
+    like = _meta(x) if bias is None else _meta(x) + _meta(bias)
+    order = _tensors.memory_order(like, ())
+    if residual is None:
+        return order, order
+    return order, _tensors.memory_order(_meta(residual) + _tensors.empty(like, order), ())
+
+
+def _meta(x: Tensor) -> Tensor:
+    return torch.empty_strided(x.shape, x.stride(), device="meta")
+
+
+def _run(inputs: Inputs, values: FusedPass, bits: Tensor | None) -> Tensor:
     """Do the pass on the memory of tensors. Store the bits in `bits`, unless that is None."""
+    x, bias, residual = inputs
     order = values.order
-    out = _tensors.new(x, order)
+    out = _tensors.new(x, values.result_order)
     arrays: tuple[Memory | None, ...] = (_memory(out, order), _memory(x, order))
     more = bias is not None or residual is not None
     if more:
@@ -111,7 +132,7 @@ def _memory(x: Tensor, order: Axes) -> Memory:
     return _tensors._permuted(x, order) if order else (x.data_ptr(), x.shape, x.stride())
 
 
-class Fused(Function):
+class Fused(_private.SingleLevelFunction):
     """A fused pass to autograd."""
 
     @staticmethod
@@ -125,7 +146,7 @@ class Fused(Function):
         if any(ctx.needs_input_grad[:2]):
             bits = torch.from_numpy(_core.empty_bits(x.numel()))
             ctx.save_for_backward(bits)
-        return _run(x, bias, residual, values, bits)
+        return _run((x, bias, residual), values, bits)
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
@@ -138,15 +159,11 @@ class Fused(Function):
         return dx if needs_x else None, d_bias, dy if needs_residual else None, None
 
 
-# As in _autograd.py: transforms of torch.func never come here.
-_apply_fused = super(Function, Fused).apply
-
-
 def _gradients(
     dy: Tensor, bits: Tensor, values: FusedPass, bias_shape: torch.Size | None
 ) -> tuple[Tensor, Tensor | None]:
     """Return the gradients of x and bias: by the engine, or by operations that have gradients again."""
-    if not is_plain(dy) or forward_ad._current_level >= 0 or (torch.is_grad_enabled() and dy.requires_grad):
+    if not is_plain(dy) or _private.is_forward_mode() or (torch.is_grad_enabled() and dy.requires_grad):
         dx = torch.where(_kept(bits, dy.shape, values.order), dy * values.affine.scale, 0.0)
         return dx, None if bias_shape is None else dx.sum_to_size(bias_shape)
     order = values.order
@@ -193,3 +210,9 @@ def check(p: Any, x: Tensor, bias: Any, activation: Any, residual: Any) -> float
         shapes = f"{tuple(x.shape)}, but its shape is {tuple(residual.shape)}"
         raise ValueError(f"residual must have x's shape, {shapes}.")
     return p
+
+
+def check_recompute(recompute: bool, activation: Any) -> None:
+    """Refuse recomputation with an activation: its bits are no function of the key."""
+    if recompute and activation is not None:
+        raise ValueError("recompute must be False with an activation, because its backward pass needs stored bits.")

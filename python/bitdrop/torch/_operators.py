@@ -9,14 +9,13 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch._functorch.autograd_function import enable_single_level_autograd_function
-from torch.autograd import Function, forward_ad
 
 from bitdrop._affine import Affine
 from bitdrop._plan import new_plan
-from bitdrop.torch import _keys, _tensors
+from bitdrop.torch import _keys, _private, _tensors
 from bitdrop.torch._keys import library
 from bitdrop.torch._plain import is_plain
+from bitdrop.torch._private import disable_dynamo
 from bitdrop.torch._tensors import Axes, Pass
 
 # The last four arguments are a `Pass` without its key.
@@ -39,7 +38,7 @@ def _apply(x: Tensor, key: Tensor, p: float, affine: Sequence[float], order: Axe
 
 
 # After a graph break the compiler would follow even what the dispatcher calls.
-library.impl("apply", torch._disable_dynamo(_apply), "CPU")
+library.impl("apply", disable_dynamo(_apply), "CPU")
 
 
 @torch.library.register_fake("bitdrop::apply", lib=library)
@@ -47,7 +46,7 @@ def _fake_result(x: Tensor, key: Tensor, p: float, affine: Sequence[float], orde
     return _tensors.empty(x, order)
 
 
-class Recorded(Function):
+class Recorded(_private.SingleLevelFunction):
     """The operator `apply` to autograd, backwards and forwards."""
 
     @staticmethod
@@ -58,7 +57,7 @@ class Recorded(Function):
         p, affine, *axes = rest
         ctx.rest = p, [*Affine(*affine).linear], *axes
         # A Function turns recording off, but the transforms outside of this one may have to record.
-        with torch.set_grad_enabled(caller.grad), forward_ad._set_fwd_grad_enabled(caller.forward_grad):
+        with torch.set_grad_enabled(caller.grad), _private.set_forward_mode_enabled(caller.forward_grad):
             return _below_autograd(caller.dispatch_keys, x, key, *rest)
 
     @staticmethod
@@ -86,20 +85,16 @@ class _Caller(NamedTuple):
     forward_grad: bool
 
 
-# Function.apply would look for transforms of torch.func, which have chosen this level already.
-_apply_recorded = super(Function, Recorded).apply
-
-
-@torch._disable_dynamo
+@disable_dynamo
 def _differentiable(dispatch_keys: Any, x: Tensor, *rest: Any) -> Tensor:
     """Apply and record for autograd: `torch.library.register_autograd` knows no forward mode."""
-    caller = _Caller(dispatch_keys, torch.is_grad_enabled(), torch._C._is_fwd_grad_enabled())
-    is_forward = caller.forward_grad and forward_ad._current_level >= 0
+    caller = _Caller(dispatch_keys, torch.is_grad_enabled(), _private.is_forward_mode_enabled())
+    is_forward = caller.forward_grad and _private.is_forward_mode()
     if not is_forward and not (caller.grad and x.requires_grad):
         # To dispatch to the CPU's kernel takes half as long as to run it.
         return _apply(x, *rest) if is_plain(x) else _below_autograd(dispatch_keys, x, *rest)
-    with enable_single_level_autograd_function():  # a transform of torch.func is one level
-        y: Tensor = _apply_recorded(caller, x, *rest)
+    with _private.enable_single_level():  # a transform of torch.func is one level
+        y: Tensor = Recorded.apply(caller, x, *rest)
     return y
 
 
@@ -107,15 +102,15 @@ library.impl("apply", _differentiable, "Autograd", with_keyset=True)
 
 
 def _below_autograd(dispatch_keys: Any, *arguments: Any) -> Tensor:
-    with torch._C._AutoDispatchBelowAutograd():
+    with _private.below_autograd():
         y: Tensor = torch.ops.bitdrop.apply.default.redispatch(
-            dispatch_keys & torch._C._after_autograd_keyset, *arguments
+            dispatch_keys & _private.after_autograd, *arguments
         )
     return y
 
 
 @torch.library.register_vmap("bitdrop::apply", lib=library)
-@torch._disable_dynamo
+@disable_dynamo
 def _batched(info: Any, in_dims: tuple[int | None, ...], x: Tensor, key: Tensor, *rest: Any) -> Any:
     """Apply to each sample of a batch. A sample has its own mask only if it has its own key."""
     batches = [

@@ -87,22 +87,25 @@ def memory_order(x: Tensor, shared: Axes) -> list[int]:
 def empty(x: Tensor, order: Axes) -> Tensor:
     """Return an uninitialised tensor for a result of x's shape, with the axes in the given memory order."""
     if not order:
-        return torch.empty_like(x, memory_format=torch.contiguous_format)
-    inside_out = torch.empty([x.shape[axis] for axis in order], dtype=x.dtype, device=x.device)
-    return inside_out.permute([order.index(axis) for axis in range(len(order))])
+        return _empty_like(x, memory_format=_C_ORDER)
+    return torch.empty_strided(x.shape, _strides(x, order), dtype=x.dtype, device=x.device)
 
 
 def new(x: Tensor, order: Axes) -> Tensor:
     """Return the same as `empty`. Large results live in reused memory: see `bitdrop.set_buffer_limit`."""
     if x.nbytes < _POOLED:
-        return _empty_like(x, memory_format=_C_ORDER) if not order else empty(x, order)
+        return empty(x, order)
+    memory = torch.frombuffer(_core.empty_bits(8 * x.nbytes), dtype=x.dtype)
+    # In place: a view would make autograd watch the memory that the result is written to.
+    return memory.as_strided_(x.shape, _strides(x, order))
+
+
+def _strides(x: Tensor, order: Axes) -> list[int]:
     strides, stride = [0] * x.dim(), 1
     for axis in reversed(order or range(x.dim())):
         strides[axis] = stride
-        stride *= x.shape[axis]
-    memory = torch.frombuffer(_core.empty_bits(8 * x.nbytes), dtype=x.dtype)
-    # In place: a view would make autograd watch the memory that the result is written to.
-    return memory.as_strided_(x.shape, strides)
+        stride = stride * x.shape[axis]
+    return strides
 
 
 def new_bits(x: Tensor, values: Pass) -> Tensor:

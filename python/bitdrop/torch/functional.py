@@ -300,6 +300,10 @@ def fused_dropout(
     activation: Activation | None = None,
     residual: Tensor | None = None,
     training: bool = True,
+    *,
+    recompute: bool = False,
+    generator: Generator | None = None,
+    noise_shape: Sequence[int | None] | None = None,
 ) -> Tensor:
     """Return ``residual + dropout(activation(x + bias), p)``, in one pass over memory.
 
@@ -317,6 +321,8 @@ def fused_dropout(
         Added to the result, of x's shape.
     training : bool, default True
         Whether to drop. Otherwise the rest is still one pass, and x itself is returned if there is no rest.
+    recompute, generator, noise_shape
+        As in `dropout`. `recompute` needs a call without an activation.
 
     Returns
     -------
@@ -326,7 +332,8 @@ def fused_dropout(
     Raises
     ------
     ValueError
-        If bias or residual is of a shape that does not fit, or the activation is unknown.
+        If bias or residual is of a shape that does not fit, the activation is unknown, or recompute is True
+        with an activation.
 
     Notes
     -----
@@ -347,14 +354,16 @@ def fused_dropout(
     tensor([1., 2.])
     """
     check_activation(activation)
+    options = Options(recompute, generator, noise_shape)
     tensors = tuple(tensor for tensor in (x, bias, residual) if tensor is not None)
     if has_torch_function(tensors):
         result: Tensor = handle_torch_function(
-            fused_dropout, tensors, x, p, bias, activation, residual, training
+            fused_dropout, tensors, x, p, bias, activation, residual, training, **options._asdict()
         )
         return result
+    _fused.check_recompute(recompute, activation)
     p = _fused.check(p, x, bias, activation, residual)
-    return _fused.fused(x, p, bias, activation is not None, residual, bool(training))
+    return _fused.fused((x, bias, residual), p, activation is not None, bool(training), options)
 
 
 def __dir__() -> list[str]:

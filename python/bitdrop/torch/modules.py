@@ -8,8 +8,9 @@ from typing import Any, NoReturn
 from torch import Generator, Tensor, nn
 
 from bitdrop._validate import as_noise_entries
-from bitdrop.torch import _drop_path, functional
-from bitdrop.torch._locks import Lock, check_supported, locked
+from bitdrop.torch import _drop_path, _private, functional
+from bitdrop.torch._locks import Lock, locked
+from bitdrop.torch._plain import SUPPORTED, is_plain, is_supported
 
 __all__ = [
     "AlphaDropout",
@@ -29,6 +30,12 @@ def make_leaf(module: nn.Module) -> None:
     its module's name. The class keeps its own name, by which it is pickled.
     """
     module.__dict__["__module__"] = nn.modules.dropout.__name__
+
+
+def replace(module: nn.Module, kind: type[nn.Module]) -> None:
+    """Turn a module into one of another class, in place."""
+    module.__class__ = kind
+    make_leaf(module)
 
 
 class Served:
@@ -74,16 +81,34 @@ class Served:
         """Return the state for pickle and copy, without locks."""
         return {name: value for name, value in vars(self).items() if name != "_locks"}
 
-    def _locked_generator(self, input: Tensor) -> Generator | None:
-        """Return the generator for a pass of a module that was locked at some time."""
-        lock = (self._locks or {}).get(threading.get_ident())
-        if lock is None or not self.training:
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Set the state of a pickle or copy. Modules pickled by 0.1 may not be leaves yet."""
+        super().__setstate__(state)  # type: ignore[misc]
+        make_leaf(self)  # type: ignore[arg-type]
+
+    def _options(self, input: Tensor) -> dict[str, Any]:
+        """Return the options of a pass that torch's functions lack."""
+        return {"recompute": self.recompute, "generator": self._source(input)}
+
+    def _options_repr(self) -> str:
+        """Return the options that are set."""
+        noise_shape = getattr(self, "noise_shape", None)
+        recompute = ", recompute=True" if self.recompute else ""
+        return recompute if noise_shape is None else f"{recompute}, noise_shape={noise_shape}"
+
+    def _source(self, input: Tensor) -> Generator | None:
+        """Return the generator for a pass: that of the lock, if the thread has locked the module."""
+        if self._locks is None or not self.training:
             return self.generator
-        check_supported(input)
+        lock = self._locks.get(threading.get_ident())
+        if lock is None:
+            return self.generator
+        if not (is_plain(input) or is_supported(input)):
+            raise ValueError(f"A locked module repeats masks of bitdrop: pass a tensor that is {SUPPORTED}.")
         return lock.generator(self.generator)
 
 
-class _Module(Served, nn.modules.dropout._DropoutNd):
+class _Module(Served, _private.DropoutNd):
     """Base class of the modules that torch has too."""
 
     _function: Callable[..., Tensor]
@@ -105,14 +130,13 @@ class _Module(Served, nn.modules.dropout._DropoutNd):
 
     def forward(self, input: Tensor) -> Tensor:
         """Drop in training, and return input itself otherwise."""
-        generator = self.generator if self._locks is None else self._locked_generator(input)
         return type(self)._function(
-            input, self.p, self.training, self.inplace, recompute=self.recompute, generator=generator
+            input, self.p, self.training, self.inplace, **self._options(input)
         )
 
     def extra_repr(self) -> str:
-        """Return torch's text, and `recompute` if it is set."""
-        return super().extra_repr() + (", recompute=True" if self.recompute else "")
+        """Return torch's text, and the options that torch lacks."""
+        return super().extra_repr() + self._options_repr()
 
 
 class Dropout(_Module, nn.Dropout):
@@ -168,21 +192,13 @@ class Dropout(_Module, nn.Dropout):
 
     def forward(self, input: Tensor) -> Tensor:
         """Drop in training, and return input itself otherwise."""
-        generator = self.generator if self._locks is None else self._locked_generator(input)
         return functional.dropout(
             input,
             self.p,
             self.training,
             self.inplace,
-            recompute=self.recompute,
-            generator=generator,
             noise_shape=self.noise_shape,
-        )
-
-    def extra_repr(self) -> str:
-        """Return torch's text, and what it does not tell."""
-        return super().extra_repr() + (
-            "" if self.noise_shape is None else f", noise_shape={self.noise_shape}"
+            **self._options(input),
         )
 
 
@@ -311,15 +327,13 @@ class DropPath(Served, nn.Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Drop in training, and return input itself otherwise."""
-        generator = self.generator if self._locks is None else self._locked_generator(input)
         return functional.drop_path(
             input,
             self.p,
             self.training,
             self.scale_by_keep,
             self.mode,
-            recompute=self.recompute,
-            generator=generator,
+            **self._options(input),
         )
 
     def extra_repr(self) -> str:

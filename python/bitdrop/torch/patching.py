@@ -1,23 +1,38 @@
 """bitdrop's dropout in models written for torch's, timm's and torchvision's."""
 
 import importlib
+import threading
+import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from torch import nn
 
-from bitdrop.torch import _foreign, functional, modules
-from bitdrop.torch.modules import Served, make_leaf
+from bitdrop.torch import _foreign, _private, functional, modules
+from bitdrop.torch.modules import Served, replace
 
 _REPLACEMENTS: dict[type[nn.Module], type[nn.Module]] = {
     getattr(nn, name): getattr(modules, name) for name in modules.__all__ if hasattr(nn, name)
 }
 
-PATCHED = [name for name in functional.__all__ if hasattr(nn.functional, name)]
-"""The functions of `torch.nn.functional` that `patch` replaces."""
 
-_TORCHS_OWN: dict[str, Callable[..., Any]] = {name: getattr(nn.functional, name) for name in PATCHED}
+
+def _copy(function: Any) -> Callable[..., Any]:
+    """Return a copy of a function of torch: the compiler takes the original as one, and looks into a copy."""
+    copied = types.FunctionType(
+        function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__
+    )
+    copied.__kwdefaults__, copied.__module__ = function.__kwdefaults__, function.__module__
+    return copied
+
+
+_PATCHES: dict[str, Callable[..., Any]] = {
+    name: getattr(functional, name) for name in functional.__all__ if hasattr(nn.functional, name)
+} | {"multi_head_attention_forward": _copy(nn.functional.multi_head_attention_forward)}
+"""The functions that `patch` puts into `torch.nn.functional`."""
+
+_TORCHS_OWN: dict[str, Callable[..., Any]] = {name: getattr(nn.functional, name) for name in _PATCHES}
 
 # Numbers by these names on other modules are probabilities for functions.
 _RATES = ("dropout", "dropout_p", "dropout_prob", "attention_dropout", "attn_dropout", "activation_dropout")
@@ -52,8 +67,7 @@ def replace_dropout(model: nn.Module) -> int:
     replacements = _REPLACEMENTS | _foreign.replacements()
     found = [module for module in model.modules() if type(module) in replacements]
     for module in found:
-        module.__class__ = replacements[type(module)]
-        make_leaf(module)
+        replace(module, replacements[type(module)])
     return len(found)
 
 
@@ -90,7 +104,7 @@ def find_dropout(model: nn.Module) -> list[tuple[str, str, bool]]:
 
 
 def _drops(module: nn.Module) -> bool:
-    if isinstance(module, (Served, nn.modules.dropout._DropoutNd)):
+    if isinstance(module, (Served, _private.DropoutNd)):
         return True
     name = type(module).__name__.lower()
     if not any(True for _ in module.children()) and any(
@@ -129,21 +143,46 @@ def patch() -> Iterator[None]:
     # The compiler looks torch's functions up by name when it is first imported, and must find torch's.
     with suppress(ImportError):
         importlib.import_module("torch._dynamo")
-    before = {name: getattr(nn.functional, name) for name in PATCHED}
+    _Patch.enter()
     try:
-        for name in PATCHED:
-            setattr(nn.functional, name, getattr(functional, name))
         yield
     finally:
-        for name, function in before.items():
+        _Patch.leave()
+
+
+class _Patch:
+    """The patch of the process. It lasts while any block is inside."""
+
+    _lock = threading.Lock()
+    _blocks = 0
+    _before: dict[str, Callable[..., Any]]
+
+    @classmethod
+    def enter(cls) -> None:
+        with cls._lock:
+            if not cls._blocks:
+                cls._before = {name: getattr(nn.functional, name) for name in _PATCHES}
+                cls._set(_PATCHES)
+            cls._blocks += 1
+
+    @classmethod
+    def leave(cls) -> None:
+        with cls._lock:
+            cls._blocks -= 1
+            if not cls._blocks:
+                cls._set(cls._before)
+
+    @staticmethod
+    def _set(functions: dict[str, Callable[..., Any]]) -> None:
+        for name, function in functions.items():
             setattr(nn.functional, name, function)
 
 
-def _scriptable(name: str) -> Callable[[], Callable[..., Any]]:
+def _scriptable(name: str, function: Callable[..., Any]) -> Callable[[], Callable[..., Any]]:
     """Return the answer to torch.jit.script, which asks a function for one that it can script."""
 
     def prepare() -> Callable[..., Any]:
-        if getattr(nn.functional, name) is not getattr(functional, name):
+        if getattr(nn.functional, name) is not function:
             raise TypeError(
                 f"torch.jit.script does not take bitdrop.torch.functional.{name}: use "
                 f"torch.nn.functional.{name} in a function to script."
@@ -153,5 +192,5 @@ def _scriptable(name: str) -> Callable[[], Callable[..., Any]]:
     return prepare
 
 
-for _name in PATCHED:
-    getattr(functional, _name).__prepare_scriptable__ = _scriptable(_name)
+for _name, _function in _PATCHES.items():
+    _function.__prepare_scriptable__ = _scriptable(_name, _function)  # type: ignore[attr-defined]
