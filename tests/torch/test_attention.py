@@ -73,8 +73,11 @@ def test_result_and_gradients_are_torchs_for_the_same_mask(
     y = ours(*leaves, dropout_p=0.3, **options)
     (mask,) = kept
     assert 0 < mask.double().mean() < 1
+    added = options.pop("attn_mask", None)
+    if added is not None and added.dtype is torch.bool:  # torch's function does so too
+        added = torch.zeros(added.shape, dtype=dtype).masked_fill(~added, -torch.inf)
     expected, _ = torch.ops.aten._scaled_dot_product_attention_math(
-        *leaves, options.pop("attn_mask", None), 0.3, dropout_mask=mask, **options
+        *leaves, added, 0.3, dropout_mask=mask, **options
     )
     tolerance = {"rtol": 1e-5, "atol": 1e-6} if dtype.itemsize > 2 else {"rtol": 2e-2, "atol": 1e-2}
     torch.testing.assert_close(y, expected, **tolerance)

@@ -11,9 +11,7 @@ import pytest
 pytest.importorskip("torch", reason="needs PyTorch: pip install '.[torch]'")
 
 import bitdrop.torch
-import numpy as np
 import torch
-from bitdrop.torch import _locks
 
 MODULES = [
     (bitdrop.torch.Dropout, (40, 5)),
@@ -50,25 +48,6 @@ def test_passes_inside_repeat_one_mask(kind: Any, shape: Any, recompute: bool, o
     assert all(torch.equal(a, b) for a, b in zip(sequences[0], sequences[1], strict=True))
     assert not torch.equal(sequences[0][0], sequences[2][0])
     assert not torch.equal(module(x), module(x))
-
-
-def test_locked_generator_is_the_mersenne_twister_of_the_drawn_words() -> None:
-    torch.manual_seed(5)
-    state = _locks._drawn_state(None)
-    assert state.numel() == 5056
-    words = state[24 : 24 + 624 * 8].view(torch.int64).numpy()
-    assert len(set(words.tolist())) > 620
-    assert words.max() < 2**32
-    twister = np.random.MT19937()
-    twister.state = {
-        "bit_generator": "MT19937",
-        "state": {"key": words.astype(np.uint32), "pos": 624},
-    }
-    generator = torch.Generator()
-    generator.set_state(state)
-    drawn = torch.empty(50, dtype=torch.int64).random_(0, 2**31, generator=generator)
-    lower_halves = twister.random_raw(100)[1::2]  # a number takes 64 bits
-    assert np.array_equal(drawn.numpy(), lower_halves % 2**31)
 
 
 def test_passes_that_draw_nothing_do_not_use_the_lock_up() -> None:

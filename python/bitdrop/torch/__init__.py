@@ -22,6 +22,7 @@ except ModuleNotFoundError as error:
 _check_version()
 
 from bitdrop.torch import functional
+from bitdrop.torch.further import DropBlock1d, DropBlock2d, DropBlock3d, GaussianDropout, Zoneout
 from bitdrop.torch.fusing import FusedDropout, fuse_dropout
 from bitdrop.torch.modules import (
     AlphaDropout,
@@ -36,6 +37,9 @@ from bitdrop.torch.patching import find_dropout, patch, replace_dropout
 
 __all__ = [
     "AlphaDropout",
+    "DropBlock1d",
+    "DropBlock2d",
+    "DropBlock3d",
     "DropPath",
     "Dropout",
     "Dropout1d",
@@ -43,6 +47,8 @@ __all__ = [
     "Dropout3d",
     "FeatureAlphaDropout",
     "FusedDropout",
+    "GaussianDropout",
+    "Zoneout",
     "find_dropout",
     "functional",
     "fuse_dropout",

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Generator, Tensor
@@ -86,19 +86,9 @@ ALPHA_DROPOUT = Kind(functional.alpha_dropout, alpha)
 FEATURE_ALPHA_DROPOUT = Kind(functional.feature_alpha_dropout, alpha, 2)
 
 
-def overridden(
-    function: Callable[..., Tensor],
-    input: Tensor,
-    p: float,
-    training: bool,
-    inplace: bool,
-    options: Options,
-) -> Tensor:
+def overridden(function: Callable[..., Tensor], tensors: tuple[Tensor, ...], **arguments: Any) -> Tensor:
     """Call a function as overridden by a subclass or a mode."""
-    arguments = {"p": p, "training": training, "inplace": inplace, **options._asdict()}
-    if options.noise_shape is None:
-        del arguments["noise_shape"]  # most functions have no such argument
-    result: Tensor = handle_torch_function(function, (input,), input, **arguments)
+    result: Tensor = handle_torch_function(function, tensors, *tensors, **arguments)
     return result
 
 

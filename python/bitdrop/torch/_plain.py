@@ -6,7 +6,7 @@ from torch import Tensor
 from bitdrop.torch import _private
 from bitdrop.torch._tensors import DTYPES
 
-SUPPORTED = "strided, not nested, of float16, bfloat16, float32 or float64, and on the CPU"
+SUPPORTED = "strided, not nested, of a floating or complex dtype of at least 16 bits, and on the CPU"
 
 
 def is_plain(x: Tensor) -> bool:
@@ -38,6 +38,11 @@ def is_supported(input: Tensor) -> bool:
         and (type(input) is Tensor or not _is_foreign(input))
         and _private.TRUSTED
     )
+
+
+def is_ours(input: Tensor) -> bool:
+    """Return whether bitdrop serves a tensor, and not torch's own function."""
+    return is_plain(input) or is_supported(input)
 
 
 def _is_foreign(input: Tensor) -> bool:

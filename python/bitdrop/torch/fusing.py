@@ -7,9 +7,10 @@ from typing import Any
 
 from torch import Generator, Tensor, nn
 
-from bitdrop._fusion import Activation, check_activation
+from bitdrop.kinds.fused import Activation, check_activation
 from bitdrop.torch import _fused, _private, functional, modules
 from bitdrop.torch._calls import Options
+from bitdrop.torch._served import ORIGINALS, replace
 
 __all__ = ["FusedDropout", "fuse_dropout"]
 
@@ -69,7 +70,6 @@ class FusedDropout(modules.Dropout):
             self.activation,
             residual,
             self.training,
-            noise_shape=self.noise_shape,
             **self._options(x),
         )
 
@@ -129,17 +129,22 @@ _DROPOUTS = (nn.Dropout, modules.Dropout)
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
+ORIGINALS[FusedSequential] = nn.Sequential
+
+
 @cache
 def fused_class(base: type[nn.Sequential]) -> type[FusedSequential]:
     """Return the class that a Sequential takes: `FusedSequential`, or one that is also of its own class."""
     if base is nn.Sequential:
         return FusedSequential
-    contents = {"__module__": __name__, "__reduce_ex__": _reduce, "fused_from": base}
-    return type(f"Fused{base.__name__}", (FusedSequential, base), contents)
+    contents = {"__module__": __name__, "__reduce_ex__": _reduce}
+    made = type(f"Fused{base.__name__}", (FusedSequential, base), contents)
+    ORIGINALS[made] = base
+    return made
 
 
 def _reduce(self: Any, protocol: Any) -> tuple[Any, ...]:
-    return _new, (type(self).fused_from,), self.__getstate__()
+    return _new, (ORIGINALS[type(self)],), self.__getstate__()
 
 
 def _new(base: type[nn.Sequential]) -> FusedSequential:
@@ -186,6 +191,6 @@ def fuse_dropout(model: nn.Module) -> int:
         if pairs and "forward" not in vars(module):
             module.__class__ = fused_class(type(module))
             for _, dropout in pairs:
-                modules.replace(dropout, modules.Dropout)
+                replace(dropout, modules.Dropout)
         count += len(pairs)
     return count

@@ -3,6 +3,7 @@
 import importlib
 import threading
 import types
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from bitdrop.torch import _foreign, _private, functional, modules
-from bitdrop.torch.modules import Served, replace
+from bitdrop.torch._served import ORIGINALS, Served, has_options, replace, restore
 
 _REPLACEMENTS: dict[type[nn.Module], type[nn.Module]] = {
     getattr(nn, name): getattr(modules, name) for name in modules.__all__ if hasattr(nn, name)
@@ -34,21 +35,23 @@ _PATCHES: dict[str, Callable[..., Any]] = {
 
 _TORCHS_OWN: dict[str, Callable[..., Any]] = {name: getattr(nn.functional, name) for name in _PATCHES}
 
-# Numbers by these names on other modules are probabilities for functions.
-_RATES = ("dropout", "dropout_p", "dropout_prob", "attention_dropout", "attn_dropout", "activation_dropout")
+ORIGINALS.update({ours: theirs for theirs, ours in _REPLACEMENTS.items()})
 
 
-def replace_dropout(model: nn.Module) -> int:
+def replace_dropout(model: nn.Module, undo: bool = False) -> int:
     """Turn the dropout modules of a model into bitdrop's, in place.
 
     These are torch's, and if their libraries are loaded timm's `DropPath` and torchvision's
-    `StochasticDepth`. The modules stay the same objects, with their p, mode, hooks, names and owners.
-    Subclasses are left alone, because they may do something of their own. `find_dropout` lists them.
+    `StochasticDepth` and `DropBlock`. The modules stay the same objects, with their p, mode, hooks, names and
+    owners. Subclasses are left alone, because they may do something of their own. `find_dropout` lists them.
 
     Parameters
     ----------
     model : torch.nn.Module
         The model, which may be a dropout module itself.
+    undo : bool, default False
+        Whether to turn bitdrop's modules into those of the other libraries instead, also fused and thinned
+        ones. Modules of kinds and with options that the libraries lack stay, with a warning that names them.
 
     Returns
     -------
@@ -63,7 +66,13 @@ def replace_dropout(model: nn.Module) -> int:
     1
     >>> type(model[1])
     <class 'bitdrop.torch.modules.Dropout'>
+    >>> bitdrop.torch.replace_dropout(model, undo=True)
+    1
+    >>> type(model[1])
+    <class 'torch.nn.modules.dropout.Dropout'>
     """
+    if undo:
+        return _restore_all(model)
     replacements = _REPLACEMENTS | _foreign.replacements()
     found = [module for module in model.modules() if type(module) in replacements]
     for module in found:
@@ -71,11 +80,29 @@ def replace_dropout(model: nn.Module) -> int:
     return len(found)
 
 
+def _restore_all(model: nn.Module) -> int:
+    """Give modules their former classes back, and warn of those that stay."""
+    count, staying = 0, []
+    for name, module in list(model.named_modules()):
+        if type(module) in ORIGINALS and not has_options(module):
+            count += isinstance(module, Served)
+            restore(module)
+        elif isinstance(module, Served):
+            staying.append(name or type(module).__name__)
+    if staying:
+        warnings.warn(
+            f"Modules that other libraries lack, or with options that they lack, stay bitdrop's: {staying}.",
+            stacklevel=3,
+        )
+    return count
+
+
 def find_dropout(model: nn.Module) -> list[tuple[str, str, bool]]:
     """List the modules of a model that drop, and whether bitdrop serves them now.
 
-    A module drops if its class is one of dropout's or stochastic depth's, or if it has a rate of dropout
-    that it passes to a function, as `torch.nn.MultiheadAttention` and `torch.nn.LSTM` do. bitdrop serves its
+    A module drops if its class is one of dropout's or stochastic depth's, or if it has a rate of dropout in
+    an attribute, such as ``dropout`` of `torch.nn.MultiheadAttention` and `torch.nn.LSTM`, ``drop_rate`` and
+    ``hidden_dropout``. bitdrop serves its
     own modules. Inside `patch` it also serves torch's dropout modules and attention.
 
     Parameters
@@ -111,8 +138,7 @@ def _drops(module: nn.Module) -> bool:
         part in name for part in ("dropout", "droppath", "dropblock", "stochasticdepth")
     ):
         return True
-    rates = (vars(module).get(rate) for rate in _RATES)
-    return any(type(rate) is float and rate > 0.0 for rate in rates)
+    return any("drop" in name and type(value) is float and value > 0.0 for name, value in vars(module).items())
 
 
 def _is_served(module: nn.Module) -> bool:
