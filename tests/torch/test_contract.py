@@ -22,7 +22,7 @@ CELLS = [(tool, row) for tool, (_, rows) in TOOLS.items() for row in rows]
 
 @pytest.fixture(autouse=True, scope="module")
 def _group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A process group of one, for distributed models."""
+    """Make a process group of one, for distributed models."""
     if not distributed.is_available():
         yield
         return

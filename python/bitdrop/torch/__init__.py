@@ -15,11 +15,9 @@ Needs PyTorch: ``pip install 'bitdrop[torch]'``.
 """
 
 try:
-    from bitdrop.torch._private import check_version as _check_version
+    from bitdrop.torch import _private as _private
 except ModuleNotFoundError as error:
     raise ImportError("bitdrop.torch needs PyTorch: pip install 'bitdrop[torch]'.") from error
-
-_check_version()
 
 from bitdrop.torch import functional
 from bitdrop.torch.further import DropBlock1d, DropBlock2d, DropBlock3d, GaussianDropout, Zoneout

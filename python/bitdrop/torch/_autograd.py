@@ -45,7 +45,9 @@ class Run(_private.SingleLevelFunction):
     """`run` to autograd."""
 
     @staticmethod
-    def forward(ctx: Any, setting: Setting, key: Key, inplace: bool, recompute: bool, *inputs: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, setting: Setting, key: Key, inplace: bool, recompute: bool, *inputs: Tensor
+    ) -> Tensor:
         """Do the pass into a new tensor, or into the first input."""
         x = inputs[0]
         ctx.setting, ctx.inplace, bits = setting, inplace, None

@@ -17,7 +17,9 @@ Drawn = Sequence[int]
 
 def kept(input: Tensor, p: float, shared: Axes, dtype: torch.dtype | None = None) -> Tensor:
     """Return 1 for units that are kept, else 0."""
-    return input.new_empty(drawn_shape(input, shared), dtype=dtype or input.dtype.to_real()).bernoulli_(1.0 - p)
+    return input.new_empty(drawn_shape(input, shared), dtype=dtype or input.dtype.to_real()).bernoulli_(
+        1.0 - p
+    )
 
 
 def drawn_shape(input: Tensor, shared: Axes) -> list[int]:
@@ -31,7 +33,9 @@ def scale(input: Tensor, p: float, shared: Axes, factor: float, inplace: bool = 
     return input.mul_(noise) if inplace else input * noise
 
 
-def affine(input: Tensor, p: float, shared: Axes, coefficients: Sequence[float], inplace: bool = False) -> Tensor:
+def affine(
+    input: Tensor, p: float, shared: Axes, coefficients: Sequence[float], inplace: bool = False
+) -> Tensor:
     """Scale and shift kept units, and set others to a constant."""
     factor, shift, dropped = coefficients
     noise = kept(input, p, shared)

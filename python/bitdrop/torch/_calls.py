@@ -145,7 +145,8 @@ def axes_of_noise_shape(noise_shape: NoiseShape, input: Tensor) -> Axes:
     """Return the axes along which elements share a draw."""
     entries, shape = as_noise_entries(noise_shape), tuple(input.shape)
     if len(entries) != len(shape) or not all(
-        entry is None or entry == 1 or entry == length for entry, length in zip(entries, shape)  # noqa: B905
+        entry in (None, 1, length)
+        for entry, length in zip(entries, shape)  # noqa: B905
     ):
         raise ValueError(noise_shape_message(entries, shape))
     return tuple([axis for axis, entry in enumerate(entries) if entry == 1])
@@ -171,7 +172,9 @@ def check_generator(options: Options) -> None:
     """Refuse a generator for tensors that torch drops."""
     if options.generator is not None:
         reason = "graphs hold torch's own" if is_exporting() else "torch's own function drops this tensor"
-        advice = "export without generators and locks" if is_exporting() else f"pass a tensor that is {SUPPORTED}"
+        advice = (
+            "export without generators and locks" if is_exporting() else f"pass a tensor that is {SUPPORTED}"
+        )
         raise ValueError(f"generator must be None, because {reason}: {advice}.")
 
 

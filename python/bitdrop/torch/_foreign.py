@@ -18,7 +18,9 @@ from bitdrop.torch._served import ORIGINALS, Served
 
 def _timm(self: Any, x: Tensor) -> Tensor:
     """Drop in training, and return x itself otherwise."""
-    return functional.drop_path(x, self.drop_prob or 0.0, self.training, self.scale_by_keep, **self._options(x))
+    return functional.drop_path(
+        x, self.drop_prob or 0.0, self.training, self.scale_by_keep, **self._options(x)
+    )
 
 
 def _torchvision(self: Any, input: Tensor) -> Tensor:

@@ -190,7 +190,8 @@ def gaussian_dropout(
     """
     options = Options(False, generator, noise_shape)
     if has_torch_function_unary(input):
-        return _calls.overridden(gaussian_dropout, (input,), p=p, training=training, **options._asdict())
+        chosen = {"generator": generator, "noise_shape": noise_shape}
+        return _calls.overridden(gaussian_dropout, (input,), p=p, training=training, **chosen)
     p = p if type(p) is float and 0.0 <= p < 1.0 else as_noise_rate(p)
     if input.is_complex():
         raise TypeError(f"input must be real for Gaussian dropout, but its dtype is {input.dtype}.")
@@ -256,7 +257,9 @@ def zoneout(
         shapes = f"{tuple(new.shape)}, but its shape is {tuple(previous.shape)}"
         raise ValueError(f"previous must have the shape of new, {shapes}.")
     if previous.dtype is not new.dtype:
-        raise TypeError(f"previous must have the dtype of new, {new.dtype}, but its dtype is {previous.dtype}.")
+        raise TypeError(
+            f"previous must have the dtype of new, {new.dtype}, but its dtype is {previous.dtype}."
+        )
     if not training:
         return _blend(new, previous, p)
     shared = () if noise_shape is None else _calls.axes_of_noise_shape(noise_shape, new)

@@ -205,5 +205,6 @@ def check_recompute(recompute: bool, activation: Any) -> None:
     """Refuse recomputation with an activation: its bits are no function of the key."""
     if recompute and activation is not None:
         raise ValueError(
-            "recompute must be False with an activation: which elements are active depends on x, so it is held."
+            "recompute must be False with an activation: which elements are active depends on x, so it is "
+            "held."
         )

@@ -22,8 +22,8 @@ class Lock:
         """Return the generator of the key for a pass."""
         if _keys.count_checkpoints() > self._checkpoints:
             raise RuntimeError(
-                "A module that is locked outside of a checkpoint cannot run inside it, because the backward pass "
-                "may draw another mask: enter locked() inside the checkpointed function."
+                "A module that is locked outside of a checkpoint cannot run inside it, because the backward "
+                "pass may draw another mask: enter locked() inside the checkpointed function."
             )
         if self._repeated is None:
             self._repeated = _keys.RepeatedKey(_keys.draw(source))

@@ -70,16 +70,21 @@ def is_forward_mode() -> bool:
     return level >= 0
 
 
-def check_version() -> None:
+def _check_version() -> None:
     """Refuse a PyTorch that is too old, and warn of one that is not known."""
     found = torch.__version__
     if _version < OLDEST:
-        raise ImportError(f"bitdrop.torch needs PyTorch 2.8 or newer, but this is {found}: pip install -U torch.")
+        raise ImportError(
+            f"bitdrop.torch needs PyTorch 2.8 or newer, but this is {found}: pip install -U torch."
+        )
     if TRUSTED:
         return
     reason = f"lacks {', '.join(_missing)}" if _missing else "is newer than any that bitdrop was tested with"
     warnings.warn(
         f"PyTorch {found} {reason}: bitdrop.torch leaves all tensors to torch's own functions. Use a newer "
         "bitdrop, or PyTorch 2.8 to 2.14.",
-        stacklevel=3,
+        stacklevel=2,
     )
+
+
+_check_version()

@@ -134,9 +134,7 @@ def _rule_of(scalars: tuple[Any, ...], shared: tuple[int, ...], ndim: int) -> Ru
         SELECT: Operation.select,
         NOISE: Operation.noise,
     }
-    return Rule(
-        p, operations[operation](), units=units_of(shared, ndim), blocks=Blocks(*blocks), store=False
-    )
+    return Rule(p, operations[operation](), units=units_of(shared, ndim), blocks=Blocks(*blocks), store=False)
 
 
 _MAX_PERMUTED = 15  # axes whose order a 64-bit number holds

@@ -75,7 +75,7 @@ class FusedDropout(modules.Dropout):
 
     def extra_repr(self) -> str:
         """Return the arguments."""
-        return f"p={self.p}, activation={self.activation!r}" + self._options_repr()
+        return f"p={self.p}, activation={self.activation!r}{self._options_repr()}"
 
 
 class FusedSequential(nn.Sequential):

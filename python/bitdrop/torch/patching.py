@@ -18,11 +18,14 @@ _REPLACEMENTS: dict[type[nn.Module], type[nn.Module]] = {
 }
 
 
-
 def _copy(function: Any) -> Callable[..., Any]:
     """Return a copy of a function of torch: the compiler takes the original as one, and looks into a copy."""
     copied = types.FunctionType(
-        function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__
+        function.__code__,
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
     )
     copied.__kwdefaults__, copied.__module__ = function.__kwdefaults__, function.__module__
     return copied
@@ -138,7 +141,9 @@ def _drops(module: nn.Module) -> bool:
         part in name for part in ("dropout", "droppath", "dropblock", "stochasticdepth")
     ):
         return True
-    return any("drop" in name and type(value) is float and value > 0.0 for name, value in vars(module).items())
+    return any(
+        "drop" in name and type(value) is float and value > 0.0 for name, value in vars(module).items()
+    )
 
 
 def _is_served(module: nn.Module) -> bool:
