@@ -174,6 +174,18 @@ def test_modules_of_timm_and_torchvision_are_replaced_and_keep_what_they_were(
     for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         assert find_dropout(other) == find_dropout(model)
     assert replace_dropout(model) == 0
+    for module in (model[0], model[1], model[2][1]):
+        if hasattr(module, "drop_prob"):
+            module.drop_prob = 0.5
+        module.generator = torch.Generator().manual_seed(1)
+        with module.locked():
+            y = module.train()(x)
+            assert torch.equal(module(x), y)
+        module.generator.manual_seed(1)
+        assert torch.equal(module(x), y)
+        module.generator = None
+    assert replace_dropout(model, undo=True) == 4
+    assert [type(module) for module in (model[0], model[1])] == [timms, torchvisions]
 
 
 def test_their_subclasses_are_left_alone_and_found(libraries: tuple[Any, Any]) -> None:

@@ -98,6 +98,19 @@ def test_memory_formats_equal_steps(memory: str) -> None:
         torch.testing.assert_close(got, want)
 
 
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_strides_and_masks_are_those_of_the_steps(with_bias: bool) -> None:
+    x, bias, residual = inputs((4, 6, 7, 8), torch.float32, with_bias, True)
+    for y, r in ((x.transpose(1, 2), residual.transpose(1, 2).contiguous()), (x[:, ::2], residual[:, ::2])):
+        b = None if bias is None else bias.new_ones(y.shape[1], 1, 1)
+        torch.manual_seed(2)
+        found = functional.fused_dropout(y, 0.5, b, "relu", r)
+        torch.manual_seed(2)
+        expected = in_steps(y, 0.5, b, "relu", r)
+        assert found.stride() == expected.stride()
+        assert torch.equal(found, expected)
+
+
 @for_all_cases
 def test_inference_keeps_everything(with_bias: bool, with_residual: bool, activation: Any) -> None:
     x, bias, residual = inputs((8, 6, 9), torch.float32, with_bias, with_residual)

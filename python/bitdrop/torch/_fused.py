@@ -151,14 +151,14 @@ class Fused(_private.SingleLevelFunction):
 
 def _gradients(dy: Tensor, ctx: Any, bias_shape: torch.Size | None) -> tuple[Tensor, Tensor | None]:
     """Return the gradients of x and bias, by the engine."""
-    order = ctx.fusion.dropout.order
+    order, saved = ctx.fusion.dropout.order, ctx.saved_tensors  # checkpoints unpack them once
     dx = _tensors.new(dy, order)
     d_bias = None if bias_shape is None else torch.empty(bias_shape, dtype=dy.dtype, device="cpu")
     ctx.done.gradient(
         memory(dy, order),
         memory(dx, order),
         None if d_bias is None or not d_bias.numel() else memory(_like(d_bias, dy), order),
-        memory_of_bits(*ctx.saved_tensors) if ctx.saved_tensors else None,
+        memory_of_bits(*saved) if saved else None,
         _threads.of_a_call(),
     )
     return dx, d_bias
