@@ -146,7 +146,6 @@ def test_undo_puts_torchs_modules_back() -> None:
     assert not vars(model[1]).keys() - vars(nn.Dropout(0.1)).keys()
     model(torch.ones(3, 2))
     assert hooked == [1, 1]
-    assert torch.jit.script(model[2]) is not None
     assert replace_dropout(model, undo=True) == 0
 
 

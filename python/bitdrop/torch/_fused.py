@@ -169,7 +169,8 @@ def _recorded_gradients(dy: Tensor, ctx: Any, bias_shape: torch.Size | None) -> 
     setting = ctx.fusion.dropout
     if ctx.fusion.active:
         scale = 1.0 if ctx.fusion.key is None else setting.scale
-        dx = torch.where(_kept(*ctx.saved_tensors, dy.shape, setting.order), dy * scale, 0.0)
+        (bits,) = ctx.saved_tensors
+        dx = torch.where(_kept(bits, dy.shape, setting.order), dy * scale, 0.0)
     elif ctx.fusion.key is None:
         dx = dy
     else:

@@ -41,5 +41,5 @@ def locked(module: Any) -> Iterator[None]:
         yield
     finally:
         lock.depth -= 1
-        if not lock.depth:
-            del locks[thread]
+        if not lock.depth:  # torch.export may have put a copy of the dict in its place
+            vars(module)["_locks"].pop(thread, None)

@@ -62,7 +62,7 @@ def _plain_keys() -> set[int]:
 
 
 PLAIN_TYPES = (Tensor, torch.nn.Parameter)
-is_exporting = torch.compiler.is_exporting
+is_exporting = _private.is_exporting
 _is_compiling = torch.compiler.is_compiling
 _are_transforms_active = _private.are_transforms_active
 _dispatch_modes = _private.count_dispatch_modes

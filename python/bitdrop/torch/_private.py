@@ -36,6 +36,7 @@ dispatch_keys = _find("torch._C._dispatch_keys")
 is_forward_mode_enabled = _find("torch._C._is_fwd_grad_enabled")
 set_forward_mode_enabled = _find("torch.autograd.forward_ad._set_fwd_grad_enabled")
 _find("torch.autograd.forward_ad._current_level")
+_find("torch.compiler._is_exporting_flag")
 
 # Tensors and modules.
 FakeTensor = _find("torch._subclasses.FakeTensor", ())
@@ -68,6 +69,12 @@ def is_forward_mode() -> bool:
     """Return whether a dual level of forward mode is entered."""
     level: int = forward_ad._current_level
     return level >= 0
+
+
+def is_exporting() -> bool:
+    """Return whether torch.export is at work. Up to 2.9 the compiler takes torch's function for True."""
+    exporting: bool = torch.compiler._is_exporting_flag
+    return exporting
 
 
 def _check_version() -> None:

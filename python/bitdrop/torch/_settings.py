@@ -114,10 +114,10 @@ def run_rule(
     return done
 
 
-def setting_of(arguments: Sequence[Any]) -> Setting:
+def setting_of(arguments: Any) -> Setting:
     """Return the setting of the operator's arguments."""
     *scalars, shared, order, result_order = arguments
-    return Setting(*scalars, _axes_of(shared), order_of(order), order_of(result_order))
+    return Setting._make([*scalars, _axes_of(shared), order_of(order), order_of(result_order)])
 
 
 def units_of(shared: Axes, ndim: int) -> Units:

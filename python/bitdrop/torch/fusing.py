@@ -86,7 +86,7 @@ class FusedSequential(nn.Sequential):
 
     def forward(self, input: Any) -> Any:
         """Pass input through all modules."""
-        children = list(self._modules.values())
+        children: list[Any] = list(self._modules.values())
         fuses = isinstance(input, Tensor) and not _private.has_global_hooks()
         place = 0
         while place < len(children):
@@ -96,7 +96,7 @@ class FusedSequential(nn.Sequential):
                 input = _fused.fused((input, None, None), following.p, True, True, options)
                 place += 2
             else:
-                input = module(input)  # type: ignore[misc]
+                input = module(input)
                 place += 1
         return input
 
@@ -120,8 +120,8 @@ def _is_pair(relu: nn.Module | None, dropout: nn.Module | None) -> bool:
         and type(dropout) in _DROPOUTS
         and not getattr(dropout, "recompute", False)
         and not any(getattr(module, name) for module in (relu, dropout) for name in _HOOKS)
-        and "forward" not in vars(relu)
-        and "forward" not in vars(dropout)
+        and "forward" not in relu.__dict__
+        and "forward" not in dropout.__dict__
     )
 
 
@@ -133,7 +133,7 @@ ORIGINALS[FusedSequential] = nn.Sequential
 
 
 @cache
-def fused_class(base: type[nn.Sequential]) -> type[FusedSequential]:
+def fused_class(base: Any) -> type[FusedSequential]:
     """Return the class that a Sequential takes: `FusedSequential`, or one that is also of its own class."""
     if base is nn.Sequential:
         return FusedSequential
@@ -147,8 +147,8 @@ def _reduce(self: Any, protocol: Any) -> tuple[Any, ...]:
     return _new, (ORIGINALS[type(self)],), self.__getstate__()
 
 
-def _new(base: type[nn.Sequential]) -> FusedSequential:
-    made = fused_class(base)
+def _new(base: Any) -> FusedSequential:
+    made: Any = fused_class(base)
     return made.__new__(made)
 
 
@@ -189,7 +189,8 @@ def fuse_dropout(model: nn.Module) -> int:
             continue
         pairs = [pair for pair in pairwise(module._modules.values()) if _is_pair(*pair)]
         if pairs and "forward" not in vars(module):
-            module.__class__ = fused_class(type(module))
+            base: Any = type(module)
+            module.__class__ = fused_class(base)
             for _, dropout in pairs:
                 replace(dropout, modules.Dropout)
         count += len(pairs)
