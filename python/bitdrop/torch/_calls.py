@@ -164,7 +164,7 @@ def _left_to_torch(
         return unchanged
     setting, shared = kind.setting(p), axes_of_noise_shape(options.noise_shape, input)
     if setting.operation == AFFINE:
-        return _by_torch.affine(input, p, shared, setting[2:5], inplace)
+        return _by_torch.affine(input, p, shared, (setting.scale, setting.shift, setting.dropped), inplace)
     return _by_torch.scale(input, p, shared, setting.scale, inplace)
 
 

@@ -67,13 +67,18 @@ class Setting(NamedTuple):
         order = _tensors.memory_order(x, shared)
         if len(order) > _MAX_PERMUTED:
             order = []
-        in_memory_order = not (shared or self.block_ndim)
-        return self._replace(shared=shared, order=order if in_memory_order else (), result_order=order)
+        in_c_order = bool(shared) or self.block_ndim > 0
+        coefficients = self.operation, self.p, self.scale, self.shift, self.dropped
+        blocks = self.block_ndim, self.block_size, self.eps, self.shared_channels
+        # The compilers of old versions follow no `_replace`.
+        return Setting(*coefficients, *blocks, shared, () if in_c_order else order, order)
 
     def arguments(self) -> tuple[Any, ...]:
         """Return the arguments of the operator after its tensors."""
-        codes = _mask_of(self.shared), _code_of(self.order), _code_of(self.result_order)
-        return *self[:-3], *codes
+        coefficients = self.operation, self.p, self.scale, self.shift, self.dropped
+        blocks = self.block_ndim, self.block_size, self.eps, self.shared_channels
+        places = _mask_of(self.shared), _code_of(self.order), _code_of(self.result_order)
+        return *coefficients, *blocks, *places
 
     def bit_count(self, shape: Sequence[int]) -> int:
         """Return the number of draws for a tensor of this shape."""
