@@ -136,14 +136,13 @@ int long_axes(const Views& views, const int64_t* draw_strides, Axis* axes) {
     return count;
 }
 
-// In the order of memory: output and first input decide the order of the axes. For noise in C order, in which its
-// numbers are generated.
-void fill_in(Operands* operands, const Views& views, const int64_t* draw_strides, bool c_order) {
+// In the order of memory: output and first input decide the order of the axes.
+void fill_in(Operands* operands, const Views& views, const int64_t* draw_strides) {
     Axis axes[kMaxNdim];
     const int count = long_axes(views, draw_strides, axes);
     const auto reach = [](const Axis& axis) { return std::abs(axis.stride[0]) + std::abs(axis.stride[1]); };
     const auto outer = [&](const Axis& a, const Axis& b) { return reach(a) > reach(b); };
-    const bool in_order = c_order || std::is_sorted(axes, axes + count, outer);
+    const bool in_order = std::is_sorted(axes, axes + count, outer);
     if (!in_order) std::stable_sort(axes, axes + count, outer);
     Layout& layout = operands->layout;
     layout.bits_follow = !draw_strides && in_order;
@@ -167,7 +166,7 @@ Operands operands_of(const ElementType& type, Operation operation, const Arrays&
     if (sums) views.add(sums);
     Operands operands(type.number, views.count);
     operands.parts = type.parts;
-    fill_in(&operands, views, draw_strides, operation == Operation::noise);
+    fill_in(&operands, views, draw_strides);
     return operands;
 }
 

@@ -158,7 +158,7 @@ Pass part_of(const Pass& pass, const Shard& place, const uint8_t* bits, Allocate
             if (length != 1) length = place.shape[a];
         }
     }
-    if (part.owns_bits() && bits) copy_box(box, bits, allocate(context, box.size()), 1);
+    if (part.owns_bits() && bits) copy_box(box, bits, allocate(context, box.size()));
     return part;
 }
 

@@ -3,6 +3,7 @@
 
 #include "../runtime/buffer_pool.h"
 #include "../runtime/float_mode.h"
+#include "bit_order.h"
 #include "mask_bits.h"
 #include "pass.h"
 
@@ -122,7 +123,7 @@ void Work::describe(const Pass& pass, const ElementType& type, const Arrays& arr
 void Work::make_room(const Pass& pass) {
     const bool needs_kept = path_ == Path::active || (path_ == Path::kept_first && (inverted_ || !bits_.bytes));
     if (needs_kept) kept_.allocate(static_cast<size_t>(pass.draw_count() / 8 + 1));
-    if (path_ == Path::active && !elements_.bits_follow) active_.allocate(static_cast<size_t>(pass.size() / 8 + 1));
+    if (path_ == Path::active && !(elements_.bits_follow && bits_.bytes)) active_.allocate(static_cast<size_t>(pass.size() / 8 + 1));
 }
 
 void Work::run(const Resources& with, Pass* pass) const {
@@ -159,13 +160,13 @@ const uint8_t* Work::kept_bits(const Resources& with, Pass* pass) const {
     return kept;
 }
 
-// The bits of active elements are stored in C order, and found in that of memory.
+// The bits of active elements are found in the order of memory, and stored in C order.
 void Work::find_active(const Resources& with, Pass* pass) const {
     generate_kept_bits(with, pass, kept_.get());
-    Resources storing = with;
-    storing.active_bits = active_.get() ? active_.get() : bits_.bytes;
-    apply(storing, operands_, operation_, kept_.get());
-    if (active_.get() && bits_.bytes) reorder_bits(elements_, active_.get(), bits_.bytes, with.threads);
+    uint8_t* const found = active_.get() ? active_.get() : bits_.bytes;
+    order_bits(operands_.layout, kept_.get(), found, with.threads);
+    apply_and_find(with, operands_, operation_, found);
+    if (active_.get() && bits_.bytes) restore_bits(elements_, found, bits_.bytes, with.threads);
 }
 
 void Work::apply_and_store_sums(const Resources& with, const uint8_t* kept) const {

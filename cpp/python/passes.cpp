@@ -28,12 +28,12 @@ struct Call {
 
     explicit Call(Operation operation) : facts(facts_of(operation)) {}
 
-    void read_inputs(const py::tuple& given) {
+    void read_inputs(const py::tuple& given, bool accept_complex) {
         if (static_cast<int>(given.size()) > facts.inputs) throw py::type_error("the operation has fewer inputs");
         for (int i = 0; i < static_cast<int>(given.size()); ++i) {
             const py::handle object = PyTuple_GET_ITEM(given.ptr(), i);
             if (facts.optional[i] && object.is_none()) continue;
-            read_input(&inputs[i], object, facts.input_names[i], facts.takes_complex);
+            read_input(&inputs[i], object, facts.input_names[i], accept_complex);
             if (i) check_input(i);
         }
     }
@@ -130,7 +130,7 @@ StoredBits PassObject::stored() const {
 py::tuple run(const Rule& rule, const py::tuple& inputs, py::handle out, py::handle draw, bool training,
               py::handle shard, py::handle bits, const Threads& threads) {
     Call call((training ? rule.training : rule.inference).operation);
-    call.read_inputs(inputs);
+    call.read_inputs(inputs, facts_of(rule.training.operation).takes_complex);
     PassObject done{prepared_pass(rule, training, shape_lengths(call.inputs[0].array), shard), py::none()};
     Pass& pass = done.pass;
     if (call.inputs[1] && call.facts.broadcasts[1]) pass.bias_shape = shape_lengths(call.inputs[1].array);
@@ -173,7 +173,7 @@ namespace {
 // Repeats a pass on other inputs.
 py::object repeat(PassObject& self, const py::tuple& inputs, py::handle out, const Threads& threads) {
     Call call(self.pass.operation.operation);
-    call.read_inputs(inputs);
+    call.read_inputs(inputs, call.facts.takes_complex);
     const Argument& first = call.inputs[0];
     if (shape_lengths(first.array) != self.pass.shape)
         raise_misfit(Misfit::not_of_pass, shape_of(first.array), call.facts.input_names[0],
@@ -354,7 +354,7 @@ void add_passes(py::module_& m) {
     py::class_<PassObject>(m, "Pass", "What one call did: a value that repeats it, and gives its gradients.")
         .def_static("given", &given, py::arg("bits"), py::arg("drawn"), py::arg("shape"), py::arg("operation"),
                     "Return the pass over bits of the user's own.")
-        .def_static("of_values", &restored, py::arg("values"), "Return the pass of the values that its pickle holds.")
+        .def(py::init(&restored), py::arg("values"), "Make the pass of the values that its pickle holds.")
         .def_property_readonly("shape", [](const PassObject& self) { return tuple_of_lengths(self.pass.shape); })
         .def_property_readonly("p", [](const PassObject& self) { return self.pass.p; })
         .def_property_readonly("probability", [](const PassObject& self) { return self.pass.probability(); })
@@ -379,7 +379,9 @@ void add_passes(py::module_& m) {
             return values_of(self).equal(values_of(other));
         }, py::arg("other"))
         .def("__hash__", [](const PassObject& self) { return py::hash(values_of(self)); })
-        .def(py::pickle(&values_of, &restored));
+        .def("__reduce__", [](const py::object& self) {
+            return py::make_tuple(py::type::of(self), py::make_tuple(values_of(self.cast<PassObject&>())));
+        });
 }
 
 }  // namespace bitdrop

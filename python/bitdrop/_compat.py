@@ -64,7 +64,7 @@ def upgraded(state: dict[str, Any]) -> dict[str, Any]:
     if units is not None:
         *_, last = units.fields
         if isinstance(last, _Blocks):
-            state["_blocks"] = as_blocks(*last, False)
+            state |= {"_block_size": last.size, "_eps": last.eps, "_shared_channels": False}
         else:
             state["_noise_shape"] = last
     return state | {"_p": rule.p, "_pass": None if mask is None else mask._pass}
@@ -87,7 +87,7 @@ def _fused_mask(number: int, shape: Any, p: float, key: Any, stream: int, rest: 
     does = ("fused" if data is None else "fused_relu", scale, 0.0, 0.0)
     no_blocks = 0, 1, 0.0, False
     values = (shape, Draws.BITS.value, key, stream, p, does, no_blocks, None, None, bias_shape, data)
-    return records.FusedMask._of(Pass.of_values(values))
+    return records.FusedMask._of(Pass(values))
 
 
 def _block_mask(number: int, shape: Any, p: float, blocks: Any, *rest: Any) -> Record:

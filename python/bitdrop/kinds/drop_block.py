@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Never
 
-from bitdrop._core import Rule, Units
+from bitdrop._core import Blocks, Rule, Units
 from bitdrop._layer import Layer
 from bitdrop._typing import Number, RNGLike
 from bitdrop.records import BlockMask
@@ -29,26 +29,28 @@ class DropBlock(Layer):
         rng: RNGLike | None = None,
         **unknown: Never,
     ) -> None:
-        self._blocks = as_blocks(self._block_ndim, block_size, eps, shared_channels)
+        blocks = as_blocks(self._block_ndim, block_size, eps, shared_channels)
+        self._block_size, self._eps, self._shared_channels = blocks.size, blocks.eps, blocks.shared_channels
         super().__init__(p, inplace=inplace, recompute=recompute, rng=rng, **unknown)
 
     def _rule_of(self, p: float) -> Rule:
-        return block_rule(p, self._blocks, self._units, not self._recompute)
+        blocks = Blocks(self._block_ndim, self._block_size, self._eps, self._shared_channels)
+        return block_rule(p, blocks, self._units, not self._recompute)
 
     @property
     def block_size(self) -> int:
         """Length of a block along each spatial axis."""
-        return self._blocks.size
+        return self._block_size
 
     @property
     def eps(self) -> float:
         """Number added to the number of kept elements before it divides."""
-        return self._blocks.eps
+        return self._eps
 
     @property
     def shared_channels(self) -> bool:
         """True if all channels of a sample lose the same blocks."""
-        return self._blocks.shared_channels
+        return self._shared_channels
 
     def _arguments(self) -> dict[str, object]:
         chosen: dict[str, object] = {"p": self.p, "block_size": self.block_size}
