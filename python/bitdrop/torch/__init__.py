@@ -31,6 +31,9 @@ from bitdrop.torch.modules import (
     FeatureAlphaDropout,
 )
 from bitdrop.torch.patching import find_dropout, patch, replace_dropout
+from bitdrop.torch.residual_path import ResidualPath
+from bitdrop.torch.sampling import monte_carlo
+from bitdrop.torch.thinning import thin_dropout
 
 __all__ = [
     "AlphaDropout",
@@ -41,11 +44,14 @@ __all__ = [
     "Dropout3d",
     "FeatureAlphaDropout",
     "FusedDropout",
+    "ResidualPath",
     "find_dropout",
     "functional",
     "fuse_dropout",
+    "monte_carlo",
     "patch",
     "replace_dropout",
+    "thin_dropout",
 ]
 
 
