@@ -1,6 +1,5 @@
 """Stochastic depth that does not run a branch on the samples it drops."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -148,4 +147,7 @@ class Unchanged(Function):
         return dx.clone()
 
 
-_unchanged: Callable[..., Tensor] = torch._disable_dynamo(Unchanged.apply)
+@torch._disable_dynamo
+def _unchanged(x: Tensor, *parameters: Tensor) -> Tensor:
+    y: Tensor = Unchanged.apply(x, *parameters)
+    return y
