@@ -93,9 +93,7 @@ def test_exported_networks_are_dense(model: Any) -> None:
 def test_checkpoints_draw_the_same_masks(model: Any, use_reentrant: bool) -> None:
     whole = results(lambda x: checkpoint(model, x, use_reentrant=use_reentrant), model, batch())
     assert_same(whole, reference(model))
-    parts = results(
-        lambda x: checkpoint_sequential(model, 2, x, use_reentrant=use_reentrant), model, batch()
-    )
+    parts = results(lambda x: checkpoint_sequential(model, 2, x, use_reentrant=use_reentrant), model, batch())
     assert_same(parts, reference(model))
 
 
@@ -111,7 +109,7 @@ def test_transforms_compute_in_full(model: Any) -> None:
     (dense(model, batch(), 2) ** 2).sum().backward()
     for name, parameter in parameters.items():
         torch.testing.assert_close(gradients[name], parameter.grad)
-    rows = vmap(lambda x: model(x), randomness="different")(batch().expand(20, -1, -1))
+    rows = vmap(model, randomness="different")(batch().expand(20, -1, -1))
     assert len(rows.flatten(1).unique(dim=0)) == 20
     of_each = vmap(grad(loss), (None, 0), randomness="different")(parameters, batch()[:, None])
     assert of_each["0.weight"].shape == (7, 40, 5)
@@ -201,5 +199,3 @@ def test_two_processes_average_their_gradients(tmp_path: Any) -> None:
     script.write_text(PROCESSES)
     outcome = run_python(str(script))
     assert outcome.returncode == 0, outcome.stderr
-
-

@@ -75,7 +75,7 @@ class ResidualPath(modules.Served, nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return x and the branch's output: in training for kept samples alone."""
         if not self.training or self.p == 0.0:
-            return x + self.branch(x)
+            return x + _checked(self.branch(x), x)
         _drop_path.check(self.p, "row")
         generator = self.generator if self._locks is None else self._locked_generator(x)
         kept = None if torch.compiler.is_exporting() else _kept_samples(x, self.p, generator)
