@@ -116,11 +116,31 @@ def _below_autograd(dispatch_keys: Any, *arguments: Any) -> Tensor:
 
 @torch.library.register_vmap("bitdrop::apply", lib=library)
 @torch._disable_dynamo
-def _batched(info: Any, in_dims: tuple[int | None, ...], x: Tensor, key: Tensor, *rest: Any) -> Any:
-    """Apply to each sample of a batch. A sample has its own mask only if it has its own key."""
-    batches = [
-        [tensor] * info.batch_size if axis is None else tensor.unbind(axis)
-        for tensor, axis in zip((x, key), in_dims, strict=False)
-    ]
-    samples = [torch.ops.bitdrop.apply(*pair, *rest) for pair in zip(*batches, strict=True)]
-    return torch.stack(samples), 0
+def _batched(
+    info: Any,
+    in_dims: tuple[int | None, ...],
+    x: Tensor,
+    key: Tensor,
+    p: float,
+    affine: Sequence[float],
+    order: Axes,
+    shared: Axes,
+) -> Any:
+    """Apply to all samples of a batch in one call.
+
+    Samples with keys of their own have the bits of one larger mask, under the key of the first one. Otherwise
+    they share their bits along the new axis, so that each has the mask of a single call.
+    """
+    of_x, of_key, *_ = in_dims
+    x = x.unsqueeze(0).expand(info.batch_size, *x.shape) if of_x is None else x.movedim(of_x, 0)
+    inverse = None
+    if order and not shared:  # bits are numbered in this order of the axes, which becomes the C order
+        x = x.permute(0, *(axis + 1 for axis in order))
+        inverse = [0, *(order.index(axis) + 1 for axis in range(len(order)))]
+    axes = [axis + 1 for axis in shared]
+    if of_key is None:
+        axes = [0, *axes]
+    else:
+        key = key.select(of_key, 0)
+    y = torch.ops.bitdrop.apply(x, key, p, affine, [], axes)
+    return (y if inverse is None else y.permute(inverse)), 0

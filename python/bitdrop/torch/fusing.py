@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from bitdrop._fusion import Activation, check_activation
 from bitdrop.torch import functional, modules
-from bitdrop.torch._chains import count_users
 
 __all__ = ["FusedDropout", "fuse_dropout"]
 
@@ -85,7 +84,9 @@ def fuse_dropout(model: nn.Module) -> int:
       (2): Identity()
     )
     """
-    uses = count_users(model)
+    uses = Counter(
+        id(child) for module in model.modules() for child in module._modules.values() if child is not None
+    )
     fused = 0
     for module in list(model.modules()):
         if isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward:
