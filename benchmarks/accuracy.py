@@ -60,7 +60,7 @@ def split(x: Any, labels: Any, sizes: tuple[int, int], batch: int, steps: int, w
     is_wrong = torch.from_numpy(rng.random(sizes[0]) < wrong)
     shift = torch.from_numpy(rng.integers(1, classes, sizes[0]))
     targets[0] = torch.where(is_wrong, (targets[0] + shift) % classes, targets[0])
-    return Data(tuple(inputs), tuple(targets), batch, steps)  # type: ignore[arg-type]
+    return Data(tuple(inputs), tuple(targets), batch, steps)
 
 
 def digits(wrong: float) -> Data:
@@ -87,7 +87,7 @@ def text() -> Data:
     one_hot = np.eye(len(characters), dtype=np.float32)
     inputs = [torch.from_numpy(one_hot[part[:, :-1]].reshape(len(part), -1)) for part in parts]
     labels = [torch.from_numpy(part[:, -1].copy()) for part in parts]
-    return Data(tuple(inputs), tuple(labels), 200, 150)  # type: ignore[arg-type]
+    return Data(tuple(inputs), tuple(labels), 200, 150)
 
 
 DATA: dict[str, Callable[[], Data]] = {

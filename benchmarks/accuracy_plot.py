@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-STYLES = {
+STYLES: dict[str, dict[str, Any]] = {
     "no dropout": {"color": "#999999"},
     "usual dropout": {"color": "#D55E00"},
     "thinned, groups=1": {"color": "#0072B2", "linewidth": 2.5},

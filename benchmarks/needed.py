@@ -1,7 +1,8 @@
-"""What is left to compute: thinned networks, skipped branches and Monte Carlo samples, against computing all.
+"""Thinned networks, skipped branches and Monte Carlo samples, against the computation of everything.
 
-Each comparison runs in several processes, whose memory allocator keeps freed memory, because page faults would
-decide otherwise. In a process the sides alternate. The tables show medians over processes of the median ratio.
+Each comparison runs in several processes, whose memory allocator keeps freed memory, because page faults
+would decide otherwise. In a process the sides alternate. The tables show medians over processes of the median
+ratio.
 """
 
 import argparse
@@ -13,6 +14,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import bitdrop
@@ -73,7 +76,7 @@ def convolutions() -> Sides:
     def build(p: float) -> nn.Module:
         channels = (128, 256, 256, 128)
         layers: list[nn.Module] = []
-        for inputs, outputs in zip(channels, channels[1:], strict=False):
+        for inputs, outputs in pairwise(channels):
             layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU(), nn.Dropout2d(p)]
         return nn.Sequential(*layers[:-2])
 
@@ -126,9 +129,8 @@ def mlp() -> tuple[nn.Module, Tensor]:
 def monte_carlo(build: Callable[[], tuple[nn.Module, Tensor]]) -> Sides:
     """Return the sides of 50 predictions, and a single pass without dropout."""
     model, x = build()
-    models = {TORCH: model.train(), BITDROP: copy.deepcopy(model), "thinned": copy.deepcopy(model)}
+    models = {TORCH: model.train(), BITDROP: copy.deepcopy(model)}
     bitdrop.torch.replace_dropout(models[BITDROP])
-    bitdrop.torch.thin_dropout(models["thinned"])
     single = copy.deepcopy(model).eval()
 
     def without_gradients(function: Callable[[], Tensor]) -> Callable[[], None]:
@@ -148,9 +150,6 @@ def monte_carlo(build: Callable[[], tuple[nn.Module, Tensor]]) -> Sides:
         "bitdrop's, pass by pass": passes(BITDROP),
         "monte_carlo": lambda: sample(models[BITDROP], x, SAMPLES),
         "monte_carlo, same_for_batch": lambda: sample(models[BITDROP], x, SAMPLES, same_for_batch=True),
-        "monte_carlo, same_for_batch, thinned": lambda: sample(
-            models["thinned"], x, SAMPLES, same_for_batch=True
-        ),
     }
     return {name: without_gradients(function) for name, function in sides.items()}
 
@@ -160,15 +159,15 @@ PATHS = "Training steps of two residual branches, 64 samples of 64 x 256"
 PREDICTIONS = f"{SAMPLES} predictions, batch 32"
 COMPARISONS: dict[str, tuple[str, Callable[[], Sides]]] = {
     **{
-        f"width {width}, {optimiser.__name__}": (STEPS, lambda w=width, o=optimiser: perceptron(w, o))
+        f"width {width}, {optimiser.__name__}": (STEPS, partial(perceptron, width, optimiser))
         for width in (1024, 512, 256)
         for optimiser in (torch.optim.SGD, torch.optim.Adam)
     },
     "convolutions": ("Training steps of three convolutions, 16 x 16 images, p = 0.5, batch 16", convolutions),
-    "p = 0.5": (PATHS, lambda: residual_paths(0.5)),
-    "p = 0.1": (PATHS, lambda: residual_paths(0.1)),
-    "small CNN": (PREDICTIONS, lambda: monte_carlo(cnn)),
-    "perceptron": (PREDICTIONS, lambda: monte_carlo(mlp)),
+    "p = 0.5": (PATHS, partial(residual_paths, 0.5)),
+    "p = 0.1": (PATHS, partial(residual_paths, 0.1)),
+    "small CNN": (PREDICTIONS, partial(monte_carlo, cnn)),
+    "perceptron": (PREDICTIONS, partial(monte_carlo, mlp)),
 }
 
 

@@ -148,14 +148,15 @@ def test_what_precedes_the_first_dropout_is_computed_once_a_chunk(chunk: int | N
         assert suffix.calls == calls
 
 
-def test_thinned_sequential_computes_its_prefix_once_and_the_rest_thinned() -> None:
-    prefix = Counting()
-    chain = nn.Linear(8, 60), nn.ReLU(), nn.Dropout(), nn.Linear(60, 4)
-    model = nn.Sequential(nn.Linear(5, 8), prefix, *chain)
-    assert thin_dropout(model) == 1
-    y = monte_carlo(model.eval(), torch.ones(3, 5), 50, same_for_batch=True)
-    assert (prefix.calls, prefix.elements) == (1, 3 * 8)
-    assert len(y.detach()[:, 0].unique(dim=0)) == 50
+def test_what_precedes_the_first_shared_mask_is_computed_once() -> None:
+    for change in (bitdrop.torch.replace_dropout, thin_dropout):
+        prefix, suffix = Counting(), Counting()
+        chain = nn.Linear(8, 60), nn.ReLU(), nn.Dropout(), nn.Linear(60, 4)
+        model = nn.Sequential(nn.Linear(5, 8), prefix, *chain, suffix).eval()
+        assert change(model) == 1
+        y = monte_carlo(model, torch.ones(3, 5), 50, same_for_batch=True)
+        assert prefix.calls == suffix.calls == 1
+        assert len(y.detach()[:, 0].unique(dim=0)) == 50
 
 
 def test_groups_of_thinned_dropouts_do_not_split_a_shared_mask() -> None:

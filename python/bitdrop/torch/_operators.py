@@ -116,22 +116,14 @@ def _below_autograd(dispatch_keys: Any, *arguments: Any) -> Tensor:
 
 @torch.library.register_vmap("bitdrop::apply", lib=library)
 @torch._disable_dynamo
-def _batched(
-    info: Any,
-    in_dims: tuple[int | None, ...],
-    x: Tensor,
-    key: Tensor,
-    p: float,
-    affine: Sequence[float],
-    order: Axes,
-    shared: Axes,
-) -> Any:
+def _batched(info: Any, in_dims: tuple[int | None, ...], x: Tensor, key: Tensor, *rest: Any) -> Any:
     """Apply to all samples of a batch in one call.
 
     Samples with keys of their own have the bits of one larger mask, under the key of the first one. Otherwise
     they share their bits along the new axis, so that each has the mask of a single call.
     """
     of_x, of_key, *_ = in_dims
+    p, affine, order, shared = rest
     x = x.unsqueeze(0).expand(info.batch_size, *x.shape) if of_x is None else x.movedim(of_x, 0)
     inverse = None
     if order and not shared:  # bits are numbered in this order of the axes, which becomes the C order

@@ -10,7 +10,6 @@ from torch import Generator, Tensor, nn
 from torch.func import vmap
 
 from bitdrop.torch import patching, thinning
-from bitdrop.torch._chains import is_watched
 
 __all__ = ["monte_carlo"]
 
@@ -48,8 +47,7 @@ def monte_carlo(
         Whether to reach calls of ``F.dropout(x, p, self.training)`` too: all modules but normalisation layers
         are then in training mode.
     same_for_batch : bool, default False
-        Whether all samples of the batch share a mask, so that each prediction is that of one sub-network. A
-        `Sequential` whose dropouts are all thinned is then computed thinned.
+        Whether all samples of the batch share a mask, so that each prediction is that of one sub-network.
     generator : torch.Generator, optional
         Source of all draws, on the CPU. None means torch's default generator, and those that modules have.
 
@@ -172,9 +170,6 @@ def _states(dropouts: list[nn.Module]) -> list[tuple[Generator, Tensor]]:
 
 def _together(model: nn.Module, x: Tensor, samples: int, same_for_batch: bool) -> Tensor:
     """Return samples by vmap. Whatever no draw has reached has no axis of samples."""
-    if same_for_batch and _is_thinned(model):
-        start, rest = model.from_first_dropout(x)
-        return torch.stack([rest(start) for _ in range(samples)])
 
     def one(_: Tensor) -> Tensor:
         if not same_for_batch:
@@ -185,13 +180,6 @@ def _together(model: nn.Module, x: Tensor, samples: int, same_for_batch: bool) -
 
     predictions: Tensor = vmap(one, randomness="different")(torch.empty(samples, 0))
     return predictions
-
-
-def _is_thinned(model: nn.Module) -> bool:
-    """Return whether a model is sequential, and each of its dropouts draws one mask for the batch."""
-    dropouts = [module for module in model.modules() if patching._drops(module)]
-    one_mask = all(isinstance(module, thinning.Thinned) and module.groups == 1 for module in dropouts)
-    return isinstance(model, thinning.ThinnedSequential) and not is_watched(model) and one_mask
 
 
 def _apart(

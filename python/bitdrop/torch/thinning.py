@@ -1,8 +1,7 @@
 """Networks that compute kept units alone: dropout modules and `Sequential` for it, and existing models."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from itertools import pairwise, zip_longest
 from typing import Any
 
@@ -84,22 +83,10 @@ class ThinnedSequential(nn.Sequential):
         """Pass input through all modules."""
         if not isinstance(input, Tensor) or nn.modules.module._has_any_global_hook():
             return super().forward(input)
-        return _through(self.steps(), input)
-
-    def steps(self) -> list[Callable[[Tensor], Tensor]]:
-        """Return the functions that the modules are at present: chains, and modules between them."""
         modules = list(_chains.flattened(self, _SEQUENTIAL))
-        return [
-            partial(_run, step) if isinstance(step, list) else step
-            for step in _chains.split(modules, _is_thinned)
-        ]
-
-    def from_first_dropout(self, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        """Return the input of the first step that drops, for x as the input, and all steps from there on."""
-        steps = self.steps()
-        while steps and isinstance(steps[0], nn.Module) and not _has_dropout(steps[0]):
-            x = steps.pop(0)(x)
-        return x, partial(_through, steps)
+        for step in _chains.split(modules, _is_thinned):
+            input = _run(step, input) if isinstance(step, list) else step(input)
+        return input
 
 
 _SEQUENTIAL = (nn.Sequential, ThinnedSequential)
@@ -200,16 +187,6 @@ def _is_thinned(module: nn.Module, layer: nn.Module) -> bool:
 def _thinned_class(layer: nn.Module) -> type[Thinned]:
     thinned, _ = _CLASSES[CONVOLUTIONS.get(type(layer), 0)]
     return thinned
-
-
-def _has_dropout(module: nn.Module) -> bool:
-    return any(isinstance(part, Thinned) for part in module.modules())
-
-
-def _through(steps: Sequence[Callable[[Tensor], Tensor]], input: Tensor) -> Tensor:
-    for step in steps:
-        input = step(input)
-    return input
 
 
 def _run(chain: Chain, input: Tensor) -> Tensor:
