@@ -31,7 +31,7 @@ from torch import Tensor, nn
 NONE, USUAL = "no dropout", "usual dropout"
 GROUPS = {f"thinned, groups={n}": n for n in (1, 2, 4, 8)}
 SETTINGS = (NONE, USUAL, *GROUPS)
-WIDTH = 1024
+WIDTH = 512
 PROBABILITIES = (0.2, 0.5)
 RATES = (3e-4, 1e-3)
 EVALUATIONS = 12
@@ -166,19 +166,27 @@ def choose(setting: str, data: Data) -> tuple[float, float]:
     return max(grid, key=score)
 
 
-def measure(setting: str, data: Data, seeds: int) -> dict[str, Any]:
-    """Return the results of a setting: means and standard deviations over seeds at each evaluation."""
-    p, rate = choose(setting, data)
-    curves = [train(setting, data, p, rate, seed) for seed in range(seeds)]
+def measure(data: Data, seeds: int) -> dict[str, dict[str, Any]]:
+    """Return the results of all settings: means and standard deviations over seeds at each evaluation."""
+    chosen = {setting: choose(setting, data) for setting in SETTINGS}
+    curves: dict[str, list[Curve]] = {setting: [] for setting in SETTINGS}
+    for seed in range(seeds):
+        for setting in SETTINGS:  # in turns, so that a drift of the machine favours none
+            curves[setting].append(train(setting, data, *chosen[setting], seed))
+    return {setting: summary(setting, *chosen[setting], curves[setting]) for setting in SETTINGS}
+
+
+def summary(setting: str, p: float, rate: float, curves: Sequence[Curve]) -> dict[str, Any]:
+    """Return the results of a setting."""
     test = np.array([curve.test for curve in curves])
-    chosen = [curve.test[int(np.argmax(curve.validation))] for curve in curves]
+    stopped = [curve.test[int(np.argmax(curve.validation))] for curve in curves]
     return {
         "p": 0.0 if setting == NONE else p,
         "learning rate": rate,
         "seconds": np.median([curve.seconds for curve in curves], axis=0).round(3).tolist(),
         "test": test.mean(0).round(2).tolist(),
-        "deviation": test.std(0, ddof=1).round(2).tolist() if seeds > 1 else [0.0] * test.shape[1],
-        "at best validation": round(float(np.mean(chosen)), 2),
+        "deviation": test.std(0).round(2).tolist(),
+        "at best validation": round(float(np.mean(stopped)), 2),
     }
 
 
@@ -228,9 +236,8 @@ def run(names: Sequence[str], seeds: int, output: Path) -> None:
     facts["date"] = datetime.datetime.now(datetime.UTC).date().isoformat()
     results: dict[str, Any] = {}
     with report.progress() as progress:
-        for name in names:
-            data = DATA[name]()
-            results[name] = {s: measure(s, data, seeds) for s in progress.track(SETTINGS, description=name)}
+        for name in progress.track(names, description="training"):
+            results[name] = measure(DATA[name](), seeds)
             output.write_text(json.dumps({"machine": facts, "results": results}, indent=1) + "\n")
 
 

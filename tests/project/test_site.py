@@ -48,7 +48,7 @@ QUESTIONS = {
     "shards and dask": "how-to/parts-and-dask",
     "Monte Carlo dropout": "how-to/monte-carlo",
     "fused passes": "how-to/fused-passes",
-    "thinned networks": "how-to/thinned-networks",
+    "thinned networks": "how-to/thinned-training",
     "an existing PyTorch model": "how-to/pytorch",
     "environment variables": "reference/settings",
     "a bug report": "how-to/bug-reports",
