@@ -11,10 +11,11 @@ import argparse
 import datetime
 import itertools
 import json
+import math
 import pydoc_data.topics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,7 @@ def train(setting: str, data: Data, p: float, rate: float, seed: int) -> Curve:
     model = build(setting, data, p)
     optimiser = torch.optim.Adam(model.parameters(), lr=rate)
     batches = torch.Generator().manual_seed(seed)  # the same for all settings
-    at = {round(data.steps * ((n + 1) / EVALUATIONS) ** 1.5) for n in range(EVALUATIONS)}
+    at = {math.ceil(data.steps * (n / EVALUATIONS) ** 1.5) for n in range(1, EVALUATIONS + 1)}
     curve, seconds = Curve([], [], []), 0.0
     order = torch.empty(0, dtype=torch.int64)
     for step in range(1, data.steps + 1):
@@ -225,19 +226,21 @@ def parsed() -> argparse.Namespace:
     )
     parser.add_argument("--seeds", type=int, default=5, help="number of networks of each setting")
     parser.add_argument("--data", nargs="+", choices=DATA, default=list(DATA), help="data sets")
+    parser.add_argument("--steps", type=int, help="steps of each network; None: as the data set says")
     parser.add_argument("--output", type=Path, default=Path("accuracy.json"), help="file for the results")
     parser.add_argument("--read", action="store_true", help="print and plot the results of that file again")
     return parser.parse_args()
 
 
-def run(names: Sequence[str], seeds: int, output: Path) -> None:
+def run(names: Sequence[str], seeds: int, steps: int | None, output: Path) -> None:
     """Measure all settings on data sets, and write the results after each of them."""
     facts = machine.facts() | {"PyTorch": torch.__version__, "threads": 1, "seeds": seeds}
     facts["date"] = datetime.datetime.now(datetime.UTC).date().isoformat()
     results: dict[str, Any] = {}
     with report.progress() as progress:
         for name in progress.track(names, description="training"):
-            results[name] = measure(DATA[name](), seeds)
+            data = DATA[name]()
+            results[name] = measure(replace(data, steps=steps or data.steps), seeds)
             output.write_text(json.dumps({"machine": facts, "results": results}, indent=1) + "\n")
 
 
@@ -247,7 +250,7 @@ def main() -> None:
     torch.set_num_threads(1)
     bitdrop.set_num_threads(1)
     if not arguments.read:
-        run(arguments.data, arguments.seeds, arguments.output)
+        run(arguments.data, arguments.seeds, arguments.steps, arguments.output)
     found = json.loads(arguments.output.read_text())
     report.print_facts(found["machine"])
     print_results(found["results"])
