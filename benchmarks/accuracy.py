@@ -67,7 +67,7 @@ def split(x: Any, labels: Any, sizes: tuple[int, int], batch: int, steps: int, w
 def digits(wrong: float) -> Data:
     """Return images of digits: 1,000 for training."""
     data = load_digits()
-    return split(data.data, data.target, (1000, 397), 100, 200, wrong)
+    return split(data.data, data.target, (1000, 397), 100, 160, wrong)
 
 
 def tumours() -> Data:
@@ -88,7 +88,7 @@ def text() -> Data:
     one_hot = np.eye(len(characters), dtype=np.float32)
     inputs = [torch.from_numpy(one_hot[part[:, :-1]].reshape(len(part), -1)) for part in parts]
     labels = [torch.from_numpy(part[:, -1].copy()) for part in parts]
-    return Data(tuple(inputs), tuple(labels), 200, 150)
+    return Data(tuple(inputs), tuple(labels), 200, 100)
 
 
 DATA: dict[str, Callable[[], Data]] = {

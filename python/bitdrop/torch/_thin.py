@@ -57,8 +57,11 @@ class Shared(NamedTuple):
     axis: int
     generator: Generator | None
 
-    def drop(self, x: Tensor, inplace: bool = False) -> Tensor:
-        """Drop units of x, all of which is one part."""
+    def drop(self, x: Tensor, groups: int = 1, inplace: bool = False) -> Tensor:
+        """Drop units of x by one mask for each part."""
+        if len(parts := parts_of(x, groups)) > 1:
+            y = torch.cat([self.drop(part) for part in parts])
+            return x.copy_(y) if inplace else y
         noise_shape = [1] * x.dim()
         if noise_shape:
             noise_shape[self.axis] = x.shape[self.axis]
@@ -133,7 +136,8 @@ class Link(NamedTuple):
 
     def pays(self, x: Tensor) -> bool:
         """Return whether to compute kept units alone saves more than it costs, for an input of the chain."""
-        assert self.dropout is not None
+        if self.dropout is None:
+            return False
         p, axis = self.dropout.p, self.dropout.axis
         rows = x.numel() // max(1, x.shape[axis])
         return p < 1.0 and p * p * rows >= _LEAST_ROWS and p * rows * self.products >= _LEAST_PRODUCTS
@@ -162,11 +166,6 @@ def parts_of(x: Tensor, groups: int) -> Sequence[Tensor]:
     if groups == 1 or x.dim() < 2 or x.shape[0] == 0:
         return (x,)
     return [part for part in x.tensor_split(groups) if part.shape[0]]
-
-
-def whole(parts: Sequence[Tensor]) -> Tensor:
-    """Put the parts of a batch together again."""
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 Affine = tuple[Tensor, Tensor | None]
@@ -202,18 +201,33 @@ def _run_eagerly(x: Tensor, links: Sequence[Link], groups: int) -> Tensor:
 
 
 def _run(x: Tensor, links: Sequence[Link], groups: int, thin: bool) -> Tensor:
-    parts = [Part(part) for part in parts_of(x, groups)]
+    parts = parts_of(x, groups)
+    if not (thin and any(link.pays(parts[0]) for link in links)):
+        for link in links:
+            x = _in_full(link, x, groups)
+        return x
+    thinned = [Part(part) for part in parts]
     for link in links:
-        parts = [_through(link, part, thin) for part in parts]
-    return whole([part.x for part in parts])
+        thinned = [_through(link, part) for part in thinned]
+    return thinned[0].x if len(thinned) == 1 else torch.cat([part.x for part in thinned])
 
 
-def _through(link: Link, part: Part, thin: bool) -> Part:
-    """Pass a part of the batch through a layer and what follows it."""
+def _in_full(link: Link, x: Tensor, groups: int) -> Tensor:
+    """Pass a batch through a layer and what follows it, all units computed."""
+    x = link.product(x, link.weight, link.bias)
+    for function in link.before:
+        x = function(x)
+    if link.dropout is not None:
+        x = link.dropout.drop(x, groups)
+    for function in link.after:
+        x = function(x)
+    return x
+
+
+def _through(link: Link, part: Part) -> Part:
+    """Pass a part of the batch through a layer and what follows it, kept units alone if that pays."""
     dropout = link.dropout
-    kept = None
-    if dropout is not None and thin and link.pays(part.x):
-        kept = dropout.kept(len(link.weight))
+    kept = dropout.kept(len(link.weight)) if dropout is not None and link.pays(part.x) else None
     none_kept = kept is not None and len(kept.indices) == 0
     rows = None if none_kept else kept
     bias = None if link.bias is None else gathered(link.bias, rows)

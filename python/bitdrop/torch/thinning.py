@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from itertools import pairwise, zip_longest
 from typing import Any
 
-import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
@@ -31,11 +30,7 @@ class Thinned(modules.Served):
         shared = self.shared(input)
         if shared is None:
             return super().forward(input)  # type: ignore[misc]
-        parts = _thin.parts_of(input, self.groups)
-        if len(parts) == 1:
-            return shared.drop(input, self.inplace)
-        y = torch.cat([shared.drop(part) for part in parts])
-        return input.copy_(y) if self.inplace else y
+        return shared.drop(input, self.groups, self.inplace)
 
     def shared(self, input: Tensor) -> Shared | None:
         """Return the dropout for a forward pass, or None if it drops nothing, or not such units."""
