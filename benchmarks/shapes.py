@@ -23,6 +23,16 @@ from timing import Array, Timing, alternate, buffers
 _IMAGES = (64, 128, 56, 56)
 _SEQUENCES = (64, 512, 768)
 _MATRIX = (2048, 2048)
+# Both arrays in Fortran order, and the ratios and nanoseconds an element to reach.
+_FORTRAN: tuple[tuple[int, ...], ...] = (
+    (2048, 2048),
+    (1000, 1000),
+    (64, 100_000),
+    (100_000, 64),
+    (64, 64, 1000),
+)
+_FORTRAN_REACH = 2.5
+_FORTRAN_NOISE_REACH = 1.2
 _COPIES = 64  # of an array with a sixty-fourth of the rows of _MATRIX
 _CHANNELS_REACH = 0.8
 
@@ -68,6 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _print_blocks(options)
     _print_dtypes(options)
     _print_layouts(options)
+    _print_fortran(options)
 
 
 def _print_shared(options: argparse.Namespace) -> None:
@@ -144,6 +155,36 @@ def _print_layouts(options: argparse.Namespace) -> None:
     title = f"Layouts of {_MATRIX}: ratios to a copy of the same views, p = {options.p}, float32, `out=`"
     columns = ("x, out", "copy, ns per element", "forward, ns", "forward, copies", "backward, copies")
     report.print_table(f"{title}, threads: {options.threads}", columns, rows)
+
+
+def _print_fortran(options: argparse.Namespace) -> None:
+    rows = []
+    for shape in _FORTRAN:
+        places = []
+        for x, out in buffers(math.prod(shape)):
+            values, target = (array.reshape(shape, order="F") for array in (x, out))
+            sides = _sides(bitdrop.Dropout(options.p, rng=0), values, target, options.threads)
+            noise = bitdrop.GaussianDropout(options.p, rng=0)
+            fused = bitdrop.FusedDropout(options.p, activation="relu", rng=0)
+            zoneout = bitdrop.Zoneout(options.p, rng=0)
+            sides["relu"] = Timer(partial(fused.forward, values, out=target))
+            sides["zoneout"] = Timer(partial(zoneout.forward, values, values.copy(order="F"), out=target))
+            sides["gaussian"] = Timer(partial(noise.forward, values, out=target))
+            places.append(sides)
+        timings = alternate(places, "copy", options.seconds)
+        nanoseconds = timings["gaussian"].seconds / math.prod(shape) * 1e9
+        marks = (
+            timings["forward"].ratio <= _FORTRAN_REACH,
+            len(shape) > 2 or nanoseconds <= _FORTRAN_NOISE_REACH,
+        )
+        names = ("forward", "backward", "relu", "zoneout")
+        ratios = (f"{timings[side].ratio:.2f}" for side in names)
+        mark = "reached" if all(marks) else "MISSED"
+        rows.append([str(shape), *ratios, f"{nanoseconds:.2f}", mark])
+    title = f"Fortran order: ratios to a copy, p = {options.p}, float32, `out=`, threads: {options.threads}"
+    columns = ("shape", "forward", "backward", "ReLU, fused", "zoneout", "Gaussian, ns per element")
+    to_reach = f"to reach ({_FORTRAN_REACH}; {_FORTRAN_NOISE_REACH} ns)"
+    report.print_table(title, (*columns, to_reach), rows)
 
 
 def _layouts(x: Array, out: Array) -> dict[str, tuple[Array, Array]]:

@@ -16,12 +16,6 @@ constexpr uint64_t kMinChunk = 16 * kBlockElements;
 // Seeds before a chunk whose blocks reach into it are generated twice. A chunk is this many times longer.
 constexpr uint64_t kMinChunkReaches = 8;
 
-uint64_t load_word(const uint8_t* bytes) {
-    uint64_t word = 0;
-    for (int i = 0; i < 8; ++i) word |= uint64_t{bytes[i]} << (8 * i);
-    return word;
-}
-
 // A run of this length lies within a word that begins at any of its bytes.
 constexpr uint64_t kMaxWordRun = 57;
 

@@ -38,6 +38,10 @@ void drop(const Resources& with, const Operands& operands, const Affine& affine,
 // Applies stored bits. The operation has no activation.
 void apply(const Resources& with, const Operands& operands, const Affine& affine, const uint8_t* bits);
 
+// Applies bits in the order of the operands' axes, and replaces them by those of active elements, if the operation has
+// an activation.
+void apply_and_find(const Resources& with, const Operands& operands, const Affine& affine, uint8_t* bits);
+
 // Generates the normal numbers z of a noise and applies them: x * (1 + sigma * z). The operands' bit strides go through
 // the noise: the element at bit b has number first + b.
 void noise(const Resources& with, const Operands& operands, const NoisePlan& plan, uint64_t first);

@@ -22,6 +22,12 @@ void Layout::add_axis(const Axis& added) {
     axis[ndim++] = added;
 }
 
+Layout Layout::following() const {
+    Layout merged(operands, true);
+    for (int a = 0; a < ndim; ++a) merged.add_axis(axis[a]);
+    return merged;
+}
+
 uint64_t Layout::size() const {
     uint64_t product = 1;
     for (int a = 0; a < ndim; ++a) product *= static_cast<uint64_t>(axis[a].length);

@@ -27,6 +27,7 @@ struct Layout {
     Layout(int operand_count, bool bits_follow_elements) : operands(operand_count), bits_follow(bits_follow_elements) {}
 
     void add_axis(const Axis& added);
+    Layout following() const;  // the same operands, element i with bit i
     uint64_t size() const;
     bool is_dense(int operand, int64_t item_size) const;  // adjacent elements, in the order of the axes
     bool repeats(int operand) const;  // one element, for all
@@ -42,6 +43,7 @@ public:
     Cursor(const Layout& layout, char* const* operands, uint64_t element);
 
     void advance(int64_t count);  // at most `left`
+    const Layout& layout() const { return layout_; }
 
     char* place[kMaxOperands];
     uint64_t bit = 0;

@@ -82,26 +82,6 @@ void generate_scattered_chunk(void* context, uint64_t chunk) {
     });
 }
 
-// The context of a chunk of reorder_bits().
-struct ReorderTask {
-    const Layout& axes;  // without operands, in the order of `to`; the bit strides go through `from`
-    uint64_t count;
-    const uint8_t* from;
-    uint8_t* to;
-};
-
-void reorder_chunk(void* context, uint64_t chunk) {
-    const ReorderTask& task = *static_cast<const ReorderTask*>(context);
-    const uint64_t start = chunk * kChunkBits, end = std::min(start + kChunkBits, task.count);
-    const uint64_t stride = static_cast<uint64_t>(task.axes.inner().bit_stride);
-    std::memset(task.to + start / 8, 0, (end - start + 7) / 8);
-    Cursor cursor(task.axes, nullptr, start);
-    for_each_span(&cursor, static_cast<int64_t>(end - start), [&](int64_t done, int64_t length) {
-        copy_strided_bits(task.to, start + static_cast<uint64_t>(done), task.from, cursor.bit, stride,
-                          static_cast<uint64_t>(length));
-    });
-}
-
 }  // namespace
 
 BitBox contiguous_box(uint64_t first, uint64_t count) {
@@ -118,20 +98,10 @@ void generate_bits(const Kernels& kernels, const Plan& plan, const BitBox& box, 
                  contiguous ? generate_chunk : generate_scattered_chunk, &task);
 }
 
-void reorder_bits(const Layout& layout, const uint8_t* from, uint8_t* to, Threads threads) {
-    Axis axes[kMaxNdim];
-    int64_t stride = 1;
-    for (int a = layout.ndim - 1; a >= 0; --a) {
-        axes[a] = {layout.axis[a].length, {layout.axis[a].bit_stride}, stride};
-        stride *= layout.axis[a].length;
-    }
-    const auto outer = [](const Axis& a, const Axis& b) { return a.stride[0] > b.stride[0]; };
-    std::sort(axes, axes + layout.ndim, outer);
-    Layout reordered(0, false);
-    for (int a = 0; a < layout.ndim; ++a) reordered.add_axis(axes[a]);
-    ReorderTask task = {reordered, reordered.size(), from, to};
-    parallel_for(chunk_count(task.count), choose_parallelism(task.count, kMinBitsPerThread, threads), reorder_chunk,
-                 &task);
+void copy_box(const BitBox& box, const uint8_t* from, uint8_t* to) {
+    Cursor cursor(box.axes, nullptr, 0);
+    cursor.bit += box.first;
+    gather_bits(&cursor, from, to, box.size());
 }
 
 void generate_bits(const Kernels& kernels, const Plan& plan, uint64_t first, uint64_t count, uint8_t* bits) {
@@ -172,6 +142,15 @@ void copy_strided_bits(uint8_t* to, uint64_t to_bit, const uint8_t* from, uint64
     if (stride == 1) return copy_bits(to, to_bit, from, from_bit, count);
     if (stride == 0) return fill_bits(to, to_bit, packed_bit(from, from_bit), count);
     for (uint64_t i = 0; i < count; ++i) write_bits(to, to_bit + i, packed_bit(from, from_bit + i * stride), 1);
+}
+
+void gather_bits(Cursor* cursor, const uint8_t* from, uint8_t* to, uint64_t count) {
+    const Layout& layout = cursor->layout();
+    const uint64_t stride = static_cast<uint64_t>(layout.inner().bit_stride);
+    std::memset(to, 0, (count + 7) / 8);
+    for_each_span(cursor, static_cast<int64_t>(count), [&](int64_t done, int64_t length) {
+        copy_strided_bits(to, static_cast<uint64_t>(done), from, cursor->bit, stride, static_cast<uint64_t>(length));
+    });
 }
 
 void fill_bits(uint8_t* to, uint64_t to_bit, bool value, uint64_t count) {

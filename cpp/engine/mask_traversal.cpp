@@ -1,7 +1,8 @@
 #include "mask_traversal.h"
 
 #include <algorithm>
-#include <cstring>
+
+#include "mask_bits.h"
 
 namespace bitdrop {
 namespace {
@@ -44,7 +45,7 @@ void MaskTraversal::choose_path() {
     if (plan_) {
         if (direct_ && follow && each && layout_.ndim == 1) path_ = &MaskTraversal::drop_contiguous;
     } else if (has_activation(affine_.operation)) {
-        return;  // by blocks: bits of active elements are stored in another order
+        return;  // by blocks: the bits of a span must begin with a byte
     } else if (direct_ && each && (follow || inner.bit_stride == 1)) {
         path_ = &MaskTraversal::apply_spans;
     } else if (direct_ && inner.bit_stride == 0 && inputs_ == 1) {
@@ -117,7 +118,6 @@ void MaskTraversal::apply_blocks(uint64_t first, uint64_t last) const {
         uint8_t doubled[2 * kBlockBytes];
         if (operands_.parts == 2) double_bits(doubled, bits, static_cast<uint64_t>(count));
         do_block(&cursor, operands_.parts == 2 ? doubled : bits, count);
-        if (with_.active_bits) std::memcpy(with_.active_bits + start / 8, bits, static_cast<size_t>(count + 7) / 8);
     }
 }
 
@@ -129,13 +129,8 @@ uint8_t* MaskTraversal::bits_of_block(const Cursor& cursor, uint64_t first, int6
         return bits;
     }
     if (layout_.bits_follow) return bits_ + first / 8;
-    std::memset(scratch, 0, kBlockBytes);
     Cursor reader = cursor;
-    const uint64_t stride = static_cast<uint64_t>(layout_.inner().bit_stride);
-    for_each_span(&reader, count, [&](int64_t done, int64_t length) {
-        copy_strided_bits(scratch, static_cast<uint64_t>(done), bits_, reader.bit, stride,
-                          static_cast<uint64_t>(length));
-    });
+    gather_bits(&reader, bits_, scratch, static_cast<uint64_t>(count));
     return scratch;
 }
 

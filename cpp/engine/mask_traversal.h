@@ -18,7 +18,7 @@ public:
 
 private:
     void choose_path();
-    void do_elements(uint64_t first, uint64_t last) const override { (this->*path_)(first, last); }
+    void do_range(uint64_t first, uint64_t last) const override { (this->*path_)(first, last); }
     void apply_draws(void* bits, uint64_t first, const Span& span) const override;
 
     // Paths: elements first ... last - 1.

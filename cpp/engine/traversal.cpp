@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "../runtime/float_mode.h"
+#include "number_tiles.h"
 
 namespace bitdrop {
 namespace {
@@ -17,15 +18,21 @@ constexpr int64_t kMinSpanOfInputs = 256;  // if there are several
 // Of each input, on the stack.
 constexpr int64_t kGatheredBytes = kBlockElements * sizeof(float);
 
+// Copies adjacent elements. A known number of bytes takes a fraction of the time, and most are in panels of tiles.
+template <int64_t size> void copy_adjacent(char* to, const char* from, int64_t count) {
+    if (count == TileNumbers::kMaxRows)
+        std::memcpy(to, from, TileNumbers::kMaxRows * size);
+    else
+        std::memcpy(to, from, static_cast<size_t>(count * size));
+}
+
 // Elements of a known size, between adjacent places and places a stride apart.
 template <int64_t size> void gather(char* to, const char* from, int64_t from_stride, int64_t count) {
-    if (from_stride == size) {
-        std::memcpy(to, from, static_cast<size_t>(count * size));
-        return;
-    }
+    if (from_stride == size) return copy_adjacent<size>(to, from, count);
     for (int64_t i = 0; i < count; ++i) std::memcpy(to + i * size, from + i * from_stride, size);
 }
 template <int64_t size> void scatter(char* to, int64_t to_stride, const char* from, int64_t count) {
+    if (to_stride == size) return copy_adjacent<size>(to, from, count);
     for (int64_t i = 0; i < count; ++i) std::memcpy(to + i * to_stride, from + i * size, size);
 }
 
@@ -65,9 +72,12 @@ void Traversal::sum_blocks() {
 
 void Traversal::run() {
     const Parallelism parallelism = choose_parallelism(count_, min_elements_per_thread_, with_.threads);
-    chunk_size_ = sums_ ? sums_->chunk : chunk_size(parallelism.threads);
+    const uint64_t steps = tiles_ ? tiles_ : count_;
+    chunk_size_ = tiles_  ? (parallelism.threads == 1 ? tiles_ : 1)
+                  : sums_ ? sums_->chunk
+                          : chunk_size(parallelism.threads);
     const DefaultFloatMode mode;
-    parallel_for((count_ + chunk_size_ - 1) / chunk_size_, parallelism, do_chunk, this);
+    parallel_for((steps + chunk_size_ - 1) / chunk_size_, parallelism, do_chunk, this);
 }
 
 uint64_t Traversal::chunk_size(int threads) const {
@@ -79,7 +89,7 @@ uint64_t Traversal::chunk_size(int threads) const {
 void Traversal::do_chunk(void* traversal, uint64_t chunk) {
     const Traversal& self = *static_cast<const Traversal*>(traversal);
     const uint64_t first = chunk * self.chunk_size_;
-    self.do_elements(first, std::min(first + self.chunk_size_, self.count_));
+    self.do_range(first, std::min(first + self.chunk_size_, self.tiles_ ? self.tiles_ : self.count_));
     if (self.span_.non_temporal) self.with_.kernels->fence();
 }
 

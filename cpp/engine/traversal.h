@@ -15,11 +15,15 @@ protected:
         bool whole_bytes = false;  // the draws of a span used in place begin with a byte
     };
 
+    // Copy elements between adjacent places and places a stride apart.
+    using Gather = void (*)(char* to, const char* from, int64_t from_stride, int64_t count);
+    using Scatter = void (*)(char* to, int64_t to_stride, const char* from, int64_t count);
+
     Traversal(const Resources& with, const Operands& operands, int inputs, const Needs& needs);
     ~Traversal() = default;
 
-    // The elements first ... last - 1, on one thread.
-    virtual void do_elements(uint64_t first, uint64_t last) const = 0;
+    // The elements first ... last - 1, or the tiles, on one thread.
+    virtual void do_range(uint64_t first, uint64_t last) const = 0;
     // Applies draws of a block, from number `first` on.
     virtual void apply_draws(void* draws, uint64_t first, const Span& span) const = 0;
 
@@ -36,7 +40,10 @@ protected:
     int inputs_;  // and the output are the first operands
     const int64_t size_;  // bytes of an element
     const uint64_t count_;
+    uint64_t tiles_ = 0;  // if the path takes tiles, their number
     bool direct_;  // innermost spans are long, and used in place
+    Gather gather_;
+    Scatter scatter_;
 
 private:
     uint64_t chunk_size(int threads) const;
@@ -49,15 +56,10 @@ private:
     void add_to_sums(const Cursor& cursor, const char* values, int64_t count) const;
 
     using BlockPath = void (Traversal::*)(Cursor* cursor, void* draws, int64_t count) const;
-    using Gather = void (*)(char* to, const char* from, int64_t from_stride, int64_t count);
-    using Scatter = void (*)(char* to, int64_t to_stride, const char* from, int64_t count);
-
     const uint64_t min_elements_per_thread_;
     Span span_ = {};  // what the spans have in common
     bool dense_[kMaxOperands];
     BlockPath block_path_;
-    Gather gather_;
-    Scatter scatter_;
     uint64_t chunk_size_ = 0;
 };
 

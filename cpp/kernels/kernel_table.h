@@ -3,10 +3,10 @@
 
 #include "../format/noise_format.h"
 #include "dtype.h"
+#include "operation.h"
 
 namespace bitdrop {
 
-constexpr int kMaxInputs = 3;
 constexpr int kSumLanes = 32;
 
 // Contiguous elements of each operand, not necessarily aligned. `out` is an input or overlaps none.
@@ -19,42 +19,6 @@ struct Span {
     bool isolated = false;      // the memory after the span is not read next, so it is not prefetched
     bool constant[kMaxInputs] = {};  // inputs of one element for all of the span: any but the first
 };
-
-// The operation on an element: a template parameter of the one apply loop. Each step is rounded, in this order.
-enum class Operation {
-    scale,       // kept ? scale * x : +0.0
-    affine,      // kept ? scale * x + shift : dropped
-    relu,        // kept ? scale * max(x, +0.0) : +0.0
-    fused,       // residual + (kept ? scale * (x + bias) : +0.0)
-    fused_relu,  // residual + (kept ? scale * max(x + bias, +0.0) : +0.0)
-    zoneout,     // kept ? x : previous
-    blend,       // scale * x + shift * previous, whatever the bits
-    scale_sum,   // as `scale`, and the result is added to the second input. float32 and float64 alone
-};
-constexpr int kOperations = 8;
-
-static constexpr int inputs_of(Operation operation) {
-    if (operation == Operation::fused || operation == Operation::fused_relu) return 3;
-    return operation >= Operation::zoneout ? 2 : 1;
-}
-
-// True for operations that find which elements are active. A NaN is active, as for PyTorch. The bits that they store
-// are those of elements that are kept and active.
-static constexpr bool has_activation(Operation operation) {
-    return operation == Operation::relu || operation == Operation::fused_relu;
-}
-
-// Coefficients and operation. The coefficients are converted once to the type of the arithmetic.
-struct Affine {
-    double scale = 1.0;
-    double shift = 0.0;
-    double dropped = 0.0;
-    Operation operation = Operation::scale;
-};
-
-static inline Affine make_affine(double scale, double shift, double dropped) {
-    return {scale, shift, dropped, shift == 0.0 && dropped == 0.0 ? Operation::scale : Operation::affine};
-}
 
 // Features of CPU and operating system that kernels require, one bit each.
 enum Feature : uint32_t {

@@ -68,7 +68,7 @@ constexpr Kernels table(const char* name, uint32_t required) {
     add<Relu>(Operation::relu, &kernels);
     add<Fused>(Operation::fused, &kernels);
     add<FusedRelu>(Operation::fused_relu, &kernels);
-    add<Zoneout>(Operation::zoneout, &kernels);
+    add<Select>(Operation::select, &kernels);
     add<Blend>(Operation::blend, &kernels);
     Kernels::Apply* sums = kernels.apply[static_cast<int>(Operation::scale_sum)];
     sums[static_cast<int>(DType::float32)] = apply<float, ScaleSum>;

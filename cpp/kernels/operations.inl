@@ -138,13 +138,13 @@ template <class T> struct FusedRelu {
 };
 
 // Inputs: x, previous.
-template <class T> struct Zoneout {
+template <class T> struct Select {
     static constexpr int kInputs = 2;
     static constexpr bool kActivates = false;
     static constexpr bool kSums = false;
     using Vector = typename Arithmetic<T>::Vector;
 
-    explicit Zoneout(const Affine&) {}
+    explicit Select(const Affine&) {}
 
     auto operator()(const Vector* x, Vec::Bits bits, Vec::Selector selector) const {
         return Vec::choose(x[0], x[1], bits, selector);

@@ -131,7 +131,7 @@ Number<T> result(const Affine& affine, const Span& span, uint64_t i, bool* kept)
         case Operation::relu:
         case Operation::scale_sum: return *kept ? scaled : N{0};
         case Operation::affine: return *kept ? scaled + static_cast<N>(affine.shift) : static_cast<N>(affine.dropped);
-        case Operation::zoneout: return *kept ? x : input_of<T>(span, 1, i);
+        case Operation::select: return *kept ? x : input_of<T>(span, 1, i);
         case Operation::blend: return scaled + input_of<T>(span, 1, i) * static_cast<N>(affine.shift);
         case Operation::fused:
         case Operation::fused_relu: break;
@@ -267,7 +267,7 @@ constexpr Kernels table() {
     add<Operation::relu>(&kernels);
     add<Operation::fused>(&kernels);
     add<Operation::fused_relu>(&kernels);
-    add<Operation::zoneout>(&kernels);
+    add<Operation::select>(&kernels);
     add<Operation::blend>(&kernels);
     Kernels::Apply* sums = kernels.apply[static_cast<int>(Operation::scale_sum)];
     sums[static_cast<int>(DType::float32)] = apply<float, Operation::scale_sum>;

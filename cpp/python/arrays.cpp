@@ -1,296 +1,171 @@
 #include "arrays.h"
 
 #include <algorithm>
-#include <cstdlib>
-#include <cstring>
+#include <atomic>
+#include <new>
+#include <string>
 
-#include "../kernels/half.h"
+#include "../runtime/buffer_pool.h"
+#include "front_end.h"
 #include "guarded_calls.h"
+#include "numpy_api.h"
 
 namespace py = pybind11;
 
 namespace bitdrop {
-
-ArrayView::ArrayView(const py::array& array) : item_size(array.itemsize()) { read_array(array); }
-
-void ArrayView::set(py::handle array, py::ssize_t expected_item_size, bool writable) {
-    item_size = expected_item_size;
-    if (PyTuple_CheckExact(array.ptr())) {
-        read_tuple(array);
-        return;
-    }
-    if (!py::isinstance<py::array>(array)) throw py::type_error("expected an array, or (address, shape, strides)");
-    const auto numpy = py::reinterpret_borrow<py::array>(array);
-    read_array(numpy);
-    if (numpy.itemsize() != expected_item_size) throw py::value_error("the dtype of an array does not match its code");
-    if (writable && !numpy.writeable()) throw py::value_error("an array to be written to is read-only");
-}
-
-void ArrayView::set_element(const void* element, py::ssize_t size) {
-    data = static_cast<char*>(const_cast<void*>(element));
-    item_size = size;
-}
-
-void ArrayView::set_like(const ArrayView& like, py::ssize_t size, char* memory) {
-    data = memory;
-    item_size = size;
-    ndim = like.ndim;
-    shape = like.shape;
-    strides = numbers_;
-    for (int a = ndim - 1; a >= 0; size *= shape[a--]) numbers_[a] = size;
-}
-
-void ArrayView::read_array(const py::array& array) {
-    data = static_cast<char*>(const_cast<void*>(array.data()));
-    ndim = static_cast<int>(array.ndim());
-    shape = array.shape();
-    strides = array.strides();
-}
-
-void ArrayView::read_tuple(py::handle described) {
-    const Items items(described, 3, "(address, shape, strides)");
-    data = reinterpret_cast<char*>(static_cast<uintptr_t>(items.word(0)));
-    // Shapes and strides of PyTorch are tuples, or lists after a permutation.
-    const py::tuple lengths = tuple_of(items[1]), in_elements = tuple_of(items[2]);
-    const Items shape_items(lengths, 0, "a shape"), stride_items(in_elements, 0, "strides");
-    if (shape_items.size() != stride_items.size() || shape_items.size() > kMaxNdim)
-        throw py::value_error("one stride for each axis");
-    ndim = static_cast<int>(shape_items.size());
-    for (int a = 0; a < ndim; ++a) {
-        numbers_[a] = static_cast<py::ssize_t>(shape_items.integer(a));
-        numbers_[kMaxNdim + a] = static_cast<py::ssize_t>(stride_items.integer(a)) * item_size;
-    }
-    shape = numbers_;
-    strides = numbers_ + kMaxNdim;
-}
-
-py::ssize_t ArrayView::size() const {
-    py::ssize_t product = 1;
-    for (int a = 0; a < ndim; ++a) product *= shape[a];
-    return product;
-}
-
-bool ArrayView::same_shape(const ArrayView& other) const {
-    return ndim == other.ndim && std::equal(shape, shape + ndim, other.shape);
-}
-
-bool ArrayView::broadcasts_to(const ArrayView& other) const {
-    const int added = other.ndim - ndim;
-    if (added < 0) return false;
-    for (int a = 0; a < ndim; ++a)
-        if (shape[a] != 1 && shape[a] != other.shape[added + a]) return false;
-    return true;
-}
-
-py::ssize_t ArrayView::broadcast_stride(int axis, int broadcast_ndim) const {
-    const int own = axis - (broadcast_ndim - ndim);
-    return own < 0 || shape[own] == 1 ? 0 : strides[own];
-}
-
-bool ArrayView::same_memory(const ArrayView& other) const {
-    if (data != other.data) return false;
-    for (int a = 0; a < ndim; ++a)
-        if (shape[a] != 1 && strides[a] != other.strides[a]) return false;
-    return true;
-}
-
-// From the first byte to after the last.
-void ArrayView::bounds(const char** low, const char** high) const {
-    *low = data;
-    *high = data + item_size;
-    for (int a = 0; a < ndim; ++a) {
-        const py::ssize_t reach = (shape[a] - 1) * strides[a];
-        *(reach < 0 ? low : high) += reach;
-    }
-}
-
-bool ArrayView::bounds_meet(const ArrayView& other) const {
-    const char *low, *high, *other_low, *other_high;
-    bounds(&low, &high);
-    other.bounds(&other_low, &other_high);
-    return low < other_high && other_low < high;
-}
-
-bool ArrayView::overlaps_itself() const {
-    py::ssize_t spanned = item_size;
-    bool used[kMaxNdim] = {};
-    for (;;) {
-        int smallest = -1;
-        for (int a = 0; a < ndim; ++a) {
-            if (used[a] || shape[a] == 1) continue;
-            if (smallest < 0 || std::abs(strides[a]) < std::abs(strides[smallest])) smallest = a;
-        }
-        if (smallest < 0) return false;
-        used[smallest] = true;
-        const py::ssize_t stride = std::abs(strides[smallest]);
-        if (stride < spanned) return true;
-        spanned += stride * (shape[smallest] - 1);
-    }
-}
-
 namespace {
 
-// Memory of the operands: the output, then the inputs.
-class Views {
-public:
-    Views(const py::handle* arrays, int count, DType dtype, int parts) : count_(count) {
-        static const uint64_t kNegativeZero[kDTypes] = {0x8000, 0x8000, 0x80000000, uint64_t{1} << 63};
-        const auto size = static_cast<py::ssize_t>(item_size(dtype) * parts);
-        for (int i = 0; i < count_; ++i)
-            if (i > 1 && arrays[i].is_none())
-                views_[i].set_element(element_of(&kNegativeZero[static_cast<int>(dtype)], size), size);
-            else
-                views_[i].set(arrays[i], size, i == 0);
-        for (int i = 1; i < count_; ++i)
-            if (i == 1 ? !(*this)[i].same_shape((*this)[0]) : !(*this)[i].broadcasts_to((*this)[0]))
-                throw py::value_error("operands have different shapes");
-        if ((*this)[0].ndim > kMaxNdim) throw py::value_error("operands have too many axes");
-    }
+constexpr int kElementTypeCount = sizeof kElementTypes / sizeof kElementTypes[0];
 
-    void add_sums(const ArrayView& like, DType dtype, char* memory) {
-        views_[count_].set_like(like, static_cast<py::ssize_t>(sum_size(dtype)), memory);
-        if (!(*this)[count_].broadcasts_to((*this)[0])) throw py::value_error("the sums have no shape to broadcast");
-        ++count_;
-    }
+// NumPy's numbers of the types, -1 if unknown: bfloat16 gets its number when its first array comes.
+std::atomic<int> type_numbers[kElementTypeCount];
 
-    int count() const { return count_; }
-    const ArrayView& operator[](int i) const { return views_[i]; }
+bool is_native(const py::dtype& dtype) { return dtype.byteorder() == '=' || dtype.byteorder() == '|'; }
 
-private:
-    // The bytes of a number, whatever the byte order of the machine.
-    static const void* element_of(const uint64_t* word, py::ssize_t size) {
-        static const bool little = [] {
-            const uint16_t one = 1;
-            uint8_t first;
-            std::memcpy(&first, &one, 1);
-            return first == 1;
-        }();
-        return reinterpret_cast<const char*>(word) + (little ? 0 : 8 - size);
-    }
-
-    int count_;
-    ArrayView views_[kMaxOperands];
-};
-
-// The axes in C order, without those of length 1, which have no stride.
-int long_axes(const Views& views, const BitLayout* layout, Axis* axes) {
-    const int ndim = views[0].ndim;
-    int count = 0;
-    int64_t in_c_order = 1;
-    for (int a = ndim - 1; a >= 0; --a) {
-        const int64_t length = views[0].shape[a];
-        if (length != 1) {
-            Axis& axis = axes[count++] = {length, {}, layout ? layout->bit_strides[a] : in_c_order};
-            for (int i = 0; i < views.count(); ++i) axis.stride[i] = views[i].broadcast_stride(a, ndim);
-        }
-        in_c_order *= length;
-    }
-    std::reverse(axes, axes + count);
-    return count;
+// Null if the dtype is not supported, or its byte order is not the machine's.
+const ElementType* element_type_of(const py::dtype& dtype) {
+    const int number = dtype.num();
+    for (int t = 0; t < kElementTypeCount; ++t)
+        if (type_numbers[t].load(std::memory_order_relaxed) == number && is_native(dtype)) return &kElementTypes[t];
+    return nullptr;
 }
 
-// In the order of memory, output and first input decide the order of the axes.
-void fill_in(Operands* operands, const Views& views, const BitLayout* bit_layout, AxisOrder order) {
-    Axis axes[kMaxNdim];
-    const int count = long_axes(views, bit_layout, axes);
-    const auto reach = [](const Axis& axis) { return std::abs(axis.stride[0]) + std::abs(axis.stride[1]); };
-    const auto outer = [&](const Axis& a, const Axis& b) { return reach(a) > reach(b); };
-    const bool in_order = order == AxisOrder::c || std::is_sorted(axes, axes + count, outer);
-    if (!in_order) std::stable_sort(axes, axes + count, outer);
-    Layout& layout = operands->layout;
-    layout.bits_follow = !bit_layout && in_order;
-    for (const Axis* axis = axes; axis < axes + count; ++axis) layout.add_axis(*axis);
-    if (count == 0) {
-        Axis one = {1, {}, 1};
-        for (int i = 0; i < views.count(); ++i) one.stride[i] = views[0].item_size;
-        layout.add_axis(one);
+const ElementType& element_type_named(const std::string& name) {
+    for (const ElementType& type : kElementTypes)
+        if (name == type.name) return type;
+    throw py::value_error("no such dtype: " + name);
+}
+
+bool is_plain_array(py::handle object) { return Py_TYPE(object.ptr()) == numpy_api().array_type(); }
+
+// np.memmap is an ndarray that loses nothing if its class is lost.
+bool is_array(py::handle object) {
+    return is_plain_array(object) ||
+           (py::isinstance<py::array>(object) && py::isinstance(object, attribute_of_module("numpy", "memmap")));
+}
+
+void describe(const py::array& x, const ElementType& type, Array* array) {
+    array->data = static_cast<char*>(const_cast<void*>(x.data()));
+    array->item_size = type.size();
+    array->ndim = static_cast<int>(x.ndim());
+    std::copy(x.shape(), x.shape() + x.ndim(), array->shape);
+    std::copy(x.strides(), x.strides() + x.ndim(), array->stride);
+}
+
+// Returns whether the object is an array of a supported dtype.
+bool read(Argument* argument, py::handle object) {
+    const auto x = py::reinterpret_borrow<py::array>(object);
+    argument->type = element_type_of(x.dtype());
+    if (!argument->type) return false;
+    describe(x, *argument->type, &argument->array);
+    argument->owner = x;
+    return true;
+}
+
+bool read_memory(Argument* argument, py::handle object) {
+    if (!py::isinstance<Memory>(object)) return false;
+    const auto& memory = object.cast<const Memory&>();
+    argument->owner = py::reinterpret_borrow<py::object>(object);
+    argument->type = memory.type;
+    argument->array = memory.array;
+    return true;
+}
+
+// The reason why a result cannot be written into `out`, if there is one.
+Misfit fit(py::handle out, const Expected& expected, Argument* output) {
+    if (!read_memory(output, out)) {
+        if (!is_array(out)) return Misfit::not_an_array;
+        if (!read(output, out)) return Misfit::other_dtype;
     }
-    for (int i = 0; i < views.count(); ++i) operands->data[i] = views[i].data;
-}
-
-DType dtype_of(const Items& described) {
-    const int64_t code = described.integer(0);
-    if (code < 0 || code >= kDTypes) throw py::value_error("no such dtype");
-    return static_cast<DType>(code);
-}
-
-// After the codes of `DType`: complex numbers of two float32 or float64.
-constexpr int kComplex64 = kDTypes, kComplexDTypes = 2;
-
-// Others add numbers that only the real part has.
-bool takes_complex(Operation operation) {
-    return operation == Operation::scale || operation == Operation::zoneout || operation == Operation::blend;
+    if (output->type != &expected.type) return Misfit::other_dtype;
+    if (!output->array.same_shape(expected.shape)) return Misfit::other_shape;
+    if (output->is_numpy() && !py::reinterpret_borrow<py::array>(out).writeable()) return Misfit::read_only;
+    if (output->array.size() && output->array.overlaps_itself()) return Misfit::overlaps_itself;
+    return Misfit::fits;
 }
 
 }  // namespace
 
-Operands operands_of(py::handle described, Operation operation, const BitLayout* layout, AxisOrder order) {
-    const Items items(described, 2, "operands: (dtype, (output, input))"), arrays(items[1], 2, "two arrays");
-    if (arrays.size() != 1 + inputs_of(operation)) throw py::value_error("the operation has another number of inputs");
-    py::handle handles[kMaxOperands];
-    for (py::ssize_t i = 0; i < arrays.size(); ++i) handles[i] = arrays[i];
-    return operands_of(items.integer(0), handles, operation, layout, order);
+void read_input(Argument* input, py::handle object, const char* name, bool accept_complex) {
+    const bool known = (is_plain_array(object) && read(input, object)) || read_memory(input, object);
+    if (known && (accept_complex || input->type->parts == 1)) return;
+    const py::object array = as_array(object, name, accept_complex);
+    if (!read(input, array)) throw py::type_error("the front-end admitted an unknown dtype");
 }
 
-Operands operands_of(int64_t code, const py::handle* arrays, Operation operation, const BitLayout* layout,
-                     AxisOrder order) {
-    if (code < 0 || code >= kDTypes + kComplexDTypes) throw py::value_error("no such dtype");
-    const bool is_complex = code >= kComplex64;
-    if (is_complex && !takes_complex(operation)) throw py::value_error("the operation takes real numbers alone");
-    const DType dtype = is_complex ? code == kComplex64 ? DType::float32 : DType::float64 : static_cast<DType>(code);
-    const int parts = is_complex ? 2 : 1;
-    const Views views(arrays, 1 + static_cast<int>(inputs_of(operation)), dtype, parts);
-    if (layout && layout->ndim != views[0].ndim) throw py::value_error("one bit stride for each axis");
-    Operands operands(dtype, views.count());
-    operands.parts = parts;
-    fill_in(&operands, views, layout, order);
-    return operands;
+void read_output(Argument* output, py::handle out, const std::string& out_name, const Expected& expected,
+                 const Argument& prototype) {
+    if (out.is_none()) {
+        if (!prototype.is_numpy()) throw py::type_error("memory needs an output");
+        output->owner = empty_like(py::reinterpret_borrow<py::array>(prototype.owner), expected.type);
+        output->type = &expected.type;
+        describe(py::reinterpret_borrow<py::array>(output->owner), expected.type, &output->array);
+        return;
+    }
+    const Misfit misfit = fit(out, expected, output);
+    if (misfit == Misfit::other_dtype)
+        raise_misfit(misfit, out, out_name, py::str(expected.type.name), expected.type_of);
+    if (misfit != Misfit::fits) raise_misfit(misfit, out, out_name, shape_of(expected.shape), expected.shape_of);
 }
 
-Operands summed_operands_of(py::handle described, const py::array& sums, char* memory) {
-    const Items items(described, 2, "operands: (dtype, (output, input))"), arrays(items[1], 2, "two arrays");
-    const DType dtype = dtype_of(items);
-    if (arrays.size() != 2) throw py::value_error("only one input can be summed");
-    const py::handle handles[] = {arrays[0], arrays[1]};
-    Views views(handles, 2, dtype, 1);
-    views.add_sums(ArrayView(sums), dtype, memory);
-    Operands operands(dtype, views.count());
-    fill_in(&operands, views, nullptr, AxisOrder::memory);
-    return operands;
+void check_apart(const Argument& output, const std::string& out_name, const Argument& input, const char* name,
+                 bool at_all) {
+    if (output.array.size() == 0 || input.array.size() == 0 || !output.array.bounds_meet(input.array)) return;
+    if (!at_all && output.type == input.type && output.array.same_memory(input.array)) return;
+    if (!output.is_numpy() || !input.is_numpy()) return;  // native front-ends know their memory
+    // The bounds meet. An overlap of elements is a harder question, which NumPy answers.
+    const py::object shares_memory = attribute_of_module("numpy", "shares_memory");
+    if (call(shares_memory, input.owner, output.owner).cast<bool>())
+        raise_misfit(at_all ? Misfit::overlaps_at_all : Misfit::overlaps, output.owner, out_name, input.owner, name);
 }
 
 namespace {
 
-// One number after another, `stride` bytes apart.
-void store_numbers(char* to, py::ssize_t stride, const char* sums, int64_t count, DType dtype) {
-    const auto size = static_cast<size_t>(item_size(dtype));
-    if (dtype == DType::float32 || dtype == DType::float64) {
-        if (stride == static_cast<py::ssize_t>(size)) {
-            std::memcpy(to, sums, static_cast<size_t>(count) * size);
-            return;
-        }
-        for (int64_t i = 0; i < count; ++i) std::memcpy(to + i * stride, sums + static_cast<size_t>(i) * size, size);
-        return;
+// Memory that is reused when the array that owns this capsule and all its views have died.
+py::capsule pooled_memory(py::ssize_t bytes) {
+    try {
+        return {take_buffer(static_cast<size_t>(bytes)), [](void* memory) { return_buffer(memory); }};
+    } catch (const std::bad_alloc&) {
+        PyErr_Format(PyExc_MemoryError, "Unable to allocate %zd bytes for a result or its bits", bytes);
+        throw py::error_already_set();
     }
-    for (int64_t i = 0; i < count; ++i) {
-        float single;
-        std::memcpy(&single, sums + i * sum_size(dtype), sizeof single);
-        const uint16_t half = dtype == DType::float16 ? narrow_float16(single).bits : narrow_bfloat16(single).bits;
-        std::memcpy(to + i * stride, &half, sizeof half);
-    }
+}
+
+// An array of the shape, strides and dtype of `like`, which must be dense.
+py::object pooled(const py::array& like) {
+    const py::capsule memory = pooled_memory(like.nbytes());
+    return py::array(like.dtype(), {like.shape(), like.shape() + like.ndim()},
+                     {like.strides(), like.strides() + like.ndim()}, memory.get_pointer(), memory);
+}
+
+bool repeats_an_axis(const py::array& x) {
+    return std::any_of(x.strides(), x.strides() + x.ndim(), [](py::ssize_t stride) { return stride == 0; });
 }
 
 }  // namespace
 
-void store_sums(const ArrayView& array, DType dtype, const Sums& sums) {
-    if (sums.count == 0) return;
-    Layout layout(1, true);
-    layout.add_axis({1, {array.item_size}, 1});
-    for (int a = 0; a < array.ndim; ++a) layout.add_axis({array.shape[a], {array.strides[a]}, 1});
-    Cursor cursor(layout, &array.data, 0);
-    for_each_span(&cursor, static_cast<int64_t>(sums.count), [&](int64_t done, int64_t length) {
-        store_numbers(cursor.place[0], layout.inner().stride[0], sums.memory + done * sum_size(dtype), length, dtype);
-    });
+py::array empty_bits(uint64_t count) {
+    const auto bytes = static_cast<Py_intptr_t>((count + 7) / 8);
+    if (bytes < static_cast<Py_intptr_t>(kPooledBytes)) return numpy_api().empty_bytes(bytes);
+    const py::capsule memory = pooled_memory(bytes);
+    return py::array(py::dtype::of<uint8_t>(), {bytes}, {Py_intptr_t{1}}, memory.get_pointer(), memory);
+}
+
+py::object new_bits(uint64_t count) {
+    const auto bytes = static_cast<py::ssize_t>((count + 7) / 8);
+    if (bytes >= static_cast<py::ssize_t>(kPooledBytes)) return empty_bits(count);
+    return owned(PyBytes_FromStringAndSize(nullptr, bytes));
+}
+
+py::object empty_like(const py::array& x, const ElementType& type) {
+    // If x repeats an axis, NumPy would make that axis the innermost, and scatter the rows of the result.
+    const MemoryOrder order = repeats_an_axis(x) ? MemoryOrder::c : MemoryOrder::keep;
+    const bool same = element_type_of(x.dtype()) == &type;
+    const py::object dtype = same ? py::object() : py::object(py::dtype(type.name));
+    const py::object like = numpy_api().empty_like(x, order, dtype);
+    const auto array = py::reinterpret_borrow<py::array>(like);
+    // An untouched array costs no memory, so NumPy's own gives the strides.
+    return array.nbytes() < static_cast<py::ssize_t>(kPooledBytes) ? like : pooled(array);
 }
 
 uint8_t* bytes_of(py::handle bits, uint64_t count, bool writable) {
@@ -299,11 +174,78 @@ uint8_t* bytes_of(py::handle bits, uint64_t count, bool writable) {
         if (static_cast<uint64_t>(PyBytes_GET_SIZE(bits.ptr())) < (count + 7) / 8) throw py::value_error(error);
         return reinterpret_cast<uint8_t*>(PyBytes_AS_STRING(bits.ptr()));
     }
-    const ArrayView bytes(bits, 1, writable);
-    if (bytes.ndim != 1 || (bytes.shape[0] > 1 && bytes.strides[0] != 1) ||
+    Array bytes;
+    if (py::isinstance<Memory>(bits)) {
+        bytes = bits.cast<const Memory&>().array;
+    } else {
+        if (!py::isinstance<py::array>(bits)) throw py::type_error("bits must be an array, memory or bytes");
+        const auto array = py::reinterpret_borrow<py::array>(bits);
+        if (writable && !array.writeable()) throw py::value_error("bits to be written to are read-only");
+        static const ElementType byte = {"uint8", DType::float16, 1};
+        describe(array, byte, &bytes);
+        if (array.itemsize() != 1) throw py::value_error(error);
+    }
+    if (bytes.ndim != 1 || (bytes.shape[0] > 1 && bytes.stride[0] != 1) ||
         static_cast<uint64_t>(bytes.shape[0]) < (count + 7) / 8)
         throw py::value_error(error);
     return reinterpret_cast<uint8_t*>(bytes.data);
+}
+
+Lengths lengths_of(py::handle sequence) {
+    const py::tuple items = tuple_of(sequence);
+    Lengths lengths;
+    for (const py::handle item : items) lengths.push_back(item.cast<int64_t>());
+    return lengths;
+}
+
+py::tuple tuple_of_lengths(const int64_t* lengths, size_t count) {
+    const py::object tuple = new_tuple(static_cast<Py_ssize_t>(count));
+    for (size_t a = 0; a < count; ++a)
+        PyTuple_SET_ITEM(tuple.ptr(), static_cast<Py_ssize_t>(a), py::int_(lengths[a]).release().ptr());
+    return py::reinterpret_borrow<py::tuple>(tuple);
+}
+
+namespace {
+
+// Strides are those of other libraries: in elements.
+Memory memory_of(const std::string& dtype, uint64_t address, py::handle shape, py::handle strides) {
+    Memory memory;
+    const bool bytes = dtype == "uint8";
+    memory.type = bytes ? nullptr : &element_type_named(dtype);
+    memory.array.data = reinterpret_cast<char*>(static_cast<uintptr_t>(address));
+    memory.array.item_size = bytes ? 1 : memory.type->size();
+    const Lengths lengths = lengths_of(shape), steps = lengths_of(strides);
+    if (lengths.size() != steps.size() || lengths.size() > static_cast<size_t>(kMaxNdim))
+        throw py::value_error("memory needs one stride for each axis, and at most 64 axes");
+    memory.array.ndim = static_cast<int>(lengths.size());
+    for (size_t a = 0; a < lengths.size(); ++a) {
+        memory.array.shape[a] = lengths[a];
+        memory.array.stride[a] = steps[a] * memory.array.item_size;
+    }
+    return memory;
+}
+
+// Lets arrays of bfloat16 pass: ml_dtypes has its dtype, which need not be installed.
+void admit_dtype(const py::dtype& dtype, const std::string& name) {
+    type_numbers[&element_type_named(name) - kElementTypes].store(dtype.num(), std::memory_order_relaxed);
+}
+
+}  // namespace
+
+void add_arrays(py::module_& m) {
+    numpy_api();
+    py::list names;
+    for (int t = 0; t < kElementTypeCount; ++t) {
+        const char* const name = kElementTypes[t].name;
+        const bool is_numpys = std::string(name) != "bfloat16";
+        type_numbers[t].store(is_numpys ? py::dtype(name).num() : -1);
+        names.append(name);
+    }
+    m.attr("DTYPES") = py::tuple(names);
+    m.def("admit_dtype", &admit_dtype, py::arg("dtype"), py::arg("name"), "Let arrays of a dtype pass under a name.");
+    m.def("empty_bits", &empty_bits, py::arg("count"), "Return uninitialised memory for a number of packed bits.");
+    py::class_<Memory>(m, "Memory", "Memory of another library. Its address is not validated.")
+        .def(py::init(&memory_of), py::arg("dtype"), py::arg("address"), py::arg("shape"), py::arg("strides"));
 }
 
 }  // namespace bitdrop

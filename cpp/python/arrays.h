@@ -1,74 +1,67 @@
-// Memory of arrays that Python passes.
+// Memory that Python passes: NumPy arrays, and memory of other libraries.
 #pragma once
 
 #include <pybind11/numpy.h>
 
-#include <cstdint>
-
-#include "../engine/engine.h"
-#include "values.h"
+#include "../engine/operands.h"
+#include "../engine/rule.h"
 
 namespace bitdrop {
 
-// The memory of a NumPy array, or of a tuple (address, shape, strides in elements). A tensor of PyTorch gives these in
-// a fraction of the time that it takes to become an array. Addresses are not validated.
-class ArrayView {
-public:
-    ArrayView() {}  // does not clear `numbers_`, a kibibyte
-    ArrayView(pybind11::handle array, pybind11::ssize_t item_size, bool writable) { set(array, item_size, writable); }
-    explicit ArrayView(const pybind11::array& array);
-    ArrayView(const ArrayView&) = delete;
-    ArrayView& operator=(const ArrayView&) = delete;
-
-    void set(pybind11::handle array, pybind11::ssize_t item_size, bool writable);
-    void set_element(const void* element, pybind11::ssize_t item_size);  // one element, without axes
-    void set_like(const ArrayView& like, pybind11::ssize_t item_size, char* memory);  // of that shape, in C order
-
-    pybind11::ssize_t size() const;
-    bool same_shape(const ArrayView& other) const;
-    bool broadcasts_to(const ArrayView& other) const;  // as in NumPy
-    pybind11::ssize_t broadcast_stride(int axis, int broadcast_ndim) const;
-    bool same_memory(const ArrayView& other) const;  // equal places of equal elements; the shapes are the same
-    bool bounds_meet(const ArrayView& other) const;  // neither is empty
-    // Sorted by stride, each axis must step over all that the smaller ones span. Exotic views without overlap that
-    // break this rule count as overlapping.
-    bool overlaps_itself() const;
-
-    char* data = nullptr;
-    pybind11::ssize_t item_size = 0;
-    int ndim = 0;
-    const pybind11::ssize_t* shape = nullptr;
-    const pybind11::ssize_t* strides = nullptr;  // bytes
-
-private:
-    void read_array(const pybind11::array& array);
-    void read_tuple(pybind11::handle described);
-    void bounds(const char** low, const char** high) const;
-
-    pybind11::ssize_t numbers_[2 * kMaxNdim];  // shape and strides of a tuple
+// Memory of another library. Its address is not validated.
+struct Memory {
+    const ElementType* type;
+    Array array;
 };
 
-// An output, an input, and sums of the output for an array of sums that is broadcast to them. `memory` is null, or for
-// the sums.
-Operands summed_operands_of(pybind11::handle described, const pybind11::array& sums, char* memory);
+// An argument that is an array: what it keeps alive, and its memory.
+struct Argument {
+    pybind11::object owner;
+    const ElementType* type = nullptr;
+    Array array;
 
-// Rounds the sums to the dtype, into an array of their shape.
-void store_sums(const ArrayView& array, DType dtype, const Sums& sums);
+    explicit operator bool() const { return type != nullptr; }
+    bool is_numpy() const { return owner && pybind11::isinstance<pybind11::array>(owner); }
+};
 
-// The first of at least (count + 7) / 8 adjacent bytes, of an array or of bytes.
+// Reads an input. Objects that are not plain arrays of a supported dtype go to the front-end first.
+void read_input(Argument* input, pybind11::handle object, const char* name, bool accept_complex);
+
+// What an output must be, and whose dtype and shape that are.
+struct Expected {
+    const ElementType& type;
+    const Array& shape;
+    const char* type_of;
+    const char* shape_of;
+};
+
+// Reads an array to be written to: `out`, or without it a new one for a result that belongs to `prototype`.
+void read_output(Argument* output, pybind11::handle out, const std::string& out_name, const Expected& expected,
+                 const Argument& prototype);
+
+// Checks that an output does not overlap an input in part, or at all.
+void check_apart(const Argument& output, const std::string& out_name, const Argument& input, const char* name,
+                 bool at_all);
+
+// An uninitialised array for a result that belongs to an array, of a type and in the layout that NumPy would choose.
+pybind11::object empty_like(const pybind11::array& x, const ElementType& type);
+
+// Uninitialised memory for packed bits, as bytes or as an array: bytes cost half as much.
+pybind11::object new_bits(uint64_t count);
+pybind11::array empty_bits(uint64_t count);
+
+// The first of at least (count + 7) / 8 adjacent bytes, of an array, memory or bytes.
 uint8_t* bytes_of(pybind11::handle bits, uint64_t count, bool writable);
 
-// The order of the operands' axes: that of memory, in which stored bits find their elements by strides, or C order, for
-// draws that are generated when they are needed.
-enum class AxisOrder { memory, c };
+Lengths lengths_of(pybind11::handle sequence);  // of ints
+pybind11::tuple tuple_of_lengths(const int64_t* lengths, size_t count);
+inline pybind11::tuple tuple_of_lengths(const Lengths& lengths) {
+    return tuple_of_lengths(lengths.data(), lengths.size());
+}
+inline pybind11::tuple shape_of(const Array& array) {
+    return tuple_of_lengths(array.shape, static_cast<size_t>(array.ndim));
+}
 
-// Operands of an operation, as the engine takes them: (dtype, (output, input, ...)). The output and the first input
-// have one shape. Other inputs are broadcast to it, and None stands for -0.0, which changes no number that it is added
-// to. Without a layout, element i in C order has bit i.
-Operands operands_of(pybind11::handle described, Operation operation, const BitLayout* layout,
-                     AxisOrder order = AxisOrder::memory);
-// The same of as many arrays as the operation has operands.
-Operands operands_of(int64_t dtype, const pybind11::handle* arrays, Operation operation, const BitLayout* layout,
-                     AxisOrder order = AxisOrder::memory);
+void add_arrays(pybind11::module_& m);
 
 }  // namespace bitdrop

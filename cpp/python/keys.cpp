@@ -5,7 +5,6 @@
 
 #include "bindings.h"
 #include "guarded_calls.h"
-#include "results.h"
 
 namespace py = pybind11;
 
@@ -61,7 +60,7 @@ py::object draw_words(py::handle bit_generator) {
         const Lock lock(bit_generator);
         for (uint64_t& word : words) word = generator->next_uint64(generator->state);
     }
-    return pack<2>({py::int_(words[0]), py::int_(words[1])});
+    return py::make_tuple(words[0], words[1]);
 }
 
 }  // namespace

@@ -19,7 +19,8 @@ NumpyApi::NumpyApi(void* const* table)
     : array_type_(entry<PyTypeObject*>(table, 2)),
       descr_from_type_(entry<DescrFromType>(table, 45)),
       new_from_descr_(entry<NewFromDescr>(table, 94)),
-      new_like_array_(entry<NewLikeArray>(table, 277)) {}
+      new_like_array_(entry<NewLikeArray>(table, 277)),
+      copy_into_(entry<CopyInto>(table, 50)) {}
 
 py::array NumpyApi::empty_bytes(Py_intptr_t count) const {
     py::object bytes =
@@ -27,8 +28,12 @@ py::array NumpyApi::empty_bytes(Py_intptr_t count) const {
     return py::reinterpret_steal<py::array>(bytes.release());
 }
 
-py::object NumpyApi::empty_like(py::handle x, MemoryOrder order) const {
-    return owned(new_like_array_(x.ptr(), static_cast<int>(order), nullptr, 0));
+py::object NumpyApi::empty_like(py::handle x, MemoryOrder order, py::object dtype) const {
+    return owned(new_like_array_(x.ptr(), static_cast<int>(order), dtype.release().ptr(), 0));
+}
+
+void NumpyApi::copy(py::handle to, py::handle from) const {
+    if (copy_into_(to.ptr(), from.ptr()) < 0) throw py::error_already_set();
 }
 
 // First called when the module is imported, under Python's import lock.

@@ -14,8 +14,9 @@ public:
 
     PyTypeObject* array_type() const { return array_type_; }
     pybind11::array empty_bytes(Py_intptr_t count) const;
-    // A plain array of x's shape and dtype, even if x is of a subclass.
-    pybind11::object empty_like(pybind11::handle x, MemoryOrder order) const;
+    // A plain array of x's shape, even if x is of a subclass. Without a dtype, of x's own.
+    pybind11::object empty_like(pybind11::handle x, MemoryOrder order, pybind11::object dtype) const;
+    void copy(pybind11::handle to, pybind11::handle from) const;
 
 private:
     using DescrFromType = PyObject* (*)(int type);
@@ -23,10 +24,13 @@ private:
                                        const Py_intptr_t* strides, void* data, int flags, PyObject* object);
     using NewLikeArray = PyObject* (*)(PyObject* prototype, int order, PyObject* descr, int subclass);
 
+    using CopyInto = int (*)(PyObject* to, PyObject* from);
+
     PyTypeObject* array_type_;
     DescrFromType descr_from_type_;
     NewFromDescr new_from_descr_;
     NewLikeArray new_like_array_;
+    CopyInto copy_into_;
 };
 
 const NumpyApi& numpy_api();

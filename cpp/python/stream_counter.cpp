@@ -11,7 +11,7 @@
 
 #include "bindings.h"
 #include "guarded_calls.h"
-#include "results.h"
+#include "passes.h"
 
 namespace py = pybind11;
 
@@ -134,9 +134,8 @@ public:
         return py::int_(next);
     }
 
-    py::object take() {
-        const uint64_t number = locks_->any() ? locks_->number_or([this] { return next(); }) : next();
-        return pack<2>({key_, py::int_(number)});
+    Key take() {
+        return {{words_[0], words_[1]}, locks_->any() ? locks_->number_or([this] { return next(); }) : next()};
     }
 
     StreamLock* lock() const { return new StreamLock(locks_); }
@@ -150,7 +149,7 @@ public:
 
 private:
     StreamCounter(const py::tuple& key, const py::int_& position, std::shared_ptr<Locks> locks)
-        : key_(key), locks_(std::move(locks)) {
+        : key_(key), words_{key[0].cast<uint64_t>(), key[1].cast<uint64_t>()}, locks_(std::move(locks)) {
         const py::int_ end = py::int_(1).attr("__lshift__")(64);
         exhausted_ = position.equal(end);
         next_ = exhausted_ ? 0 : position.cast<uint64_t>();
@@ -168,6 +167,7 @@ private:
     }
 
     const py::tuple key_;
+    const uint64_t words_[2];
     const std::shared_ptr<Locks> locks_;
     std::atomic<uint64_t> next_{0};
     std::atomic<bool> exhausted_{false};
@@ -177,9 +177,10 @@ PyTypeObject* counter_type = nullptr;  // set once, when the module is imported
 
 }  // namespace
 
-py::object draw_number(py::handle draw) {
+Key draw_key(py::handle draw) {
     if (Py_TYPE(draw.ptr()) == counter_type) return draw.cast<StreamCounter&>().take();
-    return call(draw);
+    const py::tuple words = tuple_of(call(draw));
+    return {{words[0].cast<uint64_t>(), words[1].cast<uint64_t>()}, 0};
 }
 
 void add_stream_counter(py::module_& m) {
@@ -193,8 +194,7 @@ void add_stream_counter(py::module_& m) {
     counter.def(py::init<const py::tuple&, const py::int_&>(), py::arg("key"), py::arg("position"))
         .def_property_readonly("key", &StreamCounter::key)
         .def_property_readonly("position", &StreamCounter::position)
-        .def("take", &StreamCounter::take, "Return the key and the next stream number.")
-        .def("__call__", &StreamCounter::take, "Take a number: a counter is a draw.")
+        .def("take", [](StreamCounter& counter) { return counter.take().stream; }, "Take the next stream number.")
         .def("lock", &StreamCounter::lock, "Return a lock: calls of a thread inside take one number.")
         .def("renewed", &StreamCounter::renewed, py::arg("key"), py::arg("position"),
              "Return a counter with another key and the same locks.");

@@ -8,22 +8,27 @@
 #include "../engine/engine.h"
 #include "../runtime/float_mode.h"
 #include "../runtime/thread_pool.h"
+#include "../engine/mask_bits.h"
 #include "arrays.h"
 #include "bindings.h"
 #include "gil.h"
-#include "results.h"
-#include "values.h"
 
 namespace py = pybind11;
 
 namespace bitdrop {
 namespace {
 
+// Calls make(k0, k1, stream, p) for ((k0, k1), stream, p).
+template <class Make> auto from_plan(const py::tuple& plan, Make make) {
+    const py::tuple key = plan[0];
+    return make(key[0].cast<uint64_t>(), key[1].cast<uint64_t>(), plan[1].cast<uint64_t>(), plan[2].cast<double>());
+}
+
 // The bits of the elements start ... stop - 1 of a mask, packed anew from bit 0.
-py::object bits(py::handle plan, uint64_t start, uint64_t stop, const std::optional<std::string>& isa) {
+py::object bits(const py::tuple& plan, uint64_t start, uint64_t stop, const std::optional<std::string>& isa) {
     if (stop < start) throw py::value_error("stop must not be before start");
     const Kernels& kernels = kernels_named(isa);
-    const Plan random = plan_of(plan);
+    const Plan random = from_plan(plan, make_plan);
     const BitBox box = contiguous_box(start, stop - start);
     py::object packed = empty_bits(box.size());
     uint8_t* bytes = bytes_of(packed, box.size(), true);
@@ -47,15 +52,15 @@ py::tuple threshold(double p) {
 }
 
 // The normal numbers of the elements start ... stop - 1 of a noise.
-py::array normals(py::handle plan, uint64_t start, uint64_t stop, const std::optional<std::string>& isa) {
+py::array normals(const py::tuple& plan, uint64_t start, uint64_t stop, const std::optional<std::string>& isa) {
     if (stop < start) throw py::value_error("stop must not be before start");
     const Kernels& kernels = kernels_named(isa);
-    const NoisePlan random = noise_plan_of(plan);
+    const DefaultFloatMode mode;
+    const NoisePlan random = from_plan(plan, make_noise_plan);
     const uint64_t skip = start % kNoiseBlockElements, count = stop - start;
     const uint64_t blocks = (skip + count) / kNoiseBlockElements + 1;
     py::array_t<float> whole(static_cast<py::ssize_t>(blocks * kNoiseBlockElements));
     float* z = whole.mutable_data();
-    const DefaultFloatMode mode;
     without_lock(whole.size(), [&] { kernels.generate_noise(random, start / kNoiseBlockElements, blocks, z); });
     return whole[py::slice(static_cast<py::ssize_t>(skip), static_cast<py::ssize_t>(skip + count), 1)];
 }

@@ -1,126 +1,143 @@
-#include "values.h"
+// The values that a rule is made of.
+#include <pybind11/native_enum.h>
+#include <pybind11/stl.h>
 
-#include "../runtime/float_mode.h"
-#include "guarded_calls.h"
+#include <string>
 
-#include <algorithm>
-#include <cstdint>
+#include "passes.h"
 
 namespace py = pybind11;
 
 namespace bitdrop {
 
-Items::Items(py::handle tuple, py::ssize_t least, const char* expected) : tuple_(tuple.ptr()) {
-    if (!PyTuple_Check(tuple_)) throw py::type_error(std::string("expected ") + expected);
-    if (size() < least) throw py::value_error(std::string("expected ") + expected);
-}
-
-int64_t Items::integer(py::ssize_t i) const {
-    const long long value = PyLong_AsLongLong(PyTuple_GET_ITEM(tuple_, i));
-    if (value == -1 && PyErr_Occurred()) throw py::error_already_set();
-    return value;
-}
-
-uint64_t Items::word(py::ssize_t i) const {
-    const unsigned long long value = PyLong_AsUnsignedLongLong(PyTuple_GET_ITEM(tuple_, i));
-    if (value == ~0ULL && PyErr_Occurred()) throw py::error_already_set();
-    return value;
-}
-
-double Items::number(py::ssize_t i) const {
-    const double value = PyFloat_AsDouble(PyTuple_GET_ITEM(tuple_, i));
-    if (value == -1.0 && PyErr_Occurred()) throw py::error_already_set();
-    return value;
+Operation operation_named(const std::string& name) {
+    for (int o = 0; o < kAllOperations; ++o)
+        if (name == kOperationFacts[o].name) return static_cast<Operation>(o);
+    throw py::value_error("no such operation: " + name);
 }
 
 namespace {
 
-// Calls make(k0, k1, stream, p).
-template <class Make> auto from_plan(py::handle plan, Make make) {
-    const Items items(plan, 3, "a plan: (key, stream, p)"), key(items[0], 2, "a key: two words");
-    return make(key.word(0), key.word(1), items.word(1), items.number(2));
+py::tuple input_names(const Affine& operation) {
+    const OperationFacts& facts = facts_of(operation.operation);
+    py::list names;
+    for (int i = 0; i < facts.inputs; ++i) names.append(facts.input_names[i]);
+    return py::tuple(names);
+}
+
+bool equal(const Affine& a, const Affine& b) {
+    return a.scale == b.scale && a.shift == b.shift && a.dropped == b.dropped && a.operation == b.operation;
+}
+
+void add_operation(py::module_& m) {
+    py::class_<Affine>(m, "Operation", "What becomes of an element: a row of the table of operations, with coefficients.")
+        .def_static("scale", [](double factor) { return Affine{factor}; }, py::arg("factor") = 1.0,
+                    "kept ? factor * x : +0.0")
+        .def_static(
+            "affine",
+            [](double scale, double shift, double dropped) {
+                return Affine{scale, shift, dropped, Operation::affine};
+            },
+            py::arg("scale"), py::arg("shift"), py::arg("dropped"), "kept ? scale * x + shift : dropped")
+        .def_static(
+            "fused",
+            [](double scale, bool active) {
+                return Affine{scale, 0.0, 0.0, active ? Operation::fused_relu : Operation::fused};
+            },
+            py::arg("scale"), py::arg("active"), "residual + (kept ? scale * activation(x + bias) : +0.0)")
+        .def_static("select", [] { return Affine{1.0, 0.0, 0.0, Operation::select}; }, "kept ? new : previous")
+        .def_static(
+            "blend", [](double a, double b) { return Affine{a, b, 0.0, Operation::blend}; }, py::arg("new"),
+            py::arg("previous"), "new * x + previous * y, without draws")
+        .def_static("noise", [] { return Affine{1.0, 0.0, 0.0, Operation::noise}; },
+                    "x * (1 + sqrt(p / (1 - p)) * z), z a normal number")
+        .def_property_readonly("name", [](const Affine& self) { return facts_of(self.operation).name; })
+        .def_property_readonly("input_names", &input_names)
+        .def_property_readonly("takes_complex",
+                               [](const Affine& self) { return facts_of(self.operation).takes_complex; })
+        .def_property_readonly("activates", [](const Affine& self) { return has_activation(self.operation); })
+        .def_readonly("factor", &Affine::scale)
+        .def_readonly("shift", &Affine::shift)
+        .def_readonly("dropped", &Affine::dropped)
+        .def("__eq__", &equal, py::arg("other"))
+        .def("__hash__", [](const Affine& self) {
+            return py::hash(py::make_tuple(static_cast<int>(self.operation), self.scale, self.shift, self.dropped));
+        });
+}
+
+std::vector<int64_t> noise_entries(const std::vector<std::optional<int64_t>>& entries) {
+    std::vector<int64_t> lengths;
+    for (const auto& entry : entries) lengths.push_back(entry.value_or(Units::kAll));
+    return lengths;
+}
+
+Units units_of(std::optional<int64_t> leading, std::vector<int> unbatched, std::vector<int> ndims,
+               const std::optional<std::vector<std::optional<int64_t>>>& noise_shape, const std::string& needs) {
+    Units units;
+    units.leading = leading.value_or(Units::kAll);
+    units.unbatched = std::move(unbatched);
+    units.ndims = std::move(ndims);
+    units.has_noise_shape = noise_shape.has_value();
+    if (noise_shape) units.noise_shape = noise_entries(*noise_shape);
+    units.needs = needs;
+    return units;
+}
+
+void add_units(py::module_& m) {
+    py::class_<Units>(m, "Units", "The axes that own a draw: all, the first ones, or those of a noise shape.")
+        .def(py::init(&units_of), py::arg("leading") = py::none(), py::arg("unbatched") = std::vector<int>(),
+             py::arg("ndims") = std::vector<int>(), py::arg("noise_shape") = py::none(),
+             py::arg("needs") = "");
+    py::class_<Blocks>(m, "Blocks", "Intervals, squares or cubes along the last axes of an array.")
+        .def(py::init([](int ndim, int64_t size, double eps, bool shared_channels) {
+                 return Blocks{ndim, size, eps, shared_channels};
+             }),
+             py::arg("ndim"), py::arg("size"), py::arg("eps"), py::arg("shared_channels"))
+        .def_readonly("ndim", &Blocks::ndim)
+        .def_readonly("size", &Blocks::size)
+        .def_readonly("eps", &Blocks::eps)
+        .def_readonly("shared_channels", &Blocks::shared_channels);
+}
+
+void add_rule(py::module_& m) {
+    py::class_<Rule>(m, "Rule", "What a layer or a call is set to do.")
+        .def(py::init([](double p, const Affine& training, const Affine& inference, const Units& units,
+                         std::optional<Blocks> blocks, bool store) {
+                 return Rule{p, training, inference, units, blocks.value_or(Blocks{}), store};
+             }),
+             py::arg("p"), py::arg("training"), py::arg("inference") = Affine{}, py::arg("units") = Units{},
+             py::arg("blocks") = py::none(), py::arg("store") = true)
+        .def_readonly("p", &Rule::p)
+        .def_readonly("training", &Rule::training)
+        .def_readonly("inference", &Rule::inference)
+        .def_readonly("units", &Rule::units)
+        .def_readonly("blocks", &Rule::blocks)
+        .def_readonly("store", &Rule::store)
+        .def("run", &run, py::arg("inputs"), py::arg("out"), py::arg("draw"), py::arg("training"),
+             py::arg("shard") = py::none(), py::arg("bits") = py::none(), py::arg("threads") = Threads(0),
+             "Do a pass over inputs: return the result and the pass. The key is drawn once nothing can fail any more.")
+        .def("pass_with_key", &pass_with_key, py::arg("shape"), py::arg("key"), py::arg("stream") = 0,
+             py::arg("shard") = py::none(), py::arg("training") = true,
+             "Return the pass that a run would have done under a key.");
 }
 
 }  // namespace
 
-Plan plan_of(py::handle plan) { return from_plan(plan, make_plan); }
-
-NoisePlan noise_plan_of(py::handle plan) {
-    const DefaultFloatMode mode;
-    return from_plan(plan, make_noise_plan);
-}
-
-namespace {
-
-PyTypeObject* plan_type = nullptr;
-
-}  // namespace
-
-void import_plan_type() {
-    plan_type = reinterpret_cast<PyTypeObject*>(
-        py::module_::import("bitdrop._plan").attr("Plan").cast<py::object>().release().ptr());
-}
-
-// A Plan is a tuple without further fields: it is filled as `tuple.__new__` would, in a third of the time.
-py::object plan_tuple(py::handle drawn, py::handle p) {
-    const Items items(drawn, 2, "a draw: (key, stream)");
-    py::object plan = guarded([] { return plan_type->tp_alloc(plan_type, 3); });
-    const py::handle fields[] = {items[0], items[1], p};
-    for (int i = 0; i < 3; ++i) PyTuple_SET_ITEM(plan.ptr(), i, py::handle(fields[i]).inc_ref().ptr());
-#if PY_VERSION_HEX >= 0x030E0000
-    reinterpret_cast<PyTupleObject*>(plan.ptr())->ob_hash = -1;  // not computed yet: tuples keep their hash
-#endif
-    return plan;
-}
-
-Affine affine_of(py::handle affine) {
-    const Items items(affine, 3, "an affine: (scale, shift, dropped, operation)");
-    Affine coefficients = make_affine(items.number(0), items.number(1), items.number(2));
-    if (items.size() > 3) {
-        const int64_t code = items.integer(3);
-        if (code < 0 || code >= kOperations) throw py::value_error("no such operation");
-        coefficients.operation = static_cast<Operation>(code);
-    }
-    return coefficients;
-}
-
-Threads threads_of(py::handle threads) {
-    const Items items(threads, 2, "threads: (limit, team)");
-    const auto limit = static_cast<int>(items.integer(0));
-    return {limit > 0 ? limit : num_threads(), reinterpret_cast<Team>(static_cast<uintptr_t>(items.word(1)))};
-}
-
-// The number of elements fits in 63 bits, so that no product of lengths overflows.
-Maps maps_of(py::handle maps) {
-    const Items items(maps, 3, "maps: (count, lengths, blocks)");
-    const Items lengths(items[1], kMapNdim, "three lengths"), blocks(items[2], kMapNdim, "three lengths of a block");
-    Maps checked = {items.word(0), {}, {}};
-    uint64_t largest = static_cast<uint64_t>(INT64_MAX) / std::max<uint64_t>(checked.count, 1);
-    for (int axis = 0; axis < kMapNdim; ++axis) {
-        const uint64_t length = checked.length[axis] = lengths.word(axis);
-        checked.block[axis] = blocks.word(axis);
-        if (checked.block[axis] < 1 || checked.block[axis] > length) throw py::value_error("a block exceeds its map");
-        if (length > largest) throw py::value_error("too many elements");
-        largest /= length;
-    }
-    return checked;
-}
-
-BitLayout::BitLayout(py::handle layout) {
-    const Items items(layout, 4, "a layout: (first, lengths, strides, bit_strides, ...)");
-    const Items lengths(items[1], 0, "a tuple of lengths"), strides(items[2], 0, "a tuple of strides");
-    const Items of_array(items[3], 0, "a tuple of bit strides");
-    if (lengths.size() != strides.size() || lengths.size() > kMaxNdim || of_array.size() > kMaxNdim)
-        throw py::value_error("one stride for each axis");
-    box.first = items.word(0);
-    box.add_axis(1, 1);  // for a box without axes
-    for (py::ssize_t axis = 0; axis < lengths.size(); ++axis)
-        box.add_axis(lengths.integer(axis), static_cast<int64_t>(strides.word(axis)));
-    ndim = static_cast<int>(of_array.size());
-    for (int axis = 0; axis < ndim; ++axis) {
-        bit_strides[axis] = of_array.integer(axis);
-        if (bit_strides[axis] < 0) throw py::value_error("bit strides must not be negative");
-    }
+void add_values(py::module_& m) {
+    py::native_enum<Draws>(m, "Draws", "enum.Enum")
+        .value("BITS", Draws::bits)
+        .value("BLOCKS", Draws::blocks)
+        .value("NORMALS", Draws::normals)
+        .value("GIVEN", Draws::given)
+        .finalize();
+    py::class_<Threads>(m, "Threads", "Threads of a call: the maximum number, and the address of a team of another library.")
+        .def(py::init([](int limit, uint64_t team) {
+                 return Threads(limit, reinterpret_cast<Team>(static_cast<uintptr_t>(team)));
+             }),
+             py::arg("limit") = 0, py::arg("team") = 0);
+    add_operation(m);
+    add_units(m);
+    add_rule(m);
 }
 
 }  // namespace bitdrop

@@ -11,29 +11,33 @@ True
 True
 """
 
-from bitdrop._bit_layout import Shard
-from bitdrop._buffers import clear_buffers, set_buffer_limit
-from bitdrop._config import configure_from_environment, get_num_threads, set_num_threads, show_config
 from bitdrop._core import MASK_FORMAT, NOISE_FORMAT
+from bitdrop._core import VERSION as __version__
+from bitdrop._settings import (
+    clear_buffers,
+    configure_from_environment,
+    get_num_threads,
+    set_buffer_limit,
+    set_num_threads,
+    show_config,
+)
+from bitdrop._shard import Shard
 from bitdrop._validate import NdimError
-from bitdrop._version import __version__
-from bitdrop.alpha import AlphaDropout, FeatureAlphaDropout
-from bitdrop.block_mask import BlockMask
-from bitdrop.drop_block import DropBlock2d, DropBlock3d
-from bitdrop.functional import dropout
-from bitdrop.fused import FusedDropout, fused_dropout
-from bitdrop.fused_mask import FusedMask
-from bitdrop.gaussian import GaussianDropout, gaussian_dropout
-from bitdrop.layers import Dropout, Dropout1d, Dropout2d, Dropout3d, DropPath
-from bitdrop.mask import Mask
-from bitdrop.noise import Noise
-from bitdrop.zoneout import Zoneout, ZoneoutMask, zoneout
+from bitdrop.kinds.alpha import AlphaDropout, FeatureAlphaDropout
+from bitdrop.kinds.drop_block import DropBlock1d, DropBlock2d, DropBlock3d
+from bitdrop.kinds.dropout import Dropout, Dropout1d, Dropout2d, Dropout3d, dropout
+from bitdrop.kinds.fused import FusedDropout, fused_dropout
+from bitdrop.kinds.gaussian import GaussianDropout, gaussian_dropout
+from bitdrop.kinds.path import DropPath
+from bitdrop.kinds.zoneout import Zoneout, zoneout
+from bitdrop.records import BlockMask, FusedMask, Mask, Noise, ZoneoutMask
 
 __all__ = [
     "MASK_FORMAT",
     "NOISE_FORMAT",
     "AlphaDropout",
     "BlockMask",
+    "DropBlock1d",
     "DropBlock2d",
     "DropBlock3d",
     "DropPath",

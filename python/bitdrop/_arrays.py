@@ -1,4 +1,4 @@
-"""Array arguments: dtypes, outputs, and the memory of results."""
+"""Array arguments: which objects are arrays, and the sentence of each misfit."""
 
 import sys
 from typing import Any
@@ -7,102 +7,102 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bitdrop import _core
-from bitdrop._buffers import empty_like
-from bitdrop._engine import COMPLEX_DTYPES, DTYPES
+from bitdrop._core import Misfit
+from bitdrop._shard import shard_error
 from bitdrop._typing import Array, Shape
-from bitdrop._validate import check_same_shape, type_name
+from bitdrop._validate import NdimError, noise_shape_message, pass_shape_message, type_name
 
-# bfloat16 is added when its first array comes, because ml_dtypes need not be installed.
-REAL_CODES = {np.dtype(name): code for name, code in DTYPES.items() if name != "bfloat16"}
-_COMPLEX_CODES = {np.dtype(name): code for name, code in COMPLEX_DTYPES.items()}
-ALL_CODES = REAL_CODES | _COMPLEX_CODES
-"""Codes of NumPy's dtypes in the engine, without and with complex numbers."""
-
-_REAL = "float16, bfloat16 (ml_dtypes), float32 or float64"
-_REAL_OR_COMPLEX = "float16, bfloat16 (ml_dtypes), float32, float64, complex64 or complex128"
+_NAMES = [f"{name} (ml_dtypes)" if name == "bfloat16" else name for name in _core.DTYPES]
+_REAL_NAMES = [name for name in _NAMES if not name.startswith("complex")]
+_NATIVE = {np.dtype(name) for name in _core.DTYPES if name != "bfloat16"}
 
 
-def as_array(x: ArrayLike, name: str = "x", accept_complex: bool = False) -> tuple[Array, int]:
-    """Return `x` as an array of a supported dtype, and the dtype's code in the engine."""
-    array = x if type(x) is np.ndarray else _converted(x, name)
-    code = REAL_CODES.get(array.dtype)
-    return array, _rare_code(array.dtype, x, name, accept_complex) if code is None else code
+def as_array(x: ArrayLike, name: str, accept_complex: bool) -> Array:
+    """Return `x` as an array of a supported dtype. The engine calls it for all that is not a plain one."""
+    array = x if isinstance(x, np.ndarray) else _converted(x, name)
+    _check_class(array, name)
+    dtype = array.dtype
+    if dtype in _NATIVE and (accept_complex or dtype.kind == "f"):
+        return array
+    if dtype.name == "bfloat16" and dtype.itemsize == 2 and dtype.isnative:
+        _core.admit_dtype(dtype, "bfloat16")
+        return array
+    raise _dtype_error(dtype, x, name, accept_complex)
 
 
-def as_admitted(
-    x: ArrayLike, out: Any, accept_complex: bool, name: str = "x", shape: Shape | None = None
-) -> Array:
-    """Return `x` as an array of a supported dtype that a pass into `out` takes.
-
-    The engine passes over arrays that fit, and tells no reason if they do not: this does.
-    """
-    array, _ = as_array(x, name, accept_complex)
-    if shape is not None:
-        check_same_shape(array.shape, shape, name)
-    if out is not None:
-        check_output(out, array, name)
-    return array
+def _check_class(array: Array, name: str) -> None:
+    """Check that no class of an array would be lost in training. Those of memory maps say nothing more."""
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array, whose mask would be lost: pass {name}.filled(0), say.")
+    if type(array) is not np.ndarray and not isinstance(array, np.memmap):
+        raise TypeError(f"{name} is a {type_name(array)}, whose class would be lost: pass np.asarray({name}).")
 
 
 def _converted(x: Any, name: str) -> Array:
-    _check_not_masked(x, name)
-    if isinstance(x, np.ndarray):
-        return x
-    _check_no_relative(x, name)
+    hint = _foreign_hint(x, name)
+    if hint is not None:
+        raise TypeError(f"{name} {hint}.")
     try:
         if hasattr(x, "__dlpack__") and not hasattr(x, "__array__"):
             return np.from_dlpack(x)
         return np.asarray(x)
     except Exception as error:
-        message = f"{name} must be an array of {_REAL}, but {type_name(x)} does not convert to one."
+        message = (
+            f"{name} must be an array of {_listed(_REAL_NAMES)}, but {type_name(x)} does not convert to one."
+        )
         raise TypeError(message) from error
 
 
-def _check_not_masked(x: Any, name: str) -> None:
-    if isinstance(x, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a masked array, whose mask would be lost: pass {name}.filled(value).")
-
-
-def _check_no_relative(x: Any, name: str) -> None:
-    """Check that x is no array of another library, of which something would be lost in silence."""
+def _foreign_hint(x: Any, name: str) -> str | None:
+    """Return what would be lost of another library's array in silence, and what to pass. None: nothing."""
     kind = type_name(x)
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(x, torch.Tensor):
-        hint = f"use bitdrop.torch, or pass {name}.detach().numpy()"
-        raise TypeError(f"{name} is a PyTorch tensor, whose gradient would be lost: {hint}.")
+        to_numpy = ".detach().float().numpy()" if x.dtype is torch.bfloat16 else ".detach().numpy()"
+        return f"is a PyTorch tensor, whose gradient would be lost: use bitdrop.torch, or pass {name}{to_numpy}"
+    if kind.startswith("pint."):
+        return f"has units that would be lost ({kind}): pass {name}.magnitude"
+    if kind.startswith("pyarrow."):
+        return f"is a table or a column of Arrow ({kind}): pass np.asarray({name})"
+    if kind.startswith("xarray.") and hasattr(x, "data_vars"):
+        return f"holds several arrays ({kind}): pass one of them, {name}[variable].to_numpy()"
     if hasattr(x, "to_numpy"):
-        raise TypeError(f"{name} has labels that would be lost ({kind}): pass {name}.to_numpy().")
+        return f"has labels that would be lost ({kind}): pass {name}.to_numpy()"
     if hasattr(x, "__dask_graph__") or hasattr(x, "compute"):
-        hint = "use bitdrop.dask, or pass" if kind.startswith("dask.array.") else "pass"
-        raise TypeError(f"{name} is lazy ({kind}): {hint} {name}.compute().")
+        front_end = "use bitdrop.dask, or pass" if kind.startswith("dask.array.") else "pass"
+        return f"is lazy ({kind}): {front_end} {name}.compute()"
     if hasattr(x, "tocsr"):
-        hint = f"pass {name}.data, which holds its stored elements, or {name}.toarray()"
-        raise TypeError(f"{name} is a sparse array ({kind}): {hint}.")
+        stored = f"{name}.data, which holds its stored elements, or " if _has_flat_data(x) else ""
+        return f"is a sparse array ({kind}): pass {stored}{name}.toarray()"
+    return None
 
 
-def _rare_code(dtype: np.dtype[Any], x: Any, name: str, accept_complex: bool) -> int:
-    if dtype.name == "bfloat16" and dtype.itemsize == 2 and dtype.isnative:
-        ALL_CODES[dtype] = REAL_CODES[dtype] = DTYPES["bfloat16"]
-        return DTYPES["bfloat16"]
-    if accept_complex and dtype in _COMPLEX_CODES:
-        return _COMPLEX_CODES[dtype]
-    supported = _REAL_OR_COMPLEX if accept_complex else _REAL
+def _has_flat_data(x: Any) -> bool:
+    return isinstance(getattr(x, "data", None), np.ndarray) and x.data.dtype.kind != "O"
+
+
+def _listed(names: list[str]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+def _dtype_error(dtype: np.dtype[Any], x: Any, name: str, accept_complex: bool) -> TypeError:
+    supported = _listed(_NAMES if accept_complex else _REAL_NAMES)
     hint = _dtype_hint(dtype, name, accept_complex)
     if isinstance(x, np.ndarray):
-        message = f"{name} must be of {supported}, but its dtype is {dtype!s}: {hint}."
-    elif dtype.kind in "biu":
+        return TypeError(f"{name} must be of {supported}, but its dtype is {dtype!s}: {hint}.")
+    if dtype.kind in "biu":
         hint = f"pass np.asarray({name}, dtype='float32'), say"
-        message = f"{name} must be of {supported}, but {type_name(x)} converts to {dtype!s}: {hint}."
-    else:
-        message = (
-            f"{name} must be an array of {supported}, but got {type_name(x)}, which converts to {dtype!s}."
+        return TypeError(
+            f"{name} must be of {supported}, but {type_name(x)} converts to {dtype!s}: {hint}."
         )
-    raise TypeError(message)
+    return TypeError(
+        f"{name} must be an array of {supported}, but got {type_name(x)}, which converts to {dtype!s}."
+    )
 
 
 def _dtype_hint(dtype: np.dtype[Any], name: str, accept_complex: bool) -> str:
     native = dtype.newbyteorder("=")
-    if not dtype.isnative and (native in REAL_CODES or (accept_complex and native in _COMPLEX_CODES)):
+    if not dtype.isnative and native in _NATIVE and (accept_complex or native.kind == "f"):
         return f"pass {name}.astype('{native.name}'), which is in this machine's byte order"
     if dtype.kind == "c" and not accept_complex:
         return f"drop {name}.real and {name}.imag with the same mask"
@@ -110,7 +110,7 @@ def _dtype_hint(dtype: np.dtype[Any], name: str, accept_complex: bool) -> str:
         case "c" | "f" if dtype.itemsize > 8:
             target = "float64" if dtype.kind == "f" else "complex128"
             return f"pass {name}.astype('{target}'), which keeps fewer digits"
-        case "S" | "U" | "M" | "m":
+        case "S" | "U" | "M" | "m" | "T":
             return "convert its elements to numbers first"
         case "V" if dtype.names:
             return f"pass one of its fields, {name}[{dtype.names[0]!r}], say"
@@ -119,12 +119,13 @@ def _dtype_hint(dtype: np.dtype[Any], name: str, accept_complex: bool) -> str:
 
 def as_bool_array(value: Any, name: str) -> NDArray[np.bool_]:
     """Return `value` as an array of bool, if it is one or a list of bools."""
-    _check_not_masked(value, name)
-    _check_no_relative(value, name)
     try:
-        array = np.asarray(value)
-    except Exception as error:
+        array = value if isinstance(value, np.ndarray) else _converted(value, name)
+    except TypeError as error:
+        if error.__cause__ is None:  # a hint
+            raise
         raise TypeError(f"{name} must be an array of bool, but got {type_name(value)}.") from error
+    _check_class(array, name)
     if array.dtype != np.bool_:
         hint = f": pass {name} != 0" if array.dtype.kind in "iuf" else ""
         raise TypeError(
@@ -133,67 +134,7 @@ def as_bool_array(value: Any, name: str) -> NDArray[np.bool_]:
     return array
 
 
-def as_array_of_dtype(
-    x: ArrayLike, name: str, first: Array, first_name: str, accept_complex: bool = False
-) -> Array:
-    """Return `x` as an array of the dtype of another input."""
-    array, _ = as_array(x, name, accept_complex)
-    if array.dtype != first.dtype:
-        raise TypeError(
-            f"{name} must be of {first_name}'s dtype, {first.dtype}, but its dtype is {array.dtype}."
-        )
-    return array
-
-
-def as_second_array(
-    x: ArrayLike, name: str, first: Array, first_name: str, accept_complex: bool = False
-) -> Array:
-    """Return `x` as an array of the shape and dtype of another input."""
-    array = as_array_of_dtype(x, name, first, first_name, accept_complex)
-    if array.shape != first.shape:
-        raise ValueError(
-            f"{name} must have {first_name}'s shape, {first.shape}, but its shape is {array.shape}."
-        )
-    return array
-
-
-def as_output(out: Array | None, x: Array, name: str = "x", out_name: str = "out") -> Array:
-    """Return `out`, if a result for `x` can be written into it, or a new array."""
-    if out is None:
-        return empty_like(x)
-    check_output(out, x, name, out_name)
-    return out
-
-
-def check_output(out: Any, x: Array, name: str = "x", out_name: str = "out") -> None:
-    """Check that a result for `x` can be written into `out`."""
-    fit = _core.fit(x, out)
-    if fit:
-        _raise_misfit(fit, out, x, (name, out_name))
-
-
-def _raise_misfit(fit: int, out: Any, x: Array, names: tuple[str, str]) -> None:
-    name, out_name = names
-    match _core.Fit(fit):
-        case _core.Fit.NOT_AN_ARRAY:
-            raise TypeError(f"{out_name} must be a NumPy array, but got {type_name(out)}.")
-        case _core.Fit.OTHER_DTYPE:
-            raise TypeError(f"{out_name} must be of {name}'s dtype, {x.dtype}, but its dtype is {out.dtype}.")
-        case _core.Fit.OTHER_SHAPE:
-            raise ValueError(f"{out_name} must have {name}'s shape, {x.shape}, but its shape is {out.shape}.")
-        case _core.Fit.READ_ONLY:
-            raise ValueError(f"{out_name} is read-only: pass an array that may be written to.")
-        case _core.Fit.OVERLAPS_ITSELF:
-            raise ValueError(
-                f"{out_name} has elements that share memory with each other: pass an array without overlap."
-            )
-        case _core.Fit.OVERLAPS:
-            raise ValueError(
-                f"{out_name} overlaps {name} in part: pass {name} itself, or an array apart from it."
-            )
-
-
-def as_inplace_target(x: Any, out: Any, name: str = "x") -> Array:
+def as_inplace_target(x: Any, out: Any, name: str) -> Array:
     """Return the array that an in-place layer writes to, which is `x`."""
     if out is not None:
         raise TypeError(f"out must not be given to a layer with inplace=True, which writes into {name}.")
@@ -204,3 +145,77 @@ def as_inplace_target(x: Any, out: Any, name: str = "x") -> Array:
     if not x.flags.writeable:
         raise ValueError(f"{name} is read-only, and the layer has inplace=True: pass {name}.copy().")
     return x
+
+
+def error_of(misfit: Misfit, value: Any, name: str, expected: Any, of: str) -> Exception:  # noqa: PLR0911
+    """Return the error of an argument that does not fit. The engine calls it, and raises the error.
+
+    Parameters
+    ----------
+    misfit : Misfit
+        The reason.
+    value
+        The array, or its shape if the array does not fit the rule or the pass.
+    name : str
+        Name of the argument, or the arrays that a rule accepts.
+    expected
+        The dtype's name, the shape, or the part of the rule that it does not fit.
+    of : str
+        The argument that `expected` comes from.
+    """
+    match misfit:
+        case Misfit.NOT_AN_ARRAY if isinstance(value, np.ndarray):
+            return TypeError(
+                f"{name} must be a plain NumPy array, but got {type_name(value)}: pass np.asarray({name})."
+            )
+        case Misfit.NOT_AN_ARRAY:
+            return TypeError(f"{name} must be a NumPy array, but got {type_name(value)}.")
+        case Misfit.OTHER_DTYPE:
+            return TypeError(f"{name} must be of {of}'s dtype, {expected}, but its dtype is {value.dtype}.")
+        case Misfit.OTHER_SHAPE:
+            return ValueError(f"{name} must have {of}'s shape, {expected}, but its shape is {value.shape}.")
+        case Misfit.NO_BROADCAST:
+            return ValueError(
+                f"{name} must broadcast to {of}'s shape, {expected}, but its shape is {value.shape}."
+            )
+        case Misfit.READ_ONLY:
+            return ValueError(f"{name} is read-only: pass an array that may be written to.")
+        case Misfit.OVERLAPS_ITSELF:
+            return ValueError(
+                f"{name} has elements that share memory with each other: pass an array without overlap."
+            )
+        case Misfit.OVERLAPS:
+            return ValueError(f"{name} overlaps {of} in part: pass {of} itself, or an array apart from it.")
+        case Misfit.OVERLAPS_AT_ALL:
+            return ValueError(f"{name} overlaps {of}: pass an array apart from it.")
+        case Misfit.NO_BIAS:
+            return ValueError(f"{name} must be None, because the forward pass had no bias.")
+        case _:
+            return _shape_error(misfit, value, name, expected, of)
+
+
+def _shape_error(misfit: Misfit, shape: Shape, name: str, expected: Any, of: str) -> Exception:
+    match misfit:
+        case Misfit.NOT_OF_PASS:
+            return ValueError(pass_shape_message(shape, expected, name, of))
+        case Misfit.OTHER_NDIM:
+            return NdimError(f"{name}, but got {shape}.")
+        case Misfit.NOISE_SHAPE:
+            entries = tuple(None if entry == -1 else entry for entry in expected)
+            return ValueError(noise_shape_message(entries, shape))
+        case Misfit.SHARD_OF_BLOCKS:
+            return TypeError(
+                "shard must be None for DropBlock, whose blocks cross parts and whose scale depends on all that "
+                f"the whole array keeps, but got {expected!r}."
+            )
+        case Misfit.LARGE_BLOCK:
+            ndim, size = expected
+            return ValueError(
+                f"block_size must be at most the length of each of x's last {ndim} axes, {shape[-ndim:]}, "
+                f"but it is {size}."
+            )
+        case _:
+            return shard_error(expected, shape)
+
+
+_core.set_front_end(as_array, error_of)

@@ -1,24 +1,25 @@
-"""Base class of the layers: mode, stream number, last mask."""
+"""Base class of the layers: mode, stream number, last pass."""
+
+from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from copy import deepcopy
-from types import FunctionType
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Never, Self
 from weakref import WeakSet
 
 from numpy.typing import ArrayLike
 
 from bitdrop import _random, _validate
 from bitdrop._arrays import as_inplace_target
-from bitdrop._bit_layout import Shard
-from bitdrop._core import StreamCounter
-from bitdrop._forward import Rule, drop, keep_all
-from bitdrop._typing import Array, MaskValues, NoiseShape, Number, RNGLike, Scaling
-from bitdrop.mask import Mask, repeat
+from bitdrop._compat import upgraded
+from bitdrop._core import Pass, Rule, StreamCounter, Units
+from bitdrop._shard import ELEMENTS, Shard, units_of
+from bitdrop._typing import Array, NoiseShape, Number, RNGLike, Scaling
+from bitdrop.records import Mask, Record
 
-_layers: "WeakSet[Layer]" = WeakSet()
+_layers: WeakSet[Layer] = WeakSet()
 
 
 def _after_fork_in_child() -> None:
@@ -30,24 +31,11 @@ def _after_fork_in_child() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
 
-
-LayerClass = TypeVar("LayerClass", bound="type[Layer]")
-
-
-def names_itself(layer: LayerClass) -> LayerClass:
-    """Give a class a copy of the `__init__` that it inherits, so that errors name the class called."""
-    inherited: Any = getattr(layer, "__init__")  # noqa: B009
-    code, variables = inherited.__code__, inherited.__globals__
-    own: Any = FunctionType(code, variables, "__init__", inherited.__defaults__, inherited.__closure__)
-    own.__kwdefaults__ = inherited.__kwdefaults__
-    own.__annotations__ = inherited.__annotations__
-    own.__qualname__ = f"{layer.__qualname__}.__init__"
-    setattr(layer, "__init__", own)  # noqa: B010 - mypy takes an assignment for an error
-    return layer
+_MADE_ANEW = ("_rule", "_made")  # attributes that follow from others
 
 
 class Layer:
-    """Base of the layers. A subclass gives the rule of its forward passes.
+    """Base of the layers. A subclass gives the rule of its passes, and the names of their inputs.
 
     Attributes
     ----------
@@ -58,10 +46,10 @@ class Layer:
     training: bool
     _rule: Rule
 
-    # The passes in training and at inference, and the format of what they record.
-    _drop: ClassVar[Callable[..., tuple[Array, Any]]] = staticmethod(drop)
-    _keep_all: ClassVar[Callable[..., tuple[Array, Any]]] = staticmethod(keep_all)
-    _format: ClassVar[str] = "mask"
+    _record: ClassVar[type[Record]] = Mask  # the class of `mask`
+    _inputs: ClassVar[tuple[str, ...]] = ("x",)
+    _further_inputs: ClassVar[tuple[str, ...]] = ()  # by keyword, and optional
+    _fixed_units: ClassVar[Units | None] = None  # None: those of noise_shape
 
     def __init__(
         self,
@@ -69,22 +57,33 @@ class Layer:
         *,
         inplace: bool = False,
         recompute: bool = False,
+        noise_shape: NoiseShape | None = None,
         rng: RNGLike | None = None,
+        **unknown: Never,
     ) -> None:
+        name = type(self).__name__
+        if unknown:
+            raise TypeError(_validate.unknown_argument_message(name, unknown))
+        if noise_shape is not None and self._fixed_units is not None:
+            raise TypeError(f"noise_shape must not be given to {name}, whose class says which elements share a draw.")
         self._inplace = _validate.as_flag(inplace, "inplace")
         self._recompute = _validate.as_flag(recompute, "recompute")
+        self._noise_shape = None if noise_shape is None else _validate.as_noise_entries(noise_shape)
         self.p = p
         self.training = True
-        # Of the last forward pass: the values of a mask, or what a subclass has in its place.
-        self._mask: Any = None
-        self._made: tuple[MaskValues, Mask] | None = None  # the last mask that was asked for
+        self._pass: Pass | None = None  # the last one
+        self._made: tuple[Pass, Record] | None = None  # the last record that was asked for
         self._counter = StreamCounter(_random.draw_key(rng), 0)
-        self._unseeded = rng is None  # a forked child and a copy draw another key
+        self._unseeded = rng is None  # a forked child, a copy and a pickle draw another key
         _layers.add(self)
 
     def _rule_of(self, p: float) -> Rule:
-        """Return the rule of forward passes with a validated p."""
+        """Return the rule of passes with a validated p."""
         raise NotImplementedError
+
+    @property
+    def _units(self) -> Units:
+        return self._fixed_units or (ELEMENTS if self._noise_shape is None else units_of(self._noise_shape))
 
     @property
     def p(self) -> float:
@@ -93,7 +92,7 @@ class Layer:
 
     @p.setter
     def p(self, p: Number) -> None:
-        self._rule = self._rule_of(_validate.as_probability(p))._replace(store_bits=not self._recompute)
+        self._rule = self._rule_of(_validate.as_probability(p))
 
     @property
     def scaling(self) -> Scaling:
@@ -102,7 +101,7 @@ class Layer:
 
     @property
     def inplace(self) -> bool:
-        """True if forward writes its result into x."""
+        """True if forward writes its result into its first input."""
         return self._inplace
 
     @property
@@ -113,64 +112,84 @@ class Layer:
     @property
     def noise_shape(self) -> NoiseShape | None:
         """Shape of the draws, as the constructor got it. None if it got none."""
-        return self._rule.units.noise
+        return self._noise_shape
 
     @property
-    def mask(self) -> Mask | None:
+    def mask(self) -> Any:
         """Mask of the last forward pass, or None before the first."""
-        mask, made = self._mask, self._made
-        if type(mask) is tuple:
-            if made is None or made[0] is not mask:
-                self._made = made = mask, Mask._of(mask)
-            return made[1]
-        return mask  # type: ignore[no-any-return]
+        done, made = self._pass, self._made
+        if done is None:
+            return None
+        if made is None or made[0] is not done:
+            self._made = made = done, self._record._of(done)
+        return made[1]
 
-    def __call__(self, x: ArrayLike, training: bool | None = None, **options: Any) -> Array:
+    def __call__(self, *inputs: Any, **options: Any) -> Array:
         """Do a forward pass, as `forward`."""
-        return self.forward(x, training, **options) if options else self.forward(x, training)
+        return self.forward(*inputs, **options)
 
     def forward(
         self,
-        x: ArrayLike,
+        *inputs: Any,
         training: bool | None = None,
-        *,
         out: Array | None = None,
         shard: Shard | None = None,
+        **further: Any,
     ) -> Array:
-        """Drop units of x while training; at inference return x, or scale it if scaling is "vanilla".
+        """Drop units while training; at inference do what is left of the pass.
 
         Parameters
         ----------
-        x : array_like
-            Of any shape, and of a dtype that `bitdrop.dropout` supports.
+        *inputs : array_like
+            ``x``; of `Zoneout` ``new`` and ``previous``. Each of any shape and of a dtype that the layer's
+            function supports. After them, `training` may be given by position.
         training : bool, optional
             The mode for this call. None means the layer's own.
         out : ndarray, optional
-            Where to write the result: an array of x's shape and dtype, or x itself.
+            Where to write the result: an array of the first input's shape and dtype, or that input itself.
         shard : Shard, optional
-            Place of x in a larger array, if it is a part. It affects training alone.
+            Place of the inputs in larger ones, if they are parts. It affects training alone.
+        **further : array_like
+            ``bias`` and ``residual`` of `FusedDropout`.
 
         Returns
         -------
         ndarray
-            ``out``, or a new array, or x itself.
+            ``out``, or a new array, or at inference the first input itself if nothing is to be done.
 
         Raises
         ------
         TypeError, ValueError
-            As `bitdrop.dropout`. If the layer writes in place, also if out is given, or x is not an array
-            that may be written to. The layer's state is then as it was.
+            As the layer's function. If the layer writes in place, also if out is given, or the first input is
+            not an array that may be written to. The layer's state is then as it was.
         """
+        if further or len(inputs) != len(self._inputs):
+            inputs, training = self._bound(inputs, training, further)
         training = self.training if training is None else _validate.as_flag(training, "training")
         if self._inplace:
-            out = as_inplace_target(x, out)
-        if training:
-            y, self._mask = self._drop(x, out, self._rule, self._counter, shard)
-        else:
-            y, self._mask = self._keep_all(x, out, self._rule)
+            out = as_inplace_target(inputs[0], out, self._inputs[0])
+        y, self._pass = self._rule.run(inputs, out, self._counter, training, shard)
         return y
 
-    def backward(self, dy: ArrayLike, *, out: Array | None = None) -> Array:
+    def _bound(
+        self, given: tuple[Any, ...], training: bool | None, further: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], bool | None]:
+        """Return all inputs in order, and the mode: of a call by keywords, or with the mode by position."""
+        names, values = self._inputs, list(given)
+        if len(values) > len(names) and training is None:
+            training = values.pop()
+        if len(values) > len(names):
+            raise TypeError(f"forward takes {_validate.listed(names)}, and training, but got {len(given)} arguments.")
+        for name in names[len(values) :]:
+            if name not in further:
+                raise TypeError(f"forward needs {_validate.listed(names)}, but got no {name}.")
+            values.append(further.pop(name))
+        values += [further.pop(name, None) for name in self._further_inputs]
+        if further:
+            raise TypeError(_validate.unknown_argument_message("forward", further))
+        return tuple(values), training
+
+    def backward(self, dy: ArrayLike, *, out: Any = None, bias_gradient: Array | None = None) -> Any:
         """Return the gradient with respect to the input of the last forward pass.
 
         Parameters
@@ -178,12 +197,15 @@ class Layer:
         dy : array_like
             Gradient with respect to the output of that pass, of its shape, and of a supported dtype.
         out : ndarray, optional
-            Where to write the result: an array of dy's shape and dtype, or dy itself.
+            Where to write the result: an array of dy's shape and dtype, or dy itself. Of `Zoneout` a pair.
+        bias_gradient : ndarray, optional
+            Where `FusedDropout` writes the gradient with respect to the bias: see `FusedMask.backward`.
 
         Returns
         -------
         ndarray
-            ``out``, or a new array: ``scale * dy`` for kept units, +0.0 for dropped ones.
+            ``out``, or a new array: ``scale * dy`` for kept units, +0.0 for dropped ones. Of `Zoneout` a pair, as
+            by `ZoneoutMask.backward`.
 
         Raises
         ------
@@ -192,13 +214,10 @@ class Layer:
         TypeError, ValueError
             As `Mask.backward`.
         """
-        mask = self._mask
-        if mask is None:
-            _validate.raise_no_forward(self._format)
-        if type(mask) is tuple:
-            return repeat(mask, dy, out, True, "dy")
-        dx: Array = mask.backward(dy, out=out)
-        return dx
+        done = self._pass
+        if done is None:
+            _validate.raise_no_forward(self._record._format)
+        return done.gradient(dy, out, bias_gradient)
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode, and return the layer."""
@@ -238,12 +257,16 @@ class Layer:
         A layer whose state is set continues bit for bit as the layer of the state.
         """
         counter = self._counter
-        number = _validate.FORMATS[self._format]
-        return {"format": number, "key": list(counter.key), "position": counter.position}
+        return {"format": self._format_number, "key": list(counter.key), "position": counter.position}
 
     @state.setter
     def state(self, state: dict[str, Any]) -> None:
-        self._counter, self._unseeded = self._counter.renewed(*_validate.as_state(state, self._format)), False
+        key, position = _validate.as_state(state, self._record._format)
+        self._counter, self._unseeded = self._counter.renewed(key, position), False
+
+    @property
+    def _format_number(self) -> int:
+        return _validate.FORMATS[self._record._format]
 
     def reset(self, rng: RNGLike | None = None) -> None:
         """Draw a new key, and begin at stream number 0. The mode, p and the last mask stay.
@@ -267,43 +290,50 @@ class Layer:
 
     def __copy__(self) -> Self:
         """Return a copy. If the layer has no seed, the copy draws its own key, so that no mask repeats."""
-        return self._copied(vars(self))
+        return self._copied(lambda attributes: attributes)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """Return a deep copy, with a key as that of a copy."""
-        rest = {name: value for name, value in vars(self).items() if name != "_counter"}
-        return self._copied(deepcopy(rest, memo))
+        return self._copied(lambda attributes: deepcopy(attributes, memo))
 
-    def _copied(self, attributes: dict[str, Any]) -> Self:
-        counter = self._counter
-        key, position = (_random.draw_key(None), 0) if self._unseeded else (counter.key, counter.position)
+    def _copied(self, copied_attributes: Callable[[dict[str, Any]], dict[str, Any]]) -> Self:
         copied = object.__new__(type(self))
-        vars(copied).update(attributes, _counter=StreamCounter(key, position))
-        _layers.add(copied)
+        immutable = {"_counter", "_pass", *_MADE_ANEW}
+        mutable = {name: value for name, value in vars(self).items() if name not in immutable}
+        key, position = self._counter.key, self._counter.position
+        copied._restore(copied_attributes(mutable) | {"_pass": self._pass}, self.p, key, position)
         return copied
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state for pickle: the key stays, also if the layer has no seed."""
+        """Return the state for pickle."""
+        attributes = {name: value for name, value in vars(self).items() if name not in _MADE_ANEW}
         counter = self._counter
-        number = _validate.FORMATS[self._format]
-        taken = {"_format": number, "_counter": (counter.key, counter.position)}
-        # Values pickle as a mask, which leaves out the bits.
-        mask = self.mask if type(self._mask) is tuple else self._mask
-        return vars(self) | {"_unseeded": False, "_mask": mask, "_made": None} | taken
+        place = {"_counter": (counter.key, counter.position)}
+        return attributes | place | {"_format": self._format_number, "_p": self.p}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore the layer from the state of `__getstate__`."""
-        _validate.check_format(state.pop("_format"), self._format, "The pickled layer")
-        vars(self).update(state, _counter=StreamCounter(*state["_counter"]))
+        state = upgraded(state)
+        _validate.check_format(state.pop("_format"), self._record._format, "The pickled layer")
+        self._restore(state, state.pop("_p"), *state.pop("_counter"))
+
+    def _restore(self, attributes: dict[str, Any], p: float, key: Any, position: int) -> None:
+        """Set all attributes. A layer without a seed draws a key, so that no mask repeats."""
+        if attributes["_unseeded"]:
+            key, position = _random.draw_key(None), 0
+        vars(self).update(attributes, _made=None, _counter=StreamCounter(key, position))
+        self.p = p
         _layers.add(self)
 
     def __repr__(self) -> str:
         """Return the constructor call, without the key."""
-        return f"{type(self).__name__}({self._arguments()})"
+        shown = ", ".join(f"{name}={value!r}" for name, value in self._arguments().items())
+        return f"{type(self).__name__}({shown})"
 
-    def _arguments(self) -> str:
-        return f"p={self.p!r}, {self._switches()}"
+    def _arguments(self) -> dict[str, Any]:
+        """Return the constructor's arguments, in order."""
+        return {"p": self.p} | self._switches()
 
-    def _switches(self) -> str:
-        shape = "" if self.noise_shape is None else f", noise_shape={self.noise_shape}"
-        return f"inplace={self._inplace}, recompute={self._recompute}{shape}"
+    def _switches(self) -> dict[str, Any]:
+        switches: dict[str, Any] = {"inplace": self._inplace, "recompute": self._recompute}
+        return switches if self._noise_shape is None else switches | {"noise_shape": self._noise_shape}

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from bitdrop import _engine, _validate
-from bitdrop._bit_layout import BitLayout
-from bitdrop._plan import Plan
+from bitdrop import _core, _validate
 from bitdrop._typing import Key
 
 if TYPE_CHECKING:
@@ -58,10 +56,10 @@ class Choice:
             bits = buffer[: runs * self.run // 8]
             place = first + number * stride
             if self.stride:
-                _engine.fill(bits, Plan(key, stream, p), BitLayout(place, (runs, self.run), (stride, 1), ()))
+                _core.fill(bits, key, stream, p, place, (runs, self.run), (stride, 1))
             else:
                 for row, one in enumerate(bits.reshape(runs, -1)):
-                    _engine.fill(one, Plan(key, place + row, p), BitLayout(start, (self.run,), (1,), ()))
+                    _core.fill(one, key, place + row, p, start, (self.run,), (1,))
             yield bits
 
 

@@ -3,15 +3,10 @@
 from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Literal, Union
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from bitdrop._affine import Affine
-    from bitdrop._bit_layout import BitLayout
-    from bitdrop._plan import Plan
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -29,9 +24,3 @@ Key = tuple[int, int]
 RNGLike = (
     int | np.integer | Sequence[int] | np.random.SeedSequence | np.random.BitGenerator | np.random.Generator
 )
-Memory = Array | tuple[int, Sequence[int], Sequence[int]]
-"""An array, or (address, shape, strides in elements) of memory that is not NumPy's."""
-Bits = bytes | NDArray[np.uint8]
-"""Packed bits that a mask holds."""
-MaskValues = tuple[Shape, "Plan", Union["BitLayout", None], "Affine", Bits | None]
-"""Shape, plan, layout, affine and bits. They become a `Mask` when a user asks for it."""

@@ -130,16 +130,18 @@ def as_noise_entries(value: Any) -> tuple[int | None, ...]:
     return tuple(None if entry is None else next(lengths) for entry in value)
 
 
-def as_noise_shape(entries: tuple[int | None, ...], whole: Shape) -> Shape:
-    """Return the shape of the draws for an array of shape `whole`: along each axis its length, or 1."""
+def noise_shape_message(entries: tuple[int | None, ...], whole: Shape) -> str:
+    """Return the sentence of a noise shape that does not fit an array of shape `whole`."""
     if len(entries) != len(whole):
-        raise ValueError(f"noise_shape must have an entry for each axis of {whole}, but got {entries}.")
-    noise = tuple(length if entry is None else entry for entry, length in zip(entries, whole, strict=True))
-    if any(drawn not in (1, length) for drawn, length in zip(noise, whole, strict=True)):
-        raise ValueError(
-            f"noise_shape must be 1, None or x's length along each axis of {whole}, but got {entries}."
-        )
-    return noise
+        return f"noise_shape must have an entry for each axis of {whole}, but got {entries}."
+    return f"noise_shape must be 1, None or x's length along each axis of {whole}, but got {entries}."
+
+
+def broadcasts(shape: Sequence[int], to: Sequence[int]) -> bool:
+    """Return whether arrays of a shape broadcast to another, as in NumPy."""
+    if len(shape) > len(to):
+        return False
+    return all(length in (1, whole) for length, whole in zip(reversed(shape), reversed(to), strict=False))
 
 
 def as_axis(value: Any, ndim: int) -> int:
@@ -153,13 +155,10 @@ def as_axis(value: Any, ndim: int) -> int:
     raise ValueError(f"axis must be an axis of an array of {ndim} axes, but got {axis}.")
 
 
-def check_same_shape(shape: Shape, expected: Shape, name: str, applied: str = "mask") -> None:
-    """Check that an array has the shape of the mask or noise that is applied to it."""
-    if shape != expected:
-        hint = _shape_hint(shape, expected, applied)
-        raise ValueError(
-            f"{name} must have the shape of the {applied}, {expected}, but its shape is {shape}: {hint}."
-        )
+def pass_shape_message(shape: Shape, expected: Shape, name: str, applied: str) -> str:
+    """Return the sentence of an array that has not the shape of the mask or noise that is applied to it."""
+    hint = _shape_hint(shape, expected, applied)
+    return f"{name} must have the shape of the {applied}, {expected}, but its shape is {shape}: {hint}."
 
 
 def _shape_hint(shape: Shape, expected: Shape, applied: str) -> str:
@@ -187,6 +186,25 @@ def as_part(start: Any, shape: Any, whole: Shape) -> tuple[Shape, Shape]:
             f"The part of shape {lengths} that starts at {first} does not lie within the mask, {whole}."
         )
     return first, lengths
+
+
+_MEANT = {
+    "p": ("rate", "prob", "probability", "drop_prob", "drop_rate", "dropout", "dropout_rate"),
+    "rng": ("seed", "random_state", "generator", "key"),
+}
+
+
+def unknown_argument_message(name: str, arguments: dict[str, Any]) -> str:
+    """Return the sentence of keyword arguments that a class or a function has not."""
+    first = next(iter(arguments))
+    meant = [argument for argument, others in _MEANT.items() if first in others]
+    hint = f": pass {meant[0]}={arguments[first]!r}" if meant else ""
+    return f"{name} has no argument {first!r}{hint}."
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as a sentence has them."""
+    return " and ".join(names)
 
 
 FORMATS = {"mask": _core.MASK_FORMAT, "noise": _core.NOISE_FORMAT}

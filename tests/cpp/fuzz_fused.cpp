@@ -8,15 +8,6 @@ using namespace bitdrop;
 
 namespace {
 
-Shape shape_of_arrays(Random* random) {
-    Shape shape = random_shape(random, random->one_in(10) ? 20000 : 3000);
-    if (random->one_in(200)) {  // enough for three threads
-        const uint64_t size = std::max<uint64_t>(size_of(shape), 1);
-        shape[random->below(shape.size())] *= static_cast<int64_t>(400000 / size + 1);
-    }
-    return shape;
-}
-
 Layout layout_of(const std::vector<size_t>& order, const Shape& shape, const BitPlaces& places,
                  const std::vector<const StridedArray*>& arrays) {
     Layout layout(static_cast<int>(arrays.size()), places.follow);

@@ -41,15 +41,6 @@ std::vector<unsigned char> expected(const Operands& operands, const Affine& affi
     return want;
 }
 
-Shape shape_of_arrays(Random* random) {
-    Shape shape = random_shape(random, random->one_in(10) ? 20000 : 3000);
-    if (random->one_in(300)) {  // enough for three threads
-        const uint64_t size = std::max<uint64_t>(size_of(shape), 1);
-        shape[random->below(shape.size())] *= static_cast<int64_t>(400000 / size + 1);
-    }
-    return shape;
-}
-
 }  // namespace
 
 void try_arrays(Random* random) {

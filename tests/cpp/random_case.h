@@ -46,7 +46,7 @@ public:
     // In half of the calls without shift and value of dropped elements.
     bitdrop::Affine affine() {
         const double numbers[] = {0, 1.5, -0.25, 1 / 3.0, -0x1p-20, 0x1p14};
-        if (one_in(6)) return {1, 0, 0, bitdrop::Operation::zoneout};
+        if (one_in(6)) return {1, 0, 0, bitdrop::Operation::select};
         if (one_in(6)) return {scale(), any_of(numbers), 0, bitdrop::Operation::blend};
         if (one_in(2)) return bitdrop::make_affine(scale(), 0, 0);
         return bitdrop::make_affine(scale(), any_of(numbers), any_of(numbers));

@@ -29,6 +29,31 @@ inline Shape random_shape(Random* random, uint64_t most) {
     return shape;
 }
 
+// Two to four axes with lengths near those of tiles and blocks, at most `most` elements.
+inline Shape tiled_shape(Random* random, uint64_t most) {
+    const uint64_t edges[] = {1,   2,   3,   5,   15,  16,   17,   63,   64,   65,
+                              127, 129, 200, 255, 300, 1023, 1024, 1025, 2100, 17000};
+    Shape shape(random->between(2, 4));
+    for (int64_t& length : shape) {
+        const uint64_t edge = random->any_of(edges);
+        length = static_cast<int64_t>(edge <= most ? edge : 1);
+        most /= static_cast<uint64_t>(length);
+    }
+    std::shuffle(shape.begin(), shape.end(), std::mt19937_64(random->bits()));
+    return shape;
+}
+
+// Any shape, sometimes of enough elements for three threads.
+inline Shape shape_of_arrays(Random* random) {
+    if (random->one_in(4)) return tiled_shape(random, random->one_in(10) ? 100000 : 10000);
+    Shape shape = random_shape(random, random->one_in(10) ? 20000 : 3000);
+    if (random->one_in(300)) {
+        const uint64_t size = std::max<uint64_t>(size_of(shape), 1);
+        shape[random->below(shape.size())] *= static_cast<int64_t>(400000 / size + 1);
+    }
+    return shape;
+}
+
 // The strides of a dense array in C order.
 inline Shape c_order(const Shape& shape, int64_t item) {
     Shape strides(shape.size());

@@ -1,25 +1,21 @@
 """Layers that drop whole blocks of feature maps."""
 
-from typing import ClassVar
+from __future__ import annotations
 
-from numpy.typing import ArrayLike
+from typing import ClassVar, Never
 
-from bitdrop import _validate
-from bitdrop._affine import IDENTITY
-from bitdrop._arrays import as_inplace_target
-from bitdrop._bit_layout import Shard
-from bitdrop._blocks import BlockUnits
-from bitdrop._forward import Rule, keep_all
+from bitdrop._core import Blocks, Rule, Units
 from bitdrop._layer import Layer
-from bitdrop._typing import Array, Number, RNGLike
-from bitdrop.block_mask import EPS, as_blocks, drop_blocks
+from bitdrop._typing import Number, RNGLike
+from bitdrop.records import BlockMask
+from bitdrop.records.blocks import EPS, as_blocks, block_rule
 
 
-class _DropBlock(Layer):
+class DropBlock(Layer):
     """Base of the layers that drop blocks."""
 
+    _record = BlockMask
     _block_ndim: ClassVar[int]
-    _shape: ClassVar[str]  # of x, without samples
 
     def __init__(
         self,
@@ -27,81 +23,82 @@ class _DropBlock(Layer):
         block_size: int = 7,
         *,
         eps: Number = EPS,
+        shared_channels: bool = False,
         inplace: bool = False,
         recompute: bool = False,
         rng: RNGLike | None = None,
+        **unknown: Never,
     ) -> None:
-        channels = self._block_ndim + 1
-        needs = f"{type(self).__name__} needs x of shape (N, {self._shape}) or ({self._shape})"
-        blocks = as_blocks(self._block_ndim, block_size, eps)
-        self._units = BlockUnits(ndims=(channels, channels + 1), needs=needs, blocks=blocks)
-        super().__init__(p, inplace=inplace, recompute=recompute, rng=rng)
+        blocks = as_blocks(self._block_ndim, block_size, eps, shared_channels)
+        self._block_size, self._eps, self._shared_channels = blocks.size, blocks.eps, blocks.shared_channels
+        super().__init__(p, inplace=inplace, recompute=recompute, rng=rng, **unknown)
 
     def _rule_of(self, p: float) -> Rule:
-        return Rule(p, IDENTITY, units=self._units)  # the scale depends on the bits
+        blocks = Blocks(self._block_ndim, self._block_size, self._eps, self._shared_channels)
+        return block_rule(p, blocks, self._units, not self._recompute)
 
     @property
     def block_size(self) -> int:
         """Length of a block along each spatial axis."""
-        return self._units.blocks.size
+        return self._block_size
 
     @property
     def eps(self) -> float:
         """Number added to the number of kept elements before it divides."""
-        return self._units.blocks.eps
+        return self._eps
 
-    def forward(
-        self,
-        x: ArrayLike,
-        training: bool | None = None,
-        *,
-        out: Array | None = None,
-        shard: Shard | None = None,
-    ) -> Array:
-        """Drop blocks of x while training; at inference return x.
+    @property
+    def shared_channels(self) -> bool:
+        """True if all channels of a sample lose the same blocks."""
+        return self._shared_channels
 
-        Parameters
-        ----------
-        x : array_like
-            Of the layer's number of axes, and of a dtype that `bitdrop.dropout` supports.
-        training : bool, optional
-            The mode for this call. None means the layer's own.
-        out : ndarray, optional
-            Where to write the result: an array of x's shape and dtype, or x itself.
-        shard : None
-            Not supported: the scale depends on all that the whole array keeps.
-
-        Returns
-        -------
-        ndarray
-            ``out``, or a new array, or x itself.
-
-        Raises
-        ------
-        TypeError, ValueError
-            As `Dropout.forward`, or if a block does not fit into a map. The layer's state is then as it was.
-        """
-        training = self.training if training is None else _validate.as_flag(training, "training")
-        if shard is not None:
-            raise TypeError(
-                f"shard must be None for {type(self).__name__}, whose scale depends on all that the whole "
-                f"array keeps, but got {shard!r}."
-            )
-        if self._inplace:
-            out = as_inplace_target(x, out)
-        if training:
-            take, store = self._counter.take, not self._recompute
-            y, self._mask = drop_blocks(x, out, self.p, self._units, take, store)
-        else:
-            y, self._mask = keep_all(x, out, self._rule)
-        return y
-
-    def _arguments(self) -> str:
-        eps = "" if self.eps == EPS else f"eps={self.eps!r}, "
-        return f"p={self.p!r}, block_size={self.block_size}, {eps}{self._switches()}"
+    def _arguments(self) -> dict[str, object]:
+        chosen: dict[str, object] = {"p": self.p, "block_size": self.block_size}
+        if self.eps != EPS:
+            chosen["eps"] = self.eps
+        if self.shared_channels:
+            chosen["shared_channels"] = True
+        return chosen | self._switches()
 
 
-class DropBlock2d(_DropBlock):
+class DropBlock1d(DropBlock):
+    """DropBlock layer for sequences: drops intervals of feature maps.
+
+    Parameters
+    ----------
+    p : float, default 0.1
+        Share of the elements that would be dropped if blocks did not overlap, in [0, 1].
+    block_size : int, default 7
+        Length of a block.
+    eps, shared_channels, inplace, recompute, rng
+        As in `DropBlock2d`.
+
+    Raises
+    ------
+    NdimError
+        By `forward`, if x is not of shape (N, C, L) or (C, L).
+    TypeError, ValueError
+        As `DropBlock2d`.
+
+    Notes
+    -----
+    As `DropBlock2d`, with one axis: gamma is p times the elements of a map, divided by the elements of a
+    block and by the number of places that it can have.
+
+    Examples
+    --------
+    >>> import numpy as np, bitdrop
+    >>> layer = bitdrop.DropBlock1d(p=0.2, block_size=3, rng=0)
+    >>> y = layer(np.ones((8, 16, 64)))
+    >>> print(f"mean {y.mean():.3f}, dropped {np.mean(y == 0):.3f}")
+    mean 1.000, dropped 0.187
+    """
+
+    _block_ndim = 1
+    _fixed_units = Units(ndims=[2, 3], needs="DropBlock1d needs x of shape (N, C, L) or (C, L)")
+
+
+class DropBlock2d(DropBlock):
     """DropBlock layer for images: drops square blocks of feature maps, as `torchvision.ops.DropBlock2d`.
 
     Neighbours in a feature map are similar, so dropping single elements hides little. A dropped block hides a
@@ -115,6 +112,8 @@ class DropBlock2d(_DropBlock):
         Height and width of a block.
     eps : float, default 1e-6
         Number added to the number of kept elements before it divides.
+    shared_channels : bool, default False
+        Whether all channels of a sample lose the same blocks.
     inplace, recompute, rng
         As in `Dropout`.
 
@@ -159,10 +158,10 @@ class DropBlock2d(_DropBlock):
     """
 
     _block_ndim = 2
-    _shape = "C, H, W"
+    _fixed_units = Units(ndims=[3, 4], needs="DropBlock2d needs x of shape (N, C, H, W) or (C, H, W)")
 
 
-class DropBlock3d(_DropBlock):
+class DropBlock3d(DropBlock):
     """DropBlock layer for volumes and films: drops cubes of feature maps, as `torchvision.ops.DropBlock3d`.
 
     Parameters
@@ -171,7 +170,7 @@ class DropBlock3d(_DropBlock):
         Share of the elements that would be dropped if blocks did not overlap, in [0, 1].
     block_size : int, default 7
         Depth, height and width of a block.
-    eps, inplace, recompute, rng
+    eps, shared_channels, inplace, recompute, rng
         As in `DropBlock2d`.
 
     Raises
@@ -195,4 +194,4 @@ class DropBlock3d(_DropBlock):
     """
 
     _block_ndim = 3
-    _shape = "C, D, H, W"
+    _fixed_units = Units(ndims=[4, 5], needs="DropBlock3d needs x of shape (N, C, D, H, W) or (C, D, H, W)")

@@ -1,11 +1,11 @@
 """Layers for self-normalising networks: a dropped unit becomes SELU's lowest value, and moments stay."""
 
-from bitdrop._affine import Affine
-from bitdrop._forward import Rule
+from __future__ import annotations
+
+from math import sqrt
+
+from bitdrop._core import Operation, Rule, Units
 from bitdrop._layer import Layer
-from bitdrop._typing import NoiseShape, Number, RNGLike
-from bitdrop._units import ELEMENTS, Units
-from bitdrop.functional import units_of
 
 
 class AlphaDropout(Layer):
@@ -44,23 +44,8 @@ class AlphaDropout(Layer):
     mean 0.00, standard deviation 1.00
     """
 
-    _units = ELEMENTS
-
-    def __init__(
-        self,
-        p: Number = 0.5,
-        *,
-        inplace: bool = False,
-        recompute: bool = False,
-        noise_shape: NoiseShape | None = None,
-        rng: RNGLike | None = None,
-    ) -> None:
-        if noise_shape is not None:
-            self._units = units_of(noise_shape)
-        super().__init__(p, inplace=inplace, recompute=recompute, rng=rng)
-
     def _rule_of(self, p: float) -> Rule:
-        return Rule(p, Affine.alpha(p), units=self._units, accept_complex=False)
+        return alpha_rule(p, self._units, not self._recompute)
 
 
 class FeatureAlphaDropout(AlphaDropout):
@@ -93,14 +78,21 @@ class FeatureAlphaDropout(AlphaDropout):
             [ 1.67,  1.67]]])
     """
 
-    _units = Units(2, needs="FeatureAlphaDropout needs x of shape (N, C, ...)")
+    _fixed_units = Units(2, needs="FeatureAlphaDropout needs x of shape (N, C, ...)")
 
-    def __init__(
-        self,
-        p: Number = 0.5,
-        *,
-        inplace: bool = False,
-        recompute: bool = False,
-        rng: RNGLike | None = None,
-    ) -> None:
-        super().__init__(p, inplace=inplace, recompute=recompute, rng=rng)
+
+def alpha_rule(p: float, units: Units, store: bool = True) -> Rule:
+    """Return the rule that keeps mean 0 and variance 1 after SELU: see `bitdrop.AlphaDropout`."""
+    return Rule(p, Operation.affine(*_coefficients(p)), units=units, store=store)
+
+
+def _coefficients(p: float) -> tuple[float, float, float]:
+    """Return scale, shift and the value of dropped elements."""
+    if p in (0.0, 1.0):
+        return 1.0 - p, 0.0, 0.0
+    # SELU's limit far below 0: -lambda * alpha, with lambda = 1.0507009873554805 and
+    # alpha = 1.6732632423543772 (Klambauer et al., 2017).
+    limit = -1.0507009873554805 * 1.6732632423543772
+    scale = 1.0 / sqrt((1.0 - p) * (1.0 + p * (limit * limit)))
+    # scale * s + shift, without the loss of digits near p = 1
+    return scale, -scale * p * limit, scale * (1.0 - p) * limit

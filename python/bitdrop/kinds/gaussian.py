@@ -1,16 +1,16 @@
 """Gaussian dropout: multiplicative noise instead of dropped units, as a function and as a layer."""
 
+from __future__ import annotations
+
 from numpy.typing import ArrayLike
 
-from bitdrop import _forward, _validate
-from bitdrop._affine import IDENTITY
-from bitdrop._bit_layout import Shard
-from bitdrop._forward import Rule
+from bitdrop._core import Rule
 from bitdrop._layer import Layer
-from bitdrop._random import draw_key
+from bitdrop._run import run
+from bitdrop._shard import Shard, units_of
 from bitdrop._typing import Array, NoiseShape, Number, RNGLike
-from bitdrop.functional import units_of
-from bitdrop.noise import Noise
+from bitdrop.records import Noise
+from bitdrop.records.noise import noise_rule
 
 
 def gaussian_dropout(
@@ -79,10 +79,8 @@ def gaussian_dropout(
     >>> bool((noise.backward(np.ones(1_000_000)) == y).all())
     True
     """
-    rule = Rule(_validate.as_noise_rate(p), IDENTITY, units=units_of(noise_shape))
-    if not _validate.as_flag(training, "training"):
-        return _forward.without_noise(x, out, rule)
-    return _forward.multiply_noise(x, out, rule, lambda: (draw_key(rng), 0), shard)
+    y, done = run(noise_rule(p, units_of(noise_shape)), (x,), out, training, rng, shard)
+    return y, Noise._of(done)
 
 
 class GaussianDropout(Layer):
@@ -94,10 +92,12 @@ class GaussianDropout(Layer):
         Rate, in [0, 1): the variance of the factors is p / (1 - p), as that of dropout's.
     inplace : bool, default False
         Whether forward writes its result into x.
+    recompute : bool, default False
+        As in `Dropout`. It changes nothing: the factors are generated again either way.
     noise_shape : sequence of ints and None, optional
         As in `bitdrop.gaussian_dropout`.
     rng : None, int, sequence of ints, SeedSequence, BitGenerator or Generator, optional
-        Source of the layer's key, drawn once. With None, a forked child draws another key.
+        As in `Dropout`.
 
     Attributes
     ----------
@@ -128,23 +128,10 @@ class GaussianDropout(Layer):
     True
     """
 
-    _drop = staticmethod(_forward.multiply_noise)
-    _keep_all = staticmethod(_forward.without_noise)
-    _format = "noise"
-
-    def __init__(
-        self,
-        p: Number = 0.5,
-        *,
-        inplace: bool = False,
-        noise_shape: NoiseShape | None = None,
-        rng: RNGLike | None = None,
-    ) -> None:
-        self._units = units_of(noise_shape)
-        super().__init__(p, inplace=inplace, recompute=True, rng=rng)
+    _record = Noise
 
     def _rule_of(self, p: float) -> Rule:
-        return Rule(_validate.as_noise_rate(p), IDENTITY, units=self._units)
+        return noise_rule(p, self._units)
 
     @property
     def mask(self) -> None:
@@ -154,9 +141,5 @@ class GaussianDropout(Layer):
     @property
     def noise(self) -> Noise | None:
         """Noise of the last forward pass, or None before the first."""
-        noise: Noise | None = self._mask
+        noise: Noise | None = super().mask
         return noise
-
-    def _arguments(self) -> str:
-        shape = "" if self.noise_shape is None else f", noise_shape={self.noise_shape}"
-        return f"p={self.p!r}, inplace={self.inplace}{shape}"

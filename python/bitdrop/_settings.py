@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bitdrop import _buffers, _core, _validate
-from bitdrop._version import __version__
+from bitdrop import _core, _validate
 
 MAX_THREADS = 1024
+_MAX_DEFAULT_LIMIT = 512 * 2**20
 
 
 def get_num_threads() -> int:
@@ -56,6 +56,63 @@ def set_num_threads(n: int) -> None:
     _core.set_num_threads(_validate.as_count(n, "n", MAX_THREADS))
 
 
+def set_buffer_limit(nbytes: int) -> None:
+    """Set the amount of memory that is held for reuse by later results.
+
+    Results of at least 1 MiB live in buffers that are reused after the last view of them has died. Such an
+    array does not own its memory (``y.flags.owndata`` is False), so ``y.resize`` refuses.
+
+    Parameters
+    ----------
+    nbytes : int
+        Bytes that may be held while no array uses them. 0 turns reuse off. The default is the smaller of
+        512 MiB and an eighth of the memory that this process may use, or the environment variable
+        BITDROP_BUFFER_LIMIT.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If nbytes is not an int, or is negative.
+
+    Examples
+    --------
+    >>> import bitdrop
+    >>> bitdrop.set_buffer_limit(256 * 2**20)
+    """
+    _core.set_buffer_limit(_validate.as_word(nbytes, "nbytes"))
+
+
+def clear_buffers() -> None:
+    """Return the memory that is held for results, but not in use, to the system.
+
+    Examples
+    --------
+    >>> import bitdrop
+    >>> bitdrop.clear_buffers()
+    """
+    _core.clear_buffers()
+
+
+def default_buffer_limit() -> int:
+    """Return the smaller of 512 MiB and an eighth of the memory that this process may use."""
+    return min(_MAX_DEFAULT_LIMIT, usable_memory() // 8)
+
+
+def usable_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return the bytes of memory that the machine and the control group allow."""
+    limits = []
+    if hasattr(os, "sysconf"):
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):  # versions 2 and 1
+        try:
+            text = (cgroup / name).read_text().strip()
+        except OSError:
+            continue
+        if text.isdecimal():  # else "max"
+            limits.append(int(text))
+    return min(limits, default=8 * _MAX_DEFAULT_LIMIT)
+
+
 def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] | None:
     """Print what a bug report should say: versions, instruction sets, threads, compiler.
 
@@ -84,7 +141,7 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
     True
     """
     facts = {
-        "bitdrop": __version__,
+        "bitdrop": _core.VERSION,
         "mask_format": _core.MASK_FORMAT,
         "noise_format": _core.NOISE_FORMAT,
         "instruction_set": _core.get_isa(),
@@ -139,7 +196,7 @@ def configure_from_environment() -> None:
     threads = _integer_from_environment("BITDROP_NUM_THREADS", 1, MAX_THREADS)
     _core.set_num_threads(min(usable_cpus(), MAX_THREADS) if threads is None else threads)
     limit = _integer_from_environment("BITDROP_BUFFER_LIMIT", 0, 2**64 - 1)
-    _core.set_buffer_limit(_buffers.default_limit() if limit is None else limit)
+    _core.set_buffer_limit(default_buffer_limit() if limit is None else limit)
 
 
 def _integer_from_environment(name: str, least: int, most: int) -> int | None:

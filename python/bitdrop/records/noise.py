@@ -1,21 +1,21 @@
 """Multiplicative Gaussian noise as a value."""
 
+from __future__ import annotations
+
 from math import sqrt
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from bitdrop import _core, _engine, _validate
-from bitdrop._affine import IDENTITY
-from bitdrop._arrays import as_array, as_output
-from bitdrop._bit_layout import BitLayout, Shard
-from bitdrop._drawn import Drawn, layout_of
-from bitdrop._plan import KEEP_ALL, Plan
+from bitdrop import _validate
+from bitdrop._core import Operation, Rule
+from bitdrop._shard import Shard
 from bitdrop._typing import Array, Key, NoiseShape, Number, Shape
+from bitdrop.records.record import Record, pass_of_arguments
 
 
-class Noise(Drawn):
+class Noise(Record):
     """The noise of a pass of Gaussian dropout: each element's factor, of mean 1 and variance p / (1 - p).
 
     A noise is a value: its parameters say everything about it. It is immutable, hashable and equal to every
@@ -64,6 +64,8 @@ class Noise(Drawn):
 
     __slots__ = ()
 
+    _format = "noise"
+
     def __init__(
         self,
         shape: int | Shape,
@@ -74,19 +76,7 @@ class Noise(Drawn):
         noise_shape: NoiseShape | None = None,
         shard: Shard | None = None,
     ) -> None:
-        self._shape = _validate.as_shape(shape)
-        probability = _validate.as_noise_rate(p)
-        self._plan = Plan(_validate.as_key(key), _validate.as_word(stream, "stream"), probability)
-        self._layout = layout_of(self._shape, noise_shape, shard)
-
-    @classmethod
-    def _of(cls, shape: Shape, plan: Plan, layout: BitLayout | None) -> "Noise":
-        """Return a noise of validated values."""
-        self = object.__new__(cls)
-        self._shape = shape
-        self._plan = plan
-        self._layout = layout
-        return self
+        self._pass = pass_of_arguments(noise_rule, shape, p, (key, stream), noise_shape, shard)
 
     @property
     def std(self) -> float:
@@ -97,7 +87,7 @@ class Noise(Drawn):
         """Return the factors: float32, or of another supported dtype."""
         if copy is False:
             raise ValueError("A noise holds no factors, so an array of them is always a new one.")
-        return self.apply(np.ones(self._shape, np.float32 if dtype is None else dtype))
+        return self.apply(np.ones(self.shape, np.float32 if dtype is None else dtype))
 
     def apply(self, x: ArrayLike, *, out: Array | None = None) -> Array:
         """Repeat the forward pass on an array: multiply each element by its factor.
@@ -129,7 +119,7 @@ class Noise(Drawn):
         >>> bool((noise.apply(x) == y).all())
         True
         """
-        return self._applied(x, out, "x")
+        return self._pass.repeat((x,), out)
 
     def backward(self, dy: ArrayLike, *, out: Array | None = None) -> Array:
         """Return the gradient with respect to the input of the forward pass.
@@ -155,46 +145,9 @@ class Noise(Drawn):
         TypeError, ValueError
             As `apply`.
         """
-        return self._applied(dy, out, "dy")
-
-    def _applied(self, x: ArrayLike, out: Array | None, name: str) -> Array:
-        values, dtype = as_array(x, name)
-        _validate.check_same_shape(values.shape, self._shape, name, "noise")
-        y = as_output(out, values, name)
-        multiply((dtype, (y, values)), self._plan, self._layout)
-        return y
-
-    def __eq__(self, other: object) -> bool:
-        """Compare the values."""
-        return self._parameters() == other._parameters() if isinstance(other, Noise) else NotImplemented
-
-    def __hash__(self) -> int:
-        """Hash the values."""
-        return hash((Noise, *self._parameters()))
-
-    def _parameters(self) -> tuple[Shape, Plan, Shape | None, Shard | None]:
-        return self._shape, self._plan, self.noise_shape, self.shard
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the parameters and the number of the noise format."""
-        key, stream, p = self._plan
-        return _unpickled, (_core.NOISE_FORMAT, self._shape, p, key, stream, self.noise_shape, self.shard)
-
-    def __repr__(self) -> str:
-        """Return the expression that makes the noise."""
-        key, stream, p = self._plan
-        return f"Noise({self._shape}, {p!r}, key={key}, stream={stream}{self._places()})"
+        return self._pass.gradient(dy, out)
 
 
-def multiply(operands: _engine.Operands, plan: Plan, layout: BitLayout | None) -> None:
-    """Multiply by the factors of a plan, which are all 1 if p is 0."""
-    if plan.p == 0.0:
-        _engine.drop(operands, IDENTITY, KEEP_ALL)
-    else:
-        _engine.noise(operands, plan, None if layout is None else layout.in_whole())
-
-
-def _unpickled(noise_format: int, shape: Shape, p: float, key: Key, *rest: Any) -> Noise:
-    _validate.check_format(noise_format, "noise", "The pickled noise")
-    stream, noise_shape, shard = rest
-    return Noise(shape, p, key=key, stream=stream, noise_shape=noise_shape, shard=shard)
+def noise_rule(p: Number, units: Any) -> Rule:
+    """Return the rule of Gaussian dropout, for a p that has not been validated."""
+    return Rule(_validate.as_noise_rate(p), Operation.noise(), units=units)

@@ -1,0 +1,387 @@
+#include "passes.h"
+
+#include <array>
+#include <cstring>
+
+#include "../engine/dispatch.h"
+#include "gil.h"
+#include "front_end.h"
+#include "guarded_calls.h"
+#include "numpy_api.h"
+
+namespace py = pybind11;
+
+namespace bitdrop {
+namespace {
+
+Resources resources(const Threads& threads) {
+    return {&active_kernels(), {threads.limit > 0 ? threads.limit : num_threads(), threads.team}};
+}
+
+const char* kind_of(const Pass& pass) { return pass.draws == Draws::normals ? "noise" : "mask"; }
+
+// Inputs and output of a call.
+struct Call {
+    const OperationFacts& facts;
+    std::array<Argument, kMaxInputs> inputs;
+    Argument out;
+
+    explicit Call(Operation operation) : facts(facts_of(operation)) {}
+
+    void read_inputs(const py::tuple& given, bool accept_complex) {
+        if (static_cast<int>(given.size()) > facts.inputs) throw py::type_error("the operation has fewer inputs");
+        for (int i = 0; i < static_cast<int>(given.size()); ++i) {
+            const py::handle object = PyTuple_GET_ITEM(given.ptr(), i);
+            if (facts.optional[i] && object.is_none()) continue;
+            read_input(&inputs[i], object, facts.input_names[i], accept_complex);
+            if (i) check_input(i);
+        }
+    }
+
+    // Further inputs are of the first one's dtype, and of its shape or broadcast to it.
+    void check_input(int i) const {
+        const Argument &first = inputs[0], &input = inputs[i];
+        Misfit misfit = Misfit::fits;
+        if (input.type != first.type)
+            misfit = Misfit::other_dtype;
+        else if (facts.broadcasts[i])
+            misfit = input.array.broadcasts_to(first.array) ? Misfit::fits : Misfit::no_broadcast;
+        else if (!input.array.same_shape(first.array))
+            misfit = Misfit::other_shape;
+        if (misfit == Misfit::fits) return;
+        const py::object expected = misfit == Misfit::other_dtype ? py::object(py::str(first.type->name))
+                                                                  : py::object(shape_of(first.array));
+        raise_misfit(misfit, input.owner, facts.input_names[i], expected, facts.input_names[0]);
+    }
+
+    void make_output(py::handle given) {
+        const char* const name = facts.input_names[0];
+        read_output(&out, given, "out", {*inputs[0].type, inputs[0].array, name, name}, inputs[0]);
+        if (given.is_none()) return;
+        for (int i = 0; i < facts.inputs; ++i)
+            if (inputs[i]) check_apart(out, "out", inputs[i], facts.input_names[i], facts.broadcasts[i]);
+    }
+
+    Arrays arrays() const {
+        Arrays described = {&out.array, {}};
+        for (int i = 0; i < facts.inputs; ++i) described.inputs[i] = inputs[i] ? &inputs[i].array : nullptr;
+        return described;
+    }
+};
+
+Lengths shape_lengths(const Array& array) { return Lengths(array.shape, array.shape + array.ndim); }
+
+// The sentence of a pass that arrays of this shape cannot have.
+[[noreturn]] void raise_misfit_of_rule(const MisfitError& error, const Rule& rule, const Lengths& shape,
+                                       py::handle shard) {
+    const py::tuple lengths = tuple_of_lengths(shape);
+    switch (error.reason) {
+        case Misfit::other_ndim: raise_misfit(error.reason, lengths, rule.units.needs, py::none(), "");
+        case Misfit::noise_shape: raise_misfit(error.reason, lengths, "x", tuple_of_lengths(rule.units.noise_shape), "");
+        case Misfit::large_block:
+            raise_misfit(error.reason, lengths, "x", py::make_tuple(rule.blocks.ndim, rule.blocks.size), "");
+        default: raise_misfit(error.reason, lengths, "x", shard, "");
+    }
+}
+
+// bitdrop.Shard, whose fields have been validated.
+std::optional<Shard> shard_of(py::handle shard, const Lengths& shape) {
+    if (shard.is_none()) return std::nullopt;
+    if (!py::hasattr(shard, "start") || !py::hasattr(shard, "shape"))
+        raise_misfit(Misfit::shard, tuple_of_lengths(shape), "x", shard, "");
+    return Shard{lengths_of(shard.attr("shape")), lengths_of(shard.attr("start"))};
+}
+
+Pass prepared_pass(const Rule& rule, bool training, const Lengths& shape, py::handle shard) {
+    if (rule.blocks.ndim && !shard.is_none())
+        raise_misfit(Misfit::shard_of_blocks, tuple_of_lengths(shape), "x", shard, "");
+    const std::optional<Shard> place = training ? shard_of(shard, shape) : std::nullopt;
+    try {
+        return pass_of(rule, training, shape, place ? &*place : nullptr);
+    } catch (const MisfitError& error) {
+        raise_misfit_of_rule(error, rule, place && error.reason == Misfit::noise_shape ? place->shape : shape, shard);
+    }
+}
+
+// Whether a pass returns its first input as it is.
+bool changes_nothing(const Pass& pass, const Call& call) {
+    switch (pass.operation.operation) {
+        case Operation::noise: return pass.p == 0.0;
+        case Operation::scale:
+        case Operation::fused: return pass.operation.scale == 1.0 && !call.inputs[1] && !call.inputs[2];
+        default: return false;
+    }
+}
+
+void do_work(const Work& work, const Threads& threads, Pass* pass) {
+    without_lock(pass->size(), [&] { work.run(resources(threads), pass); });
+}
+
+// The same of a pass that other threads may read.
+void do_again(const Work& work, const Threads& threads, Pass pass) { do_work(work, threads, &pass); }
+
+}  // namespace
+
+StoredBits PassObject::stored() const {
+    if (!bits || bits.is_none()) return {};
+    return {bytes_of(bits, pass.stored_bits(), false), true};
+}
+
+py::tuple run(const Rule& rule, const py::tuple& inputs, py::handle out, py::handle draw, bool training,
+              py::handle shard, py::handle bits, const Threads& threads) {
+    Call call((training ? rule.training : rule.inference).operation);
+    call.read_inputs(inputs, facts_of(rule.training.operation).takes_complex);
+    PassObject done{prepared_pass(rule, training, shape_lengths(call.inputs[0].array), shard), py::none()};
+    Pass& pass = done.pass;
+    if (call.inputs[1] && call.facts.broadcasts[1]) pass.bias_shape = shape_lengths(call.inputs[1].array);
+    const bool unchanged = !training && changes_nothing(pass, call) && call.inputs[0].is_numpy();
+    if (unchanged && out.is_none()) return py::make_tuple(call.inputs[0].owner, std::move(done));
+    call.make_output(out);
+    if (unchanged) {
+        numpy_api().copy(call.out.owner, call.inputs[0].owner);
+        return py::make_tuple(call.out.owner, std::move(done));
+    }
+    StoredBits memory;
+    const bool stores = pass.keeps_active_bits() || (training && rule.store && pass.draws != Draws::normals);
+    if (!bits.is_none())
+        memory.bytes = bytes_of(bits, pass.stored_bits(), true);
+    else if (stores) {
+        done.bits = new_bits(pass.stored_bits());
+        memory.bytes = bytes_of(done.bits, pass.stored_bits(), true);
+    }
+    const Work work(pass, *call.inputs[0].type, call.arrays(), memory);
+    if (training) pass.key = draw_key(draw);
+    do_work(work, threads, &pass);
+    return py::make_tuple(call.out.owner, std::move(done));
+}
+
+PassObject pass_with_key(const Rule& rule, const Lengths& shape, py::handle key, uint64_t stream, py::handle shard,
+                         bool training) {
+    PassObject made{prepared_pass(rule, training, shape, shard), py::none()};
+    const py::tuple words = tuple_of(key);
+    made.pass.key = {{words[0].cast<uint64_t>(), words[1].cast<uint64_t>()}, stream};
+    if (made.pass.draws == Draws::blocks) {  // its scale follows from its bits
+        Buffer bits;
+        bits.allocate(static_cast<size_t>(made.pass.stored_bits() / 8 + 1));
+        without_lock(made.pass.size(), [&] { generate_kept_bits(resources(0), &made.pass, bits.get()); });
+    }
+    return made;
+}
+
+namespace {
+
+// Repeats a pass on other inputs.
+py::object repeat(PassObject& self, const py::tuple& inputs, py::handle out, const Threads& threads) {
+    Call call(self.pass.operation.operation);
+    call.read_inputs(inputs, call.facts.takes_complex);
+    const Argument& first = call.inputs[0];
+    if (shape_lengths(first.array) != self.pass.shape)
+        raise_misfit(Misfit::not_of_pass, shape_of(first.array), call.facts.input_names[0],
+                     tuple_of_lengths(self.pass.shape), kind_of(self.pass));
+    call.make_output(out);
+    const StoredBits bits = self.pass.keeps_active_bits() ? StoredBits{} : self.stored();
+    const Work work(self.pass, *first.type, call.arrays(), bits);
+    do_again(work, threads, self.pass);
+    return call.out.owner;
+}
+
+// Reads the array for the gradient with respect to the bias, which lies apart from dy and dx.
+Array read_bias_gradient(const Pass& pass, py::handle given, const Argument& dy, const Argument& dx) {
+    const char* const name = "bias_gradient";
+    if (!pass.bias_shape) raise_misfit(Misfit::no_bias, given, name, py::none(), "bias");
+    Array shape;
+    shape.ndim = static_cast<int>(pass.bias_shape->size());
+    std::copy(pass.bias_shape->begin(), pass.bias_shape->end(), shape.shape);
+    Argument gradient;
+    read_output(&gradient, given, name, {*dy.type, shape, "dy", "the bias"}, dy);
+    check_apart(gradient, name, dx, "out", true);
+    check_apart(gradient, name, dy, "dy", true);
+    return gradient.array;
+}
+
+// The inputs that have a gradient of their own; that of a residual is dy, and that of a bias is summed.
+int gradients_of(const OperationFacts& facts, Gradient* gradients) {
+    int count = 0;
+    for (const Gradient gradient : facts.gradients)
+        if (gradient != Gradient::none && gradient != Gradient::same && gradient != Gradient::summed)
+            gradients[count++] = gradient;
+    return count;
+}
+
+void read_gradient(Argument* dy, const PassObject& self, py::handle object, const OperationFacts& facts) {
+    const bool complex = facts.takes_complex || facts.gradients[0] == Gradient::kept;
+    read_input(dy, object, facts.gradient_name, complex);
+    if (shape_lengths(dy->array) != self.pass.shape)
+        raise_misfit(Misfit::not_of_pass, shape_of(dy->array), facts.gradient_name, tuple_of_lengths(self.pass.shape),
+                     kind_of(self.pass));
+}
+
+// Gradients with respect to the inputs, from dy. Outputs may be dy itself: that one is written last.
+py::object gradient(PassObject& self, py::handle dy, py::handle out, py::handle bias_gradient, py::handle bits,
+                    const Threads& threads) {
+    const OperationFacts& facts = facts_of(self.pass.operation.operation);
+    Gradient gradients[kMaxInputs];
+    const int count = gradients_of(facts, gradients);
+    Argument from;
+    read_gradient(&from, self, dy, facts);
+    const py::tuple outs = count == 1 ? py::make_tuple(out) : out.is_none() ? py::make_tuple(out, out) : tuple_of(out);
+    if (static_cast<int>(outs.size()) != count) throw py::type_error("out must have one array for each input.");
+    Argument to[kMaxInputs];
+    for (int i = 0; i < count; ++i) {
+        const std::string name = count == 1 ? "out" : "out[" + std::to_string(i) + "]";
+        read_output(&to[i], outs[static_cast<size_t>(i)], name,
+                    {*from.type, from.array, facts.gradient_name, facts.gradient_name}, from);
+        check_apart(to[i], name, from, facts.gradient_name, false);
+        if (i) check_apart(to[i], name, to[0], "out[0]", true);
+    }
+    const bool has_sums = !bias_gradient.is_none();
+    const Array sums = has_sums ? read_bias_gradient(self.pass, bias_gradient, from, to[0]) : Array();
+    const StoredBits stored =
+        bits.is_none() ? self.stored() : StoredBits{bytes_of(bits, self.pass.stored_bits(), false), true};
+    const bool first_last = count > 1 && to[0].array.same_memory(from.array);
+    for (int i = 0; i < count; ++i) {
+        const int next = first_last ? count - 1 - i : i;
+        const Work work(self.pass, gradients[next], *from.type, {&to[next].array, {&from.array}}, stored,
+                        has_sums ? &sums : nullptr);
+        do_again(work, threads, self.pass);
+    }
+    return count == 1 ? to[0].owner : py::object(py::make_tuple(to[0].owner, to[1].owner));
+}
+
+// Packed bits, in an array that cannot be written to.
+py::array read_only_bits(py::object owner, uint64_t count) {
+    const auto size = static_cast<Py_ssize_t>((count + 7) / 8);
+    if (!PyBytes_CheckExact(owner.ptr())) owner.attr("setflags")(false);
+    py::array bits(py::dtype::of<uint8_t>(), {size}, {Py_ssize_t{1}}, bytes_of(owner, count, false), owner);
+    bits.attr("setflags")(false);
+    return bits;
+}
+
+py::array bits_of(PassObject& self) {
+    const uint64_t count = self.pass.stored_bits();
+    if (!self.bits.is_none()) return read_only_bits(self.bits, count);
+    if (self.pass.owns_bits()) throw py::value_error("which elements are active is not known before the pass");
+    py::array bits = empty_bits(count);
+    uint8_t* bytes = bytes_of(bits, count, true);
+    Pass pass = self.pass;
+    without_lock(count, [&] { generate_kept_bits(resources(0), &pass, bytes); });
+    return read_only_bits(bits, count);
+}
+
+PassObject part(PassObject& self, const py::tuple& start, const py::tuple& shape) {
+    PassObject made{{}, py::none()};
+    py::object source = self.bits;
+    if (self.pass.draws == Draws::blocks && source.is_none()) source = bits_of(self);
+    const uint8_t* bits = source.is_none() ? nullptr : bytes_of(source, self.pass.stored_bits(), false);
+    const auto allocate = [](void* to, uint64_t count) {
+        auto& memory = *static_cast<py::object*>(to);
+        memory = new_bits(count);
+        return bytes_of(memory, count, true);
+    };
+    made.pass = part_of(self.pass, {lengths_of(shape), lengths_of(start)}, bits, allocate, &made.bits);
+    return made;
+}
+
+// A pass over bits of the user's own, which are those of `drawn`, a shape that is broadcast to `shape`.
+PassObject given(py::object bits, const py::tuple& drawn, const py::tuple& shape, const Affine& operation) {
+    PassObject made{{}, std::move(bits)};
+    made.pass.draws = Draws::given;
+    made.pass.operation = operation;
+    made.pass.shape = lengths_of(shape);
+    Lengths draws = lengths_of(drawn);
+    if (draws != made.pass.shape) made.pass.noise_shape = std::move(draws);
+    bytes_of(made.bits, made.pass.stored_bits(), false);
+    return made;
+}
+
+template <class Value> py::object or_none(const std::optional<Value>& value) {
+    return value ? py::object(tuple_of_lengths(*value)) : py::object(py::none());
+}
+
+py::object shard_tuples(const Pass& pass) {
+    if (!pass.shard) return py::none();
+    return py::make_tuple(tuple_of_lengths(pass.shard->shape), tuple_of_lengths(pass.shard->start));
+}
+
+py::tuple key_words(const Key& key) { return py::make_tuple(key.words[0], key.words[1]); }
+
+// All that the pass is: for comparison, hash and pickle.
+py::tuple values_of(const PassObject& self) {
+    const Pass& pass = self.pass;
+    const py::object bits = pass.owns_bits() && !self.bits.is_none()
+                                ? py::object(py::bytes(reinterpret_cast<const char*>(self.stored().bytes),
+                                                       (pass.stored_bits() + 7) / 8))
+                                : py::object(py::none());
+    const Affine& does = pass.operation;
+    const Blocks& blocks = pass.blocks;
+    return py::make_tuple(tuple_of_lengths(pass.shape), static_cast<int>(pass.draws), key_words(pass.key),
+                          pass.key.stream, pass.p,
+                          py::make_tuple(facts_of(does.operation).name, does.scale, does.shift, does.dropped),
+                          py::make_tuple(blocks.ndim, blocks.size, blocks.eps, blocks.shared_channels),
+                          or_none(pass.noise_shape), shard_tuples(pass), or_none(pass.bias_shape), bits);
+}
+
+std::optional<Lengths> optional_lengths(py::handle value) {
+    if (value.is_none()) return std::nullopt;
+    return lengths_of(value);
+}
+
+PassObject restored(const py::tuple& values) {
+    PassObject made{{}, values[10]};
+    Pass& pass = made.pass;
+    pass.shape = lengths_of(values[0]);
+    pass.draws = static_cast<Draws>(values[1].cast<int>());
+    const py::tuple words = values[2], does = values[5], blocks = values[6];
+    pass.key = {{words[0].cast<uint64_t>(), words[1].cast<uint64_t>()}, values[3].cast<uint64_t>()};
+    pass.p = values[4].cast<double>();
+    pass.operation = {does[1].cast<double>(), does[2].cast<double>(), does[3].cast<double>(),
+                      operation_named(does[0].cast<std::string>())};
+    pass.blocks = {blocks[0].cast<int>(), blocks[1].cast<int64_t>(), blocks[2].cast<double>(), blocks[3].cast<bool>()};
+    pass.noise_shape = optional_lengths(values[7]);
+    if (!values[8].is_none()) {
+        const py::tuple shard = values[8];
+        pass.shard = Shard{lengths_of(shard[0]), lengths_of(shard[1])};
+    }
+    pass.bias_shape = optional_lengths(values[9]);
+    return made;
+}
+
+}  // namespace
+
+void add_passes(py::module_& m) {
+    const auto out = py::arg("out") = py::none();
+    const auto threads = py::arg("threads") = Threads(0);
+    py::class_<PassObject>(m, "Pass", "What one call did: a value that repeats it, and gives its gradients.")
+        .def_static("given", &given, py::arg("bits"), py::arg("drawn"), py::arg("shape"), py::arg("operation"),
+                    "Return the pass over bits of the user's own.")
+        .def(py::init(&restored), py::arg("values"), "Make the pass of the values that its pickle holds.")
+        .def_property_readonly("shape", [](const PassObject& self) { return tuple_of_lengths(self.pass.shape); })
+        .def_property_readonly("p", [](const PassObject& self) { return self.pass.p; })
+        .def_property_readonly("probability", [](const PassObject& self) { return self.pass.probability(); })
+        .def_property_readonly("key", [](const PassObject& self) { return key_words(self.pass.key); })
+        .def_property_readonly("stream", [](const PassObject& self) { return self.pass.key.stream; })
+        .def_property_readonly("draws", [](const PassObject& self) { return self.pass.draws; })
+        .def_property_readonly("operation", [](const PassObject& self) { return self.pass.operation; })
+        .def_property_readonly("blocks", [](const PassObject& self) { return self.pass.blocks; })
+        .def_property_readonly("noise_shape", [](const PassObject& self) { return or_none(self.pass.noise_shape); })
+        .def_property_readonly("shard", [](const PassObject& self) { return shard_tuples(self.pass); })
+        .def_property_readonly("bias_shape", [](const PassObject& self) { return or_none(self.pass.bias_shape); })
+        .def_property_readonly("size", [](const PassObject& self) { return self.pass.stored_bits(); })
+        .def_property_readonly("bits", &bits_of)
+        .def_property_readonly("nbytes", [](const PassObject& self) {
+            return self.bits.is_none() ? 0 : (self.pass.stored_bits() + 7) / 8;
+        })
+        .def("repeat", &repeat, py::arg("inputs"), out, threads, "Repeat the pass on other inputs.")
+        .def("gradient", &gradient, py::arg("dy"), out, py::arg("bias_gradient") = py::none(),
+             py::arg("bits") = py::none(), threads, "Return the gradient of each input.")
+        .def("part", &part, py::arg("start"), py::arg("shape"), "Return the pass over a part of the arrays.")
+        .def("__eq__", [](const PassObject& self, const PassObject& other) {
+            return values_of(self).equal(values_of(other));
+        }, py::arg("other"))
+        .def("__hash__", [](const PassObject& self) { return py::hash(values_of(self)); })
+        .def("__reduce__", [](const py::object& self) {
+            return py::make_tuple(py::type::of(self), py::make_tuple(values_of(self.cast<PassObject&>())));
+        });
+}
+
+}  // namespace bitdrop

@@ -1,0 +1,34 @@
+// A pass as Python holds it, with the memory of its bits.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include "../engine/pass.h"
+#include "arrays.h"
+
+namespace bitdrop {
+
+// The key and stream number of a draw: of a StreamCounter, or the key that a callable returns.
+Key draw_key(pybind11::handle draw);
+
+struct PassObject {
+    Pass pass;
+    pybind11::object bits;  // packed, or None: they are generated when they are needed
+
+    StoredBits stored() const;
+};
+
+// A call by a rule: what may fail is done before the key is drawn.
+pybind11::tuple run(const Rule& rule, const pybind11::tuple& inputs, pybind11::handle out, pybind11::handle draw,
+                    bool training, pybind11::handle shard, pybind11::handle bits, const Threads& threads);
+
+// A pass of a rule that no call has done, under a given key.
+PassObject pass_with_key(const Rule& rule, const Lengths& shape, pybind11::handle key, uint64_t stream,
+                         pybind11::handle shard, bool training);
+
+Operation operation_named(const std::string& name);
+
+void add_values(pybind11::module_& m);
+void add_passes(pybind11::module_& m);
+
+}  // namespace bitdrop

@@ -1,0 +1,1 @@
+"""The kinds of dropout: a rule, its names and its documentation each."""
