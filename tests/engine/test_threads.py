@@ -26,28 +26,6 @@ def test_import_does_not_switch_the_interpreter_lock_on() -> None:
     assert process.stdout == "False\n", process.stderr
 
 
-@pytest.mark.parametrize("x", ARRAYS, ids=map(str, SIZES))
-def test_one_mask_in_many_threads(x: Any) -> None:
-    expected = bitdrop.Mask(x.shape, 0.3, key=(1, 2))
-    y, bits = expected.apply(x), expected.bits.copy()
-    for _ in range(5):
-        mask = bitdrop.Mask(x.shape, 0.3, key=(1, 2))
-
-        def work(number: int, mask: bitdrop.Mask = mask) -> None:
-            for turn in range(6):
-                match (number + turn) % 4:
-                    case 0:
-                        assert_identical(mask.apply(x), y)
-                    case 1:
-                        np.testing.assert_array_equal(mask.bits, bits)
-                    case 2:
-                        assert np.asarray(mask).sum() == np.count_nonzero(y)
-                    case 3:
-                        assert_identical(mask.backward(x), y)
-
-        at_once(work)
-
-
 def test_buffers_of_many_threads_while_their_limit_changes(settings_restored: None) -> None:
     x = ARRAYS[2]
 

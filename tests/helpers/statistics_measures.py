@@ -18,7 +18,6 @@ Measure = Callable[[Source], PValues]
 
 KEY = (0x243F6A8885A308D3, 0x13198A2E03707344)
 BLOCK = 4096
-ROW = 1024
 LANE = 64
 PS = (0.5, 0.1, 0.75)
 

@@ -4,19 +4,12 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import array_shapes
 
-from tests.helpers.support import DTYPES, Array, any_bits
+from tests.helpers.support import Array, any_bits
 
 WORDS = st.integers(0, 2**64 - 1)
 SEEDS = st.integers(0, 2**32)
 EDGES = [0.0, 1.0, 0.5, 0.1, 2.0**-12, 2.0**-13, 2.0**-64, 2.0**-65, 5e-324, 1 - 2.0**-53, 4095 / 4096]
-PROBABILITIES = st.one_of(st.sampled_from(EDGES), st.floats(0, 1))
-SHAPES = st.one_of(
-    array_shapes(min_dims=0, max_dims=5, min_side=0, max_side=9),
-    st.tuples(st.integers(0, 20000)),
-    st.tuples(st.integers(1, 30), st.integers(60, 400)),
-)
 
 
 @st.composite
@@ -36,9 +29,3 @@ def views(draw: st.DrawFn, shape: tuple[int, ...], dtype: np.dtype[Any], writabl
         view = np.broadcast_to(view[:1], shape)
     assert view.shape == shape
     return view
-
-
-@st.composite
-def arrays(draw: st.DrawFn) -> Array:
-    """Draw an array of any supported dtype, bit patterns, shape and strides."""
-    return draw(views(draw(SHAPES), draw(st.sampled_from(DTYPES))))

@@ -21,8 +21,6 @@ DTYPES: list[np.dtype[Any]] = [
     np.dtype(np.float64),
 ]
 COMPLEX: list[np.dtype[Any]] = [np.dtype(np.complex64), np.dtype(np.complex128)]
-CODES = {dtype: code for code, dtype in enumerate(DTYPES)}
-"""Dtype codes of `bitdrop._core`."""
 
 # The shadow memory and quarantine of AddressSanitizer look like leaks and exceed the memory limits of tests.
 without_asan = pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="AddressSanitizer")

@@ -45,7 +45,7 @@ def some_tokens(steps: int) -> Any:
 
 
 @for_all_treatments
-def test_gradients_equal_finite_differences(treatment: str) -> None:
+def test_gradients_of_lstm_equal_finite_differences(treatment: str) -> None:
     tokens = some_tokens(STEPS + 1)
     network = small_network(treatment)
     start = tuple(0.5 * np.random.default_rng(4).standard_normal((2, STREAMS, HIDDEN)))
