@@ -15,7 +15,7 @@ using xla::DataType;
 
 // What is wrong with a call: XLA raises it in Python.
 struct InvalidCall : std::runtime_error {
-    using std::runtime_error::runtime_error;
+    explicit InvalidCall(const std::string& message) : std::runtime_error("bitdrop: " + message) {}
 };
 
 const void* attribute(const xla::Attributes& attributes, const std::string& name, xla::AttributeType type) {
