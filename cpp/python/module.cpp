@@ -85,5 +85,6 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     bitdrop::add_jax(m);
     bitdrop::add_keys(m);
     bitdrop::add_stream_counter(m);
+    bitdrop::add_torch(m);
     bitdrop::add_testing(m);
 }

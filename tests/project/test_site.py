@@ -49,7 +49,7 @@ QUESTIONS = {
     "shards and dask": "how-to/parts-and-dask",
     "Monte Carlo dropout": "how-to/monte-carlo",
     "fused passes": "how-to/fused-passes",
-    "thinned networks": "how-to/thinned-networks",
+    "thinned networks": "how-to/thinned-training",
     "an existing PyTorch model": "how-to/pytorch",
     "Equinox and Flax": "how-to/jax",
     "environment variables": "reference/settings",

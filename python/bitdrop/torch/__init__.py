@@ -15,11 +15,12 @@ Needs PyTorch: ``pip install 'bitdrop[torch]'``.
 """
 
 try:
-    import torch as _torch  # noqa: F401 - tells what to install before anything else fails
-except ImportError as error:
+    from bitdrop.torch import _private as _private
+except ModuleNotFoundError as error:
     raise ImportError("bitdrop.torch needs PyTorch: pip install 'bitdrop[torch]'.") from error
 
 from bitdrop.torch import functional
+from bitdrop.torch.further import DropBlock1d, DropBlock2d, DropBlock3d, GaussianDropout, Zoneout
 from bitdrop.torch.fusing import FusedDropout, fuse_dropout
 from bitdrop.torch.modules import (
     AlphaDropout,
@@ -31,9 +32,15 @@ from bitdrop.torch.modules import (
     FeatureAlphaDropout,
 )
 from bitdrop.torch.patching import find_dropout, patch, replace_dropout
+from bitdrop.torch.residual_path import ResidualPath
+from bitdrop.torch.sampling import monte_carlo
+from bitdrop.torch.thinning import thin_dropout
 
 __all__ = [
     "AlphaDropout",
+    "DropBlock1d",
+    "DropBlock2d",
+    "DropBlock3d",
     "DropPath",
     "Dropout",
     "Dropout1d",
@@ -41,11 +48,16 @@ __all__ = [
     "Dropout3d",
     "FeatureAlphaDropout",
     "FusedDropout",
+    "GaussianDropout",
+    "ResidualPath",
+    "Zoneout",
     "find_dropout",
     "functional",
     "fuse_dropout",
+    "monte_carlo",
     "patch",
     "replace_dropout",
+    "thin_dropout",
 ]
 
 
