@@ -1,7 +1,7 @@
 """Sphinx's settings for the documents: `sphinx-build -EW docs build/docs`.
 
-The build executes the cells of the tutorial, and loads nothing from the network. Without PyTorch there is no
-reference of `bitdrop.torch`, and its page of the tutorial is shown without output.
+The build executes the cells of the tutorial, and loads nothing from the network. Without PyTorch or JAX there
+is no reference of their front-ends, and their pages of the tutorial are shown without output.
 """
 
 import os
@@ -42,7 +42,7 @@ nb_execution_show_tb = True
 nb_merge_streams = True
 # The matrices of the tutorial are small: a second BLAS thread costs more than it saves.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-TUTORIALS = ("numpy", "pytorch")
+TUTORIALS = ("numpy", "pytorch", "jax")
 
 # Reference
 autodoc_typehints = "none"  # the parameters' descriptions say it in words
@@ -51,16 +51,20 @@ numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 default_role = "code"  # `name` in docstrings
 
-HAVE_TORCH = find_spec("torch") is not None
-if HAVE_TORCH:
-    autosummary_generate.append("reference/pytorch.md")
-else:
-    exclude_patterns.append("reference/generated/bitdrop.torch*")
-    nb_execution_excludepatterns = ["tutorial/pytorch.md"]
-WITHOUT_TORCH = """# PyTorch: `bitdrop.torch`
+# Front-ends whose library is optional, by their page: module, name, and what their tutorial needs besides
+OPTIONAL = {"pytorch": ("torch", "PyTorch", ()), "jax": ("jax", "JAX", ("equinox", "flax", "optax"))}
+MISSING = {page: (module, name) for page, (module, name, _) in OPTIONAL.items() if find_spec(module) is None}
+autosummary_generate += [f"reference/{page}.md" for page in OPTIONAL if page not in MISSING]
+exclude_patterns += [f"reference/generated/bitdrop.{module}*" for module, _ in MISSING.values()]
+nb_execution_excludepatterns = [
+    f"tutorial/{page}.md"
+    for page, (module, _, others) in OPTIONAL.items()
+    if any(find_spec(library) is None for library in (module, *others))
+]
+WITHOUT_LIBRARY = """# {name}: `bitdrop.{module}`
 
-PyTorch was not installed when this site was built, so the reference of `bitdrop.torch` is missing here.
-Install it, `pip install '.[torch]'`, and build again.
+{name} was not installed when this site was built, so the reference of `bitdrop.{module}` is missing here.
+Install it, `pip install '.[{module}]'`, and build again.
 """
 
 # Theme
@@ -95,21 +99,23 @@ def write_notebooks(app: Sphinx) -> None:
         jupytext.write(notebook, folder / f"{name}.ipynb")
 
 
-def replace_without_torch(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Replace the reference of `bitdrop.torch` by a sentence if PyTorch is not installed."""
-    if docname == "reference/pytorch" and not HAVE_TORCH:
-        source[0] = WITHOUT_TORCH
+def replace_without_library(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Replace the reference of a front-end by a sentence if its library is not installed."""
+    folder, _, page = docname.partition("/")
+    if folder == "reference" and page in MISSING:
+        module, name = MISSING[page]
+        source[0] = WITHOUT_LIBRARY.format(module=module, name=name)
 
 
-def report_without_torch(app: Sphinx) -> None:
-    """Say which pages are incomplete without PyTorch."""
-    if not HAVE_TORCH:
-        message = "PyTorch is not installed: no reference of bitdrop.torch; its tutorial is not run"
+def report_missing(app: Sphinx) -> None:
+    """Say which pages are incomplete without a library."""
+    for module, name in MISSING.values():
+        message = f"{name} is not installed: no reference of bitdrop.{module}; its tutorial is not run"
         logging.getLogger(__name__).info(message)
 
 
 def setup(app: Sphinx) -> None:
     """Connect the steps of this file."""
     app.connect("builder-inited", write_notebooks)
-    app.connect("builder-inited", report_without_torch)
-    app.connect("source-read", replace_without_torch)
+    app.connect("builder-inited", report_missing)
+    app.connect("source-read", replace_without_library)

@@ -1,6 +1,7 @@
 """The competitors: one file each, with the interface of `competitors.interface`."""
 
 from competitors import (
+    bitdrop_jax,
     bitdrop_layer,
     jax_dropout,
     libxsmm,
@@ -16,6 +17,7 @@ COMPETITORS: dict[str, Competitor] = {
     competitor.name: competitor
     for competitor in (
         *bitdrop_layer.COMPETITORS,
+        bitdrop_jax.COMPETITOR,
         libxsmm.COMPETITOR,
         numba_hash.COMPETITOR,
         numba_xorshift.COMPETITOR,

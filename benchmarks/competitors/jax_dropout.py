@@ -3,7 +3,7 @@
 import importlib
 import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -21,7 +21,7 @@ def _available() -> Mapping[str, str]:
 
 
 @cache
-def _start(threads: int) -> Any:
+def start(threads: int) -> Any:
     """Start the backend on this many CPUs, because it creates one thread per CPU at its start."""
     os.environ["JAX_PLATFORMS"] = "cpu"
     jax = importlib.import_module("jax")
@@ -35,23 +35,27 @@ def _start(threads: int) -> Any:
     return jax
 
 
-@cache
-def _compiled(p: float, threads: int) -> tuple[Any, Any]:
-    jax = _start(threads)
+def jax_dropout(x: Any, p: float, key: Any) -> Any:
+    """Drop elements as Flax and Equinox do."""
+    jax = importlib.import_module("jax")
+    keep = jax.random.bernoulli(key, 1 - p, x.shape)
+    return jax.numpy.where(keep, x / (1 - p), 0)
 
-    def dropout(x: Any, key: Any) -> Any:
-        keep = jax.random.bernoulli(key, 1 - p, x.shape)
-        return jax.numpy.where(keep, x / (1 - p), 0)
+
+@cache
+def _compiled(dropout: Callable[..., Any], p: float, threads: int) -> tuple[Any, Any]:
+    jax = start(threads)
 
     def forward(x: Any, key: Any, step: int) -> Any:
-        return jax.vjp(lambda x: dropout(x, jax.random.fold_in(key, step)), x)
+        return jax.vjp(lambda x: dropout(x, p, key=jax.random.fold_in(key, step)), x)
 
     return jax.jit(forward), jax.jit(lambda vjp, dy: vjp(dy)[0])
 
 
-def _make(x: Array, out: Array, p: float, threads: int) -> Steps:
-    compiled_forward, compiled_backward = _compiled(p, threads)
-    jax = _start(threads)
+def make_steps(dropout: Callable[..., Any], x: Array, p: float, threads: int) -> Steps:
+    """Return forward and backward of a function of JAX arrays, jitted."""
+    compiled_forward, compiled_backward = _compiled(dropout, p, threads)
+    jax = start(threads)
     array, key, steps = jax.numpy.asarray(x), jax.random.key(0), itertools.count()
     vjp: Any = None
 
@@ -71,5 +75,5 @@ COMPETITOR = Competitor(
     "JAX",
     "`jax.random.bernoulli` and `where`, jitted, default generator; backward by `jax.vjp`, jitted.",
     _available,
-    _make,
+    lambda x, out, p, threads: make_steps(jax_dropout, x, p, threads),
 )

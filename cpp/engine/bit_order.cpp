@@ -135,12 +135,14 @@ private:
     uint64_t row_, rows_, rows_in_chunk_;
 };
 
-// The innermost axis along which bits are adjacent, or -1. It is not the innermost of all.
+constexpr int64_t kMinRows = 8;  // with fewer, a tile is mostly empty, and slower than bit by bit
+
+// The innermost axis along which bits are adjacent, or -1. It is long, and not the innermost of all.
 int row_axis_of(const Layout& layout) {
     if (layout.bits_follow || layout.inner().bit_stride <= 1) return -1;
     int a = layout.ndim - 2;
     while (a >= 0 && layout.axis[a].bit_stride != 1) --a;
-    return a;
+    return a >= 0 && layout.axis[a].length >= kMinRows ? a : -1;
 }
 
 // The context of a chunk of bits that are copied span by span.

@@ -6,8 +6,8 @@
 
 namespace bitdrop {
 
-// True if the elements of the innermost axis have bits apart, and those of another axis adjacent ones. Such bits are
-// copied by tiles: 64 x 64 bits are transposed in registers.
+// True if the elements of the innermost axis have bits apart, and those of another, long axis adjacent ones. Such bits
+// are copied by tiles: 64 x 64 bits are transposed in registers.
 bool is_transposed(const Layout& layout);
 
 // Copies the bits of a layout's elements from their bit strides to the order of its axes. Zeros follow the last.

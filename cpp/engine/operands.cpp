@@ -157,17 +157,18 @@ void fill_in(Operands* operands, const Views& views, const int64_t* draw_strides
 
 }  // namespace
 
-Operands operands_of(const ElementType& type, Operation operation, const Arrays& arrays, const int64_t* draw_strides,
-                     const Array* sums) {
+void describe_operands(const ElementType& type, Operation operation, const Arrays& arrays, const int64_t* draw_strides,
+                       Operands* operands, const Array* sums) {
     const Array zero = negative_zero(type);
     Views views;
     views.add(arrays.out);
     for (int i = 0; i < inputs_of(operation); ++i) views.add(arrays.inputs[i] ? arrays.inputs[i] : &zero);
     if (sums) views.add(sums);
-    Operands operands(type.number, views.count);
-    operands.parts = type.parts;
-    fill_in(&operands, views, draw_strides);
-    return operands;
+    operands->dtype = type.number;
+    operands->parts = type.parts;
+    operands->layout.operands = views.count;
+    operands->layout.ndim = 0;
+    fill_in(operands, views, draw_strides);
 }
 
 namespace {

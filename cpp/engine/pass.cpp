@@ -102,9 +102,11 @@ Pass pass_of(const Rule& rule, bool training, Lengths shape, const Shard* shard)
             check_shard(*shard, shape);
             pass.shard = *shard;
         }
-        Lengths draws = rule.units.draws_of(whole);
-        if (rule.blocks.shared_channels) draws[draws.size() - static_cast<size_t>(rule.blocks.ndim) - 1] = 1;
-        if (draws != whole) pass.noise_shape = std::move(draws);
+        if (!rule.units.are_elements() || rule.blocks.shared_channels) {
+            Lengths draws = rule.units.draws_of(whole);
+            if (rule.blocks.shared_channels) draws[draws.size() - static_cast<size_t>(rule.blocks.ndim) - 1] = 1;
+            if (draws != whole) pass.noise_shape = std::move(draws);
+        }
     }
     pass.shape = std::move(shape);
     return pass;

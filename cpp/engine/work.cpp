@@ -93,7 +93,7 @@ Work::Path Work::path_of(const Pass& pass) const {
 }
 
 void Work::describe(const Pass& pass, const ElementType& type, const Arrays& arrays) {
-    const int64_t nowhere[kMaxNdim] = {};  // all elements share the draw, so that axes merge by memory alone
+    static const int64_t nowhere[kMaxNdim] = {};  // all elements share the draw, so that axes merge by memory alone
     const bool of_elements = bits_.valid && pass.keeps_active_bits();
     const int64_t* strides = nullptr;
     std::optional<DrawLayout> layout;
@@ -112,9 +112,13 @@ void Work::describe(const Pass& pass, const ElementType& type, const Arrays& arr
         sum_memory_.allocate(static_cast<size_t>(chunks * count * static_cast<uint64_t>(sum_size(type.number)) + 1));
         sums = contiguous_like(*sums_, sum_size(type.number), reinterpret_cast<char*>(sum_memory_.get()));
     }
-    operands_ = operands_of(type, operation_.operation, arrays, strides, sums_ ? &sums : nullptr);
+    describe_operands(type, operation_.operation, arrays, strides, &operands_, sums_ ? &sums : nullptr);
     if (path_ == Path::constant) operands_.layout.bits_follow = true;
-    if (path_ == Path::active) elements_ = operands_of(type, operation_.operation, arrays, nullptr).layout;
+    if (path_ == Path::active) {
+        Operands in_c_order(type.number, 0);
+        describe_operands(type, operation_.operation, arrays, nullptr, &in_c_order);
+        elements_ = in_c_order.layout;
+    }
     // Bits that follow the elements are generated and applied at once.
     if (path_ == Path::active && operands_.layout.bits_follow) path_ = Path::generated;
     if (path_ == Path::generated && !operands_.layout.bits_follow) path_ = Path::kept_first;

@@ -59,6 +59,7 @@ bool read(Argument* argument, py::handle object) {
     if (!argument->type) return false;
     describe(x, *argument->type, &argument->array);
     argument->owner = x;
+    argument->is_numpy = true;
     return true;
 }
 
@@ -73,13 +74,14 @@ bool read_memory(Argument* argument, py::handle object) {
 
 // The reason why a result cannot be written into `out`, if there is one.
 Misfit fit(py::handle out, const Expected& expected, Argument* output) {
-    if (!read_memory(output, out)) {
-        if (!is_array(out)) return Misfit::not_an_array;
+    if (is_array(out)) {
         if (!read(output, out)) return Misfit::other_dtype;
+    } else if (!read_memory(output, out)) {
+        return Misfit::not_an_array;
     }
     if (output->type != &expected.type) return Misfit::other_dtype;
     if (!output->array.same_shape(expected.shape)) return Misfit::other_shape;
-    if (output->is_numpy() && !py::reinterpret_borrow<py::array>(out).writeable()) return Misfit::read_only;
+    if (output->is_numpy && !py::reinterpret_borrow<py::array>(out).writeable()) return Misfit::read_only;
     if (output->array.size() && output->array.overlaps_itself()) return Misfit::overlaps_itself;
     return Misfit::fits;
 }
@@ -96,9 +98,10 @@ void read_input(Argument* input, py::handle object, const char* name, bool accep
 void read_output(Argument* output, py::handle out, const std::string& out_name, const Expected& expected,
                  const Argument& prototype) {
     if (out.is_none()) {
-        if (!prototype.is_numpy()) throw py::type_error("memory needs an output");
+        if (!prototype.is_numpy) throw py::type_error("memory needs an output");
         output->owner = empty_like(py::reinterpret_borrow<py::array>(prototype.owner), expected.type);
         output->type = &expected.type;
+        output->is_numpy = true;
         describe(py::reinterpret_borrow<py::array>(output->owner), expected.type, &output->array);
         return;
     }
@@ -112,7 +115,7 @@ void check_apart(const Argument& output, const std::string& out_name, const Argu
                  bool at_all) {
     if (output.array.size() == 0 || input.array.size() == 0 || !output.array.bounds_meet(input.array)) return;
     if (!at_all && output.type == input.type && output.array.same_memory(input.array)) return;
-    if (!output.is_numpy() || !input.is_numpy()) return;  // native front-ends know their memory
+    if (!output.is_numpy || !input.is_numpy) return;  // native front-ends know their memory
     // The bounds meet. An overlap of elements is a harder question, which NumPy answers.
     const py::object shares_memory = attribute_of_module("numpy", "shares_memory");
     if (call(shares_memory, input.owner, output.owner).cast<bool>())

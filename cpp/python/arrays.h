@@ -20,8 +20,9 @@ struct Argument {
     const ElementType* type = nullptr;
     Array array;
 
+    bool is_numpy = false;  // else memory of another library
+
     explicit operator bool() const { return type != nullptr; }
-    bool is_numpy() const { return owner && pybind11::isinstance<pybind11::array>(owner); }
 };
 
 // Reads an input. Objects that are not plain arrays of a supported dtype go to the front-end first.

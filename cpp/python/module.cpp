@@ -82,7 +82,9 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     bitdrop::add_arrays(m);
     bitdrop::add_values(m);
     bitdrop::add_passes(m);
+    bitdrop::add_jax(m);
     bitdrop::add_keys(m);
     bitdrop::add_stream_counter(m);
+    bitdrop::add_torch(m);
     bitdrop::add_testing(m);
 }

@@ -134,7 +134,7 @@ py::tuple run(const Rule& rule, const py::tuple& inputs, py::handle out, py::han
     PassObject done{prepared_pass(rule, training, shape_lengths(call.inputs[0].array), shard), py::none()};
     Pass& pass = done.pass;
     if (call.inputs[1] && call.facts.broadcasts[1]) pass.bias_shape = shape_lengths(call.inputs[1].array);
-    const bool unchanged = !training && changes_nothing(pass, call) && call.inputs[0].is_numpy();
+    const bool unchanged = !training && changes_nothing(pass, call) && call.inputs[0].is_numpy;
     if (unchanged && out.is_none()) return py::make_tuple(call.inputs[0].owner, std::move(done));
     call.make_output(out);
     if (unchanged) {

@@ -2,7 +2,6 @@
 
 import gc
 import os
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 from bitdrop import _core
 
 from tests.helpers.support import Array, assert_identical, normal, run_python
+from tests.helpers.threads import at_once
 
 LIMIT = 64 * 2**20
 X = normal(np.dtype(np.float32), (1024, 1024))
@@ -149,9 +149,5 @@ def test_results_of_concurrent_threads_do_not_share_memory() -> None:
         expected = mask.apply(X, out=np.empty_like(X))
         wrong.extend(seed for _ in range(10) if not np.array_equal(mask.apply(X), expected))
 
-    workers = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    at_once(work, 4)
     assert not wrong

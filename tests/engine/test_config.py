@@ -7,8 +7,9 @@ from typing import Any
 import bitdrop
 import numpy as np
 import pytest
-from bitdrop import _config, _core
+from bitdrop import _core, _settings
 
+from tests.helpers.bad_values import BAD_WORDS
 from tests.helpers.support import run_python
 
 FACTS = {
@@ -50,7 +51,7 @@ def test_show_config_prints_all_facts(capsys: pytest.CaptureFixture[str]) -> Non
     assert printed["instruction_sets_available"] == ", ".join(_core.isas())
 
 
-def test_module_run_as_script_prints_config(
+def test_module_run_as_script_prints_settings(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.argv", ["bitdrop"])
@@ -70,6 +71,22 @@ def test_set_num_threads_changes_number_of_threads(n: int, settings_restored: No
     assert config()["threads"] == n
 
 
+@pytest.mark.parametrize("bad", [*BAD_WORDS.values(), (0, ValueError), (1025, ValueError)], ids=str)
+def test_bad_settings_are_errors_and_change_nothing(bad: tuple[Any, type[Exception]]) -> None:
+    value, error = bad
+    before = bitdrop.get_num_threads(), _core.get_buffer_limit()
+    with pytest.raises(error, match=r"^n must be"):
+        bitdrop.set_num_threads(value)
+    if value not in (0, 1025):
+        with pytest.raises(error, match=r"^nbytes must be"):
+            bitdrop.set_buffer_limit(value)
+    for mode in BAD_MODES:
+        with pytest.raises(ValueError, match="mode must be 'stdout' or 'dicts', but got"):
+            bitdrop.show_config(mode)
+    assert (bitdrop.get_num_threads(), _core.get_buffer_limit()) == before
+
+
+BAD_MODES: list[Any] = ["dict", "", None, 1]
 CGROUPS: list[tuple[dict[str, str], float]] = [
     ({"cpu.max": "150000 100000\n"}, 1.5),
     ({"cpu.max": "max 100000\n"}, float("inf")),
@@ -86,4 +103,4 @@ def test_cpu_share_of_control_group_is_read(files: dict[str, str], cpus: float, 
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
-    assert _config._cgroup_cpus(tmp_path) == cpus
+    assert _settings._cgroup_cpus(tmp_path) == cpus

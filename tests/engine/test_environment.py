@@ -1,7 +1,7 @@
 """Environment variables, read at import: threads, instruction set, buffer limit."""
 
 import pytest
-from bitdrop import _config, _core
+from bitdrop import _core, _settings
 
 from tests.helpers.support import run_python
 
@@ -9,9 +9,9 @@ PRINT_THREADS = "import bitdrop; print(bitdrop.get_num_threads())"
 
 
 def test_threads_default_to_usable_cpus() -> None:
-    assert run_python("-c", PRINT_THREADS).stdout.strip() == str(_config.usable_cpus())
+    assert run_python("-c", PRINT_THREADS).stdout.strip() == str(_settings.usable_cpus())
     process = run_python("-c", PRINT_THREADS, BITDROP_NUM_THREADS="")
-    assert process.stdout.strip() == str(_config.usable_cpus())
+    assert process.stdout.strip() == str(_settings.usable_cpus())
 
 
 def test_threads_in_environment_are_used() -> None:

@@ -1,11 +1,9 @@
 """Threads, forks, interrupts, failing calls and interpreter exit: right results, usable layers."""
 
-import json
 import os
 import signal
 import sys
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import bitdrop
@@ -13,7 +11,6 @@ import numpy as np
 import pytest
 
 from tests.helpers.interrupts import interrupts
-from tests.helpers.paths import HELPERS
 from tests.helpers.support import Array, assert_identical, normal, run_python
 from tests.helpers.threads import THREADS, at_once, digest
 
@@ -22,7 +19,6 @@ MIDDLE = normal(np.dtype(np.float32), (150, 200))
 LARGE = normal(np.dtype(np.float32), (800, 1000))  # processed by several threads
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-POOL = HELPERS / "pool_of_workers.py"
 
 
 @pytest.mark.parametrize("x", [SMALL, MIDDLE, LARGE], ids=["small", "middle", "large"])
@@ -39,40 +35,6 @@ def test_threads_on_one_layer_get_masks_of_different_streams(
     streams = range(THREADS * calls)
     expected = [digest(bitdrop.Mask(x.shape, 0.3, key=key, stream=stream).apply(x)) for stream in streams]
     assert Counter(found) == Counter(expected)
-
-
-def test_threads_on_own_layers_get_results_of_one_thread(settings_restored: None) -> None:
-    bitdrop.set_num_threads(3)
-
-    def work(number: int) -> None:
-        layer = bitdrop.Dropout(0.1 * (number + 1), rng=number)
-        for _ in range(6):
-            for x in (LARGE, MIDDLE, SMALL):
-                y, mask = layer(x), layer.mask
-                assert mask is not None
-                dx = layer.backward(x)
-                # A mask without the stored bits of forward.
-                fresh = bitdrop.Mask(mask.shape, mask.p, key=mask.key, stream=mask.stream)
-                assert_identical(y, np.where(np.asarray(fresh), x * np.float32(fresh.scale), np.float32(0)))
-                assert_identical(dx, y)
-        assert layer.state["position"] == 3 * 6
-
-    at_once(work)
-
-
-@pytest.mark.parametrize("method", [pytest.param("fork", marks=needs_fork), "spawn"])
-def test_workers_of_pool_drop_different_units_unless_seeded(method: str) -> None:
-    process = run_python("-W", "ignore", str(POOL), method)
-    assert process.returncode == 0, process.stderr
-    outcome: dict[str, Any] = json.loads(process.stdout)
-    everyone = [*outcome["workers"], outcome["parent"]]
-    for kind in ("function", "unseeded layer"):
-        assert len({one[kind] for one in everyone}) == len(everyone), kind
-    assert len({one["sent layer"] for one in everyone}) == 1
-    # A forked seeded layer continues from the state of the parent; a spawned worker creates its own.
-    assert len({one["seeded layer"] for one in outcome["workers"]}) == 1
-    continues = outcome["workers"][0]["seeded layer"] == outcome["parent"]["seeded layer"]
-    assert continues == (method == "fork")
 
 
 FORK_DURING_A_CALL = """
@@ -325,19 +287,3 @@ def test_failed_call_takes_no_stream_and_keeps_last_mask(error: type[BaseExcepti
     assert layer.mask is mask
     assert layer.state == state
     assert rng.bit_generator.state == generator
-
-
-def test_read_only_memory_map_is_read_and_never_written(tmp_path: Path) -> None:
-    path = tmp_path / "x.npy"
-    np.save(path, LARGE)
-    content = path.read_bytes()
-    x = np.load(path, mmap_mode="r")
-    layer = bitdrop.Dropout(0.3, rng=0)
-    assert_identical(np.asarray(layer(x)), bitdrop.Dropout(0.3, rng=0)(LARGE))
-    with pytest.raises(ValueError, match="read-only"):
-        layer(x, out=x)
-    with pytest.raises(ValueError, match="read-only"):
-        bitdrop.Dropout(inplace=True, rng=0)(x)
-    assert layer.state["position"] == 1
-    del x
-    assert path.read_bytes() == content

@@ -3,9 +3,7 @@
 import importlib.util
 import math
 import re
-from typing import Any, NamedTuple
 
-import bitdrop
 import numpy as np
 import pytest
 from bitdrop import _core
@@ -13,9 +11,9 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from tests.helpers import noise_oracle, oracle
-from tests.helpers.golden import golden_input, hash_of
-from tests.helpers.paths import GOLDEN, ROOT
-from tests.helpers.support import CODES, DTYPES, any_bits, assert_identical, normal
+from tests.helpers.golden import hash_of
+from tests.helpers.paths import ROOT
+from tests.helpers.support import assert_identical
 
 P = 0.5  # the normal numbers do not depend on it
 FIRST_NUMBERS = [
@@ -47,14 +45,14 @@ def test_first_numbers_are_golden(isa: str) -> None:
 
 
 @pytest.mark.parametrize(("key", "stream", "start", "stop", "expected"), DIGESTS)
-def test_digest_is_golden(
+def test_digest_of_numbers_is_golden(
     isa: str, key: oracle.Key, stream: int, start: int, stop: int, expected: str
 ) -> None:
     assert hash_of(engine(key, stream, start, stop, isa)) == expected
 
 
 @pytest.mark.parametrize(("key", "stream", "start", "stop", "expected"), DIGESTS)
-def test_digest_of_oracle_is_golden(
+def test_digest_of_numbers_of_oracle_is_golden(
     key: oracle.Key, stream: int, start: int, stop: int, expected: str
 ) -> None:
     assert hash_of(noise_oracle.normals(key, stream, start, stop)) == expected
@@ -69,78 +67,6 @@ def test_numbers_of_any_range_equal_oracle(isa: str, key: oracle.Key, stream: in
         for length in (0, 1, 2, 31, 33, 1023, 1024, 1025, 5000):
             actual = engine(key, stream, begin + start, begin + start + length, isa)
             assert_identical(actual, whole[start : start + length], f"{start}, {length}")
-
-
-class Case(NamedTuple):
-    """One line of the golden file. tests/cpp/noise_golden.h describes the columns."""
-
-    dtype: np.dtype[Any]
-    key: tuple[int, int]
-    stream: int
-    p: float
-    first: int
-    elements: int
-    normals: str
-    output: str
-
-    @classmethod
-    def of(cls, line: str) -> "Case":
-        dtype, key0, key1, stream, p, first, count, normals, output = line.split()
-        kind = next(known for known in DTYPES if known.name == dtype)
-        place = int(first), int(count)
-        return cls(kind, (int(key0), int(key1)), int(stream), float.fromhex(p), *place, normals, output)
-
-    @property
-    def plan(self) -> tuple[oracle.Key, int, float]:
-        return self.key, self.stream, self.p
-
-
-@pytest.fixture(scope="module")
-def cases() -> list[Case]:
-    lines = (GOLDEN / "noise1.txt").read_text().splitlines()
-    return [Case.of(line) for line in lines if not line.startswith("#")]
-
-
-def test_golden_file_has_every_dtype_long_array_and_far_offsets(cases: list[Case]) -> None:
-    assert {case.dtype for case in cases} == set(DTYPES)
-    assert all(any(case.first > 2**bits for case in cases) for bits in (32, 39, 63))
-    assert any(case.elements > 2**20 for case in cases)
-
-
-def test_numbers_and_outputs_of_every_isa_are_golden(isa: str, cases: list[Case]) -> None:
-    for case in cases:
-        z = _core.testing.normals(case.plan, case.first, case.first + case.elements, isa)
-        assert hash_of(z) == case.normals, case
-        x = golden_input(case.dtype, case.first, case.elements)
-        layout = (case.first, (), (), (1,), None, None)
-        _core.noise((CODES[case.dtype], (x, x)), case.plan, layout, isa=isa)
-        assert hash_of(x) == case.output, case
-
-
-def test_numbers_and_outputs_of_oracle_are_golden(cases: list[Case]) -> None:
-    for case in cases:
-        z = noise_oracle.normals(case.key, case.stream, case.first, case.first + case.elements)
-        assert hash_of(z) == case.normals, case
-        y = noise_oracle.noisy(golden_input(case.dtype, case.first, case.elements), z, case.p)
-        assert hash_of(y) == case.output, case
-
-
-@pytest.mark.parametrize("threads", range(1, 9))
-def test_outputs_are_golden_for_any_number_of_threads(
-    threads: int, cases: list[Case], settings_restored: None
-) -> None:
-    bitdrop.set_num_threads(threads)
-    for case in (case for case in cases if case.first == 0 and case.elements > 2**20):
-        noise = bitdrop.Noise((case.elements,), case.p, key=case.key, stream=case.stream)
-        assert hash_of(noise.apply(golden_input(case.dtype, 0, case.elements))) == case.output, case
-
-
-@pytest.mark.parametrize("p", [2.0**-60, 0.1, 0.5, 0.9, 1 - 2.0**-53])
-def test_arithmetic_equals_oracle_on_any_bits(isa: str, dtype: np.dtype[Any], p: float) -> None:
-    for x in (any_bits(dtype, 10007), normal(dtype, 5000)):
-        y = np.empty_like(x)
-        _core.noise((CODES[dtype], (y, x)), ((1, 2), 3, p), isa=isa)
-        assert_identical(y, noise_oracle.noisy(x, noise_oracle.normals((1, 2), 3, 0, x.size), p))
 
 
 # The numbers

@@ -1,50 +1,82 @@
-"""Statistics of masks, and rejection of masks with planted faults.
+"""Statistics of masks and of noise, and rejection of those with planted faults.
 
-All seeds are fixed, so each result is reproducible. When the seeds were chosen, the probability that a sound
-generator fails anywhere in this file was below FAMILY_WISE_ERROR. By Bonferroni's inequality this holds for
-any dependence between the counts: each measure gets an equal part of the error, and each of its counts an
-equal part of that. The p-values of counts are exact or too large, never too small.
+All seeds are fixed, so each result is reproducible. When the seeds were chosen, the probability that sound
+masks, or sound noise, fail anywhere in this file was below FAMILY_WISE_ERROR. By Bonferroni's inequality
+this holds for any dependence between the counts and sums: each measure gets an equal part of the error, and
+each of its p-values an equal part of that. The p-values of counts are exact or too large, never too small.
 """
+
+from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import binom
+from scipy.stats import binom, norm
 
-from tests.helpers.statistics_measures import MEASURES, PValues, _shares_of_ranks, p_values, ranks
-from tests.helpers.statistics_sources import FAULTS, altered_oracle, engine
+from tests.helpers import noise_measures, noise_sources, statistics_measures, statistics_sources
+from tests.helpers.noise_measures import of_squares, of_sums
+from tests.helpers.statistics_measures import PValues, _shares_of_ranks, p_values, ranks
 
 FAMILY_WISE_ERROR = 1e-6
+SUBJECTS: dict[str, tuple[Any, Any]] = {
+    "masks": (statistics_measures.MEASURES, statistics_sources),
+    "noise": (noise_measures.MEASURES, noise_sources),
+}
+MEASURES = [(subject, measure) for subject, (measures, _) in SUBJECTS.items() for measure in measures]
+FAULTS = [
+    (subject, fault, measure)
+    for subject, (_, sources) in SUBJECTS.items()
+    for fault, (*_, noticed) in sources.FAULTS.items()
+    for measure in noticed
+]
 
 
-def rejects(found: PValues) -> bool:
-    return bool(found.min() < FAMILY_WISE_ERROR / len(MEASURES) / found.size)
+def check(found: PValues, subject: str, accepted: bool = True) -> None:
+    """Check that a measure's p-values accept their source, or reject it."""
+    smallest = found.min() * len(SUBJECTS[subject][0]) * found.size
+    assert (smallest >= FAMILY_WISE_ERROR) == accepted, f"{np.argmin(found)}: {found.min()} of {found.size}"
 
 
-@pytest.mark.parametrize("measure", MEASURES)
-def test_engine_passes_every_measure(measure: str) -> None:
-    found = MEASURES[measure](engine)
-    assert not rejects(found), f"{np.argmin(found)}: {found.min()}, the smallest of {found.size} p-values"
+@cache
+def faulty(subject: str, fault: str) -> Any:
+    sources = SUBJECTS[subject][1]
+    old, new, _ = sources.FAULTS[fault]
+    return sources.altered_oracle(old, new)
 
 
-@pytest.mark.parametrize(
-    ("fault", "measure"), [(fault, measure) for fault, (*_, noticed) in FAULTS.items() for measure in noticed]
-)
-def test_planted_fault_is_rejected(fault: str, measure: str) -> None:
-    old, new, _ = FAULTS[fault]
-    assert rejects(MEASURES[measure](altered_oracle(old, new)))
+@pytest.mark.parametrize(("subject", "measure"), MEASURES)
+def test_engine_passes_every_measure(subject: str, measure: str) -> None:
+    measures, sources = SUBJECTS[subject]
+    check(measures[measure](sources.engine), subject)
+
+
+@pytest.mark.parametrize(("subject", "fault", "measure"), FAULTS)
+def test_planted_fault_is_rejected(subject: str, fault: str, measure: str) -> None:
+    check(SUBJECTS[subject][0][measure](faulty(subject, fault)), subject, accepted=False)
 
 
 def test_every_measure_rejects_some_fault() -> None:
-    assert {measure for *_, noticed in FAULTS.values() for measure in noticed} == set(MEASURES)
+    assert {(subject, measure) for subject, _, measure in FAULTS} == set(MEASURES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("measure", "size"), [("moments", 2**31), ("cells", 2**30), ("tails", 2**33)])
+def test_engine_passes_with_billions_of_numbers(measure: str, size: int) -> None:
+    check(noise_measures.MEASURES[measure](noise_sources.engine, size), "noise")  # type: ignore[call-arg]
 
 
 def test_stream_1_of_key_is_not_stream_0_of_next_key() -> None:
     """An early draft of the format added the stream number before it mixed the key."""
-    old, new, _ = FAULTS["the stream is added to the key before it is mixed"]
-    draft = altered_oracle(old, new)
+    draft, engine = (
+        faulty("masks", "the stream is added to the key before it is mixed"),
+        statistics_sources.engine,
+    )
     assert np.array_equal(draft((1, 2), 1, 0.5, 0, 4096), draft((1, 3), 0, 0.5, 0, 4096))
     differ = np.count_nonzero(engine((1, 2), 1, 0.5, 0, 4096) ^ engine((1, 3), 0, 0.5, 0, 4096))
     assert p_values(differ, 4096, 0.5)[0] > FAMILY_WISE_ERROR
+
+
+# The measures themselves
 
 
 @pytest.mark.parametrize(("trials", "probability"), [(20, 0.5), (50, 0.03), (7, 0.9)])
@@ -57,6 +89,16 @@ def test_p_values_are_exact(trials: int, probability: float) -> None:
         assert chance[found <= level].sum() <= level * (1 + 1e-9)
     extreme = [2 * chance[: k + 1].sum() for k in counts if chance[: k + 1].sum() < 0.5]
     np.testing.assert_allclose(found[: len(extreme)], np.minimum(extreme, 1), rtol=1e-9)
+
+
+def test_p_values_are_uniform_for_normal_numbers() -> None:
+    z = np.random.default_rng(0).standard_normal((20000, 50))
+    for found in (of_sums(z.sum(axis=1), 50), of_squares((z * z).sum(axis=1), 50)):
+        for level in (0.5, 0.1, 0.01):
+            count = np.count_nonzero(found <= level)
+            assert abs(count - 20000 * level) < 6 * np.sqrt(20000 * level * (1 - level))
+    np.testing.assert_allclose(of_sums([1.959963984540054, 0.0], 1), [0.05, 1.0])
+    np.testing.assert_allclose(of_sums(2 * norm.isf(1e-9), 4), 2e-9)
 
 
 def test_ranks_equal_those_of_known_matrices() -> None:

@@ -3,11 +3,16 @@
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
+from math import prod
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
+
+from tests.helpers.support import Array
+
+Shape = tuple[int, ...]
 
 SHAPE = (6, 8)
 GOOD = np.arange(1, 49, dtype=np.float32).reshape(SHAPE)
@@ -15,7 +20,6 @@ HUGE = 10**400
 BIG_HALF = np.dtype(np.float16).newbyteorder()
 # Names of the machine's dtypes: its int and its byte order.
 INT, TEXT_1, TEXT_4 = np.dtype(int).name, np.dtype("U1").str, np.dtype("U4").str
-MEMORY = np.arange(200, dtype=np.float32)  # shared by overlapping views
 
 
 class Lazy:
@@ -58,9 +62,9 @@ def read_only(x: Any) -> Any:
     return x
 
 
-def overlapping(strides: tuple[int, int]) -> Any:
-    """Return a writable array with elements that share memory."""
-    return as_strided(np.zeros(48, np.float32), SHAPE, strides)
+def sharing(shape: Shape, stride: int) -> Any:
+    """Return a writable array of which all axes have this stride, so that elements share memory."""
+    return as_strided(np.zeros(sum(shape) + 1, np.float32), shape, (stride,) * len(shape))
 
 
 BAD_ARRAYS: dict[str, tuple[Callable[[], Any], str]] = {
@@ -79,6 +83,8 @@ BAD_ARRAYS: dict[str, tuple[Callable[[], Any], str]] = {
     "void of two bytes": (lambda: np.zeros(SHAPE, "V2"), "V2"),
     "other byte order": (lambda: GOOD.astype(GOOD.dtype.newbyteorder()), r"astype\('float32'\).*byte order"),
     "half of other byte order": (lambda: np.ones(SHAPE, BIG_HALF), r"astype\('float16'\).*byte order"),
+    "matrix": (lambda: GOOD.view(np.matrix), "matrix"),
+    "record array": (lambda: GOOD.view(np.recarray), "recarray"),
     "masked": (lambda: np.ma.masked_array(GOOD, GOOD > 3), r"masked array.*filled\("),
     "list of ints": (
         lambda: [1, 2],
@@ -94,7 +100,7 @@ BAD_ARRAYS: dict[str, tuple[Callable[[], Any], str]] = {
     "generator": (lambda: (x for x in [1.0]), "got generator, which converts to object"),
     "lazy": (Lazy, r"lazy.*Lazy.*: pass \w+\.compute\(\)"),
     "labelled": (Labelled, r"labels.*Labelled.*to_numpy\(\)"),
-    "sparse": (Sparse, r"sparse array.*Sparse.*: pass \w+\.data.*toarray\(\)"),
+    "sparse": (Sparse, r"sparse array.*Sparse.*: pass .*toarray\(\)"),
     "broken": (Broken, r"Broken does not convert to one\.$"),
 }
 
@@ -108,21 +114,23 @@ if np.dtype(np.longdouble).itemsize > 8:  # on other systems it is float64
         rf"{np.dtype(np.clongdouble)}: pass \w+\.astype\('complex128'\), which keeps fewer digits",
     )
 
-BAD_OUTS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
-    "list": (lambda: [[0.0] * 8] * 6, TypeError, "list"),
-    "number": (lambda: 0.0, TypeError, "float"),
-    "masked": (lambda: np.ma.zeros(SHAPE, np.float32), TypeError, "masked|MaskedArray"),
-    "bytes": (lambda: bytearray(192), TypeError, "bytearray"),
-    "other dtype": (lambda: np.zeros(SHAPE), TypeError, "float32.*float64"),
-    "same size, other kind": (lambda: np.zeros(SHAPE, np.int32), TypeError, "float32.*int32"),
-    "other byte order": (lambda: np.zeros(SHAPE, GOOD.dtype.newbyteorder()), TypeError, "dtype"),
-    "other shape": (lambda: np.zeros((8, 6), np.float32), ValueError, r"\(6, 8\).*\(8, 6\)"),
-    "broadcastable shape": (lambda: np.zeros((1, 6, 8), np.float32), ValueError, r"\(1, 6, 8\)"),
-    "too small": (lambda: np.zeros((6, 1), np.float32), ValueError, r"\(6, 1\)"),
-    "empty": (lambda: np.zeros(0, np.float32), ValueError, r"\(0,\)"),
-    "read-only": (lambda: read_only(np.zeros(SHAPE, np.float32)), ValueError, "read-only"),
-    "broadcast": (lambda: overlapping((0, 4)), ValueError, "share memory"),
-    "overlapping rows": (lambda: overlapping((16, 4)), ValueError, "share memory"),
+BAD_OUTS: dict[str, tuple[Callable[[Shape], Any], type[Exception], str]] = {
+    "list": (lambda shape: np.zeros(shape).tolist(), TypeError, "list"),
+    "number": (lambda shape: 0.0, TypeError, "float"),
+    "masked": (lambda shape: np.ma.zeros(shape, np.float32), TypeError, "masked|MaskedArray"),
+    "bytes": (lambda shape: bytearray(4 * prod(shape)), TypeError, "bytearray"),
+    "subclass": (lambda shape: np.zeros(shape, np.float32).view(np.recarray), TypeError, "recarray"),
+    "other dtype": (np.zeros, TypeError, "float32.*float64"),
+    "complex": (lambda shape: np.zeros(shape, np.complex64), TypeError, "float32.*complex64"),
+    "same size, other kind": (lambda shape: np.zeros(shape, np.int32), TypeError, "float32.*int32"),
+    "other byte order": (lambda shape: np.zeros(shape, GOOD.dtype.newbyteorder()), TypeError, "dtype"),
+    "other shape": (lambda shape: np.zeros((*shape[1:], shape[0] + 1), np.float32), ValueError, "shape"),
+    "broadcastable shape": (lambda shape: np.zeros((1, *shape), np.float32), ValueError, r"\(1, \d"),
+    "too small": (lambda shape: np.zeros((*shape[:-1], 1), np.float32), ValueError, r", 1\)"),
+    "empty": (lambda shape: np.zeros(0, np.float32), ValueError, r"\(0,\)"),
+    "read-only": (lambda shape: read_only(np.zeros(shape, np.float32)), ValueError, "read-only"),
+    "broadcast": (lambda shape: sharing(shape, 0), ValueError, "share memory"),
+    "overlapping rows": (lambda shape: sharing(shape, 4), ValueError, "share memory"),
 }
 
 BAD_PROBABILITIES: dict[str, tuple[Any, type[Exception]]] = {
@@ -208,11 +216,11 @@ BAD_STATES: list[tuple[Any, type[Exception], str]] = [
     ({"format": None, "key": [1, 2], "position": 0}, ValueError, "format None"),
 ]
 
-OVERLAPS: dict[str, tuple[Any, Any]] = {
-    "shifted by one": (MEMORY[:48].reshape(SHAPE), MEMORY[1:49].reshape(SHAPE)),
-    "transposed": (MEMORY[:36].reshape(6, 6), MEMORY[:36].reshape(6, 6).T),
-    "reversed": (MEMORY[:48].reshape(SHAPE), MEMORY[:48].reshape(SHAPE)[::-1]),
-    "other strides": (MEMORY[:96:2].reshape(SHAPE), MEMORY[:48].reshape(SHAPE)),
-    "one element": (MEMORY[:48].reshape(SHAPE), MEMORY[47:95].reshape(SHAPE)),
-    "by bytes": (MEMORY[:48], MEMORY.view(np.uint8)[2:194].view(np.float32)),
+OVERLAPS: dict[str, Callable[[Array, int], Array]] = {
+    "shifted by one": lambda memory, n: memory[1 : n + 1],
+    "reversed": lambda memory, n: memory[n - 1 :: -1],
+    "other strides": lambda memory, n: memory[: 2 * n : 2],
+    "one element": lambda memory, n: memory[n - 1 : 2 * n - 1],
+    "by bytes": lambda memory, n: memory.view(np.uint8)[2 : 4 * n + 2].view(np.float32),
 }
+"""Views of n elements that overlap the first n elements of a memory of 2 n numbers of float32 in part."""

@@ -1,6 +1,6 @@
 """Block dropout in NumPy, twice: from the definition, and by the recipe of torchvision."""
 
-import math
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -10,36 +10,44 @@ from tests.helpers import oracle
 from tests.helpers.support import Array
 
 Shape = tuple[int, ...]
+Place = tuple[int, int, bool]
+"""Axes of a block, its length along each, and whether all channels share the blocks."""
 FEW = 1e-6  # torchvision's eps
 
 
-def places(shape: Shape, size: int, ndim: int) -> Shape:
+def places(shape: Shape, place: Place) -> Shape:
     """Return the shape of the seeds: all places that a block can have."""
-    return shape[:-ndim] + tuple(length - size + 1 for length in shape[-ndim:])
+    ndim, size, shared = place
+    first = shape[:-ndim]
+    if shared:
+        first = (*first[:-1], 1)
+    return first + tuple(length - size + 1 for length in shape[-ndim:])
 
 
-def gamma(p: float, shape: Shape, size: int, ndim: int) -> float:
+def gamma(p: float, shape: Shape, place: Place) -> float:
     """Return the probability of a seed, in the order of torchvision's operations."""
-    lengths = shape[-ndim:]
+    ndim, size, _ = place
     numerator = p
-    for length in lengths:
+    for length in shape[-ndim:]:
         numerator = numerator * length
-    return numerator / (math.prod((size,) * ndim) * math.prod(places(shape, size, ndim)[-ndim:]))
+    return min(numerator / (prod((size,) * ndim) * prod(places(shape, place)[-ndim:])), 1.0)
 
 
-def seeds(mask: Any) -> Array:
+def seeds(shape: Shape, p: float, place: Place, key: oracle.Key, stream: int) -> Array:
     """Return whether there is a seed at each place, by the oracle of the mask format."""
-    shape = places(mask.shape, mask.block_size, mask.block_ndim)
-    chance = gamma(mask.p, mask.shape, mask.block_size, mask.block_ndim)
-    return ~oracle.kept(mask.key, mask.stream, chance, 0, int(np.prod(shape))).reshape(shape)
+    where = places(shape, place)
+    return ~oracle.kept(key, stream, gamma(p, shape, place), 0, prod(where)).reshape(where)
 
 
-def kept(mask: Any) -> Array:
-    """Return the elements that a `bitdrop.BlockMask` keeps: those that no seed's block covers."""
-    keep = np.ones(mask.shape, np.bool_)
-    ndim, size = mask.block_ndim, mask.block_size
-    for at in np.argwhere(seeds(mask)):
-        keep[(*at[:-ndim], *(slice(start, start + size) for start in at[-ndim:]))] = False
+def kept(shape: Shape, p: float, place: Place, key: oracle.Key, stream: int) -> Array:
+    """Return the elements that block dropout keeps: those that no seed's block covers."""
+    ndim, size, shared = place
+    keep = np.ones(shape, np.bool_)
+    for at in np.argwhere(seeds(shape, p, place, key, stream)):
+        first = [*at[:-ndim]]
+        if shared:
+            first[-1] = slice(None)
+        keep[(*first, *(slice(start, start + size) for start in at[-ndim:]))] = False
     return keep
 
 
@@ -50,7 +58,7 @@ def scale(keep: Array, eps: float = FEW) -> float:
 
 def torchvision(x: Array, noise: Array, size: int, ndim: int, eps: float = FEW) -> Array:
     """Return what torchvision's function makes of seeds in float64: padding, maximum over windows."""
-    pad = [(0, 0)] * (noise.ndim - ndim) + [(size // 2, size // 2)] * ndim
+    pad: Any = [(0, 0)] * (noise.ndim - ndim) + [(size // 2, size // 2)] * ndim
     padded = np.pad(np.pad(noise.astype(np.float64), pad), pad)  # once by itself, once by the pooling
     axes = tuple(range(noise.ndim - ndim, noise.ndim))
     pooled = sliding_window_view(padded, (size,) * ndim, axes).max(axis=tuple(range(-ndim, 0)))

@@ -3,15 +3,16 @@
 import hashlib
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from tests.helpers.support import Array
 
 THREADS = 8
 
 
-def at_once(work: Callable[[int], None]) -> None:
-    """Call `work` in eight threads with the number of the thread, and raise the first error."""
-    start = threading.Barrier(THREADS)
+def at_once(work: Callable[[int], Any], threads: int = THREADS) -> None:
+    """Call `work` in threads with the number of the thread, and raise the first error."""
+    start = threading.Barrier(threads)
     errors: list[BaseException] = []
 
     def run(number: int) -> None:
@@ -21,7 +22,7 @@ def at_once(work: Callable[[int], None]) -> None:
         except BaseException as error:
             errors.append(error)
 
-    workers = [threading.Thread(target=run, args=(number,)) for number in range(THREADS)]
+    workers = [threading.Thread(target=run, args=(number,)) for number in range(threads)]
     for worker in workers:
         worker.start()
     for worker in workers:

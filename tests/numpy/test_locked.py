@@ -3,16 +3,16 @@
 import copy
 import os
 import pickle
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import bitdrop
 import numpy as np
 import pytest
 
-from tests.helpers.layer_kinds import for_all_kinds, input_for, mask_of
+from tests.helpers.passes import record_of
 from tests.helpers.support import assert_identical
+from tests.helpers.threads import at_once
 
 X = np.ones((13, 17), np.float32)
 
@@ -21,75 +21,8 @@ def streams(layer: Any, calls: int, x: Any = X) -> list[int]:
     numbers = []
     for _ in range(calls):
         layer(x)
-        numbers.append(mask_of(layer).stream)
+        numbers.append(record_of(layer).stream)
     return numbers
-
-
-def in_thread(work: Callable[[], Any]) -> None:
-    """Run in another thread, and pass on its exception."""
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            work()
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
-
-
-@for_all_kinds
-def test_locked_forwards_take_one_stream_number(kind: Any) -> None:
-    layer, x = kind(0.5, rng=0), input_for(kind)
-    unlocked = kind(0.5, rng=0)
-    first, second = unlocked(x), unlocked(x)
-    with layer.locked():
-        for _ in range(3):
-            assert_identical(layer(x), first)
-    assert layer.state["position"] == 1
-    assert_identical(layer(x), second)
-
-
-def test_lock_without_forward_takes_no_number() -> None:
-    layer = bitdrop.Dropout(rng=0)
-    with layer.locked():
-        assert layer.state["position"] == 0
-        layer(X, False)
-        assert layer.state["position"] == 0
-    assert streams(layer, 2) == [0, 1]
-
-
-def test_each_lock_takes_its_own_number() -> None:
-    layer = bitdrop.Dropout(rng=0)
-    numbers = []
-    for _ in range(3):
-        with layer.locked():
-            numbers.append(streams(layer, 2))
-    assert numbers == [[0, 0], [1, 1], [2, 2]]
-
-
-def test_failed_forward_takes_no_number() -> None:
-    layer = bitdrop.Dropout(rng=0)
-    with layer.locked():
-        with pytest.raises(TypeError):
-            layer(np.ones(3, int))
-        assert layer.state["position"] == 0
-        assert streams(layer, 2) == [0, 0]
-
-
-def test_nested_locks_share_the_outermost_number() -> None:
-    layer = bitdrop.Dropout(rng=0)
-    with layer.locked():
-        with layer.locked():
-            assert streams(layer, 2) == [0, 0]
-        assert streams(layer, 2) == [0, 0]
-        with layer.locked():
-            assert streams(layer, 1) == [0]
-    assert streams(layer, 2) == [1, 2]
 
 
 def test_lock_object_can_be_entered_again() -> None:
@@ -112,15 +45,8 @@ def test_exit_without_enter_changes_nothing() -> None:
     assert streams(layer, 2) == [1, 2]
 
 
-def test_smaller_arrays_use_the_first_bits_of_the_stream() -> None:
-    layer = bitdrop.Dropout(rng=0)
-    with layer.locked():
-        whole, part = layer(X), layer(X[:5])
-    assert_identical(part, whole[:5])
-
-
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_exception_unlocks(error: type[BaseException]) -> None:
+def test_exception_ends_a_lock(error: type[BaseException]) -> None:
     layer = bitdrop.Dropout(rng=0)
 
     def fail() -> None:
@@ -143,7 +69,7 @@ def test_lock_that_is_entered_and_lost_unlocks() -> None:
     assert streams(layer, 2) == [1, 2]
 
 
-def test_lock_holds_for_its_thread_alone() -> None:
+def test_other_threads_are_not_locked() -> None:
     layer = bitdrop.Dropout(rng=0)
     other: list[int] = []
 
@@ -154,7 +80,7 @@ def test_lock_holds_for_its_thread_alone() -> None:
 
     with layer.locked():
         assert streams(layer, 1) == [0]
-        in_thread(work)
+        at_once(lambda _: work(), 1)
         assert streams(layer, 1) == [0]
     assert other == [1, 2, 3, 3]
     assert streams(layer, 1) == [4]
@@ -173,9 +99,9 @@ def test_later_thread_does_not_inherit_the_lock_of_an_ended_one() -> None:
         numbers.extend(streams(layer, 2))
 
     numbers: list[int] = []
-    in_thread(enter)
+    at_once(lambda _: enter(), 1)
     for _ in range(5):  # the system gives the identifier of an ended thread to the next one
-        in_thread(check)
+        at_once(lambda _: check(), 1)
     assert numbers == list(range(1, 11))
 
 
@@ -189,7 +115,7 @@ def test_lock_of_a_generator_ends_if_another_thread_closes_it() -> None:
 
     generator = steps()
     assert [next(generator), next(generator)] == [0, 0]
-    in_thread(generator.close)  # type: ignore[attr-defined]
+    at_once(lambda _: generator.close(), 1)  # type: ignore[attr-defined]
     assert streams(layer, 2) == [1, 2]
 
 
@@ -198,39 +124,23 @@ def test_lock_that_another_thread_exits_unlocks_the_thread_that_entered() -> Non
     lock = layer.locked()
     lock.__enter__()
     assert streams(layer, 2) == [0, 0]
-    in_thread(lambda: lock.__exit__(None, None, None))
+    at_once(lambda _: lock.__exit__(None, None, None), 1)
     assert streams(layer, 2) == [1, 2]
 
 
 def test_many_threads_that_lock_take_a_number_each() -> None:
     layer, x = bitdrop.Dropout(rng=0), np.ones(3, np.float32)
     threads, rounds = 8, 100
-    start = threading.Barrier(threads)
 
-    def work() -> None:
-        start.wait()
+    def work(_: int) -> None:
         for _ in range(rounds):
             with layer.locked():
                 for _ in range(3):
                     layer(x)
 
-    workers = [threading.Thread(target=work) for _ in range(threads)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    at_once(work)
     assert layer.state["position"] == threads * rounds
     assert streams(layer, 2) == [threads * rounds, threads * rounds + 1]
-
-
-def test_state_set_inside_starts_anew_and_stays_locked() -> None:
-    layer = bitdrop.Dropout(rng=0)
-    with layer.locked():
-        assert streams(layer, 2) == [0, 0]
-        layer.state = layer.state | {"key": [1, 2], "position": 7}
-        assert streams(layer, 2) == [7, 7]
-        assert mask_of(layer).key == (1, 2)
-    assert streams(layer, 2) == [8, 9]
 
 
 @pytest.mark.parametrize(
@@ -242,26 +152,6 @@ def test_copies_of_a_locked_layer_are_unlocked(duplicate: Any) -> None:
         layer(X)
         assert streams(duplicate(layer), 2) == [1, 2]
         assert streams(layer, 1) == [0]
-
-
-def test_gradient_repeats_the_locked_mask() -> None:
-    layer = bitdrop.Dropout(0.25, rng=0, recompute=True)
-    with layer.locked():
-        y = layer(X)
-        layer(X)
-    assert_identical(layer.backward(X), y)
-
-
-def test_last_stream_number_can_be_locked() -> None:
-    layer = bitdrop.Dropout(rng=0)
-    layer.state = layer.state | {"position": 2**64 - 1}
-    with layer.locked():
-        assert streams(layer, 2) == [2**64 - 1] * 2
-        with pytest.raises(RuntimeError, match="all 2"):
-            in_thread(lambda: streams(layer, 1))
-        assert streams(layer, 1) == [2**64 - 1]
-    with pytest.raises(RuntimeError, match="all 2"), layer.locked():
-        layer(X)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")

@@ -5,12 +5,20 @@ import importlib
 import bitdrop
 import pytest
 
-NAMES = ["bitdrop", "bitdrop.dask", "bitdrop.torch", "bitdrop.torch.functional", "bitdrop.torch.modules"]
+NAMES = [
+    "bitdrop",
+    "bitdrop.dask",
+    "bitdrop.jax",
+    "bitdrop.torch",
+    "bitdrop.torch.functional",
+    "bitdrop.torch.modules",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_tab_completion_shows_public_names_only(name: str) -> None:
-    pytest.importorskip({"bitdrop.dask": "dask.array"}.get(name, "torch" if "torch" in name else "bitdrop"))
+    needed = {"bitdrop.dask": "dask.array", "bitdrop.jax": "jax"}
+    pytest.importorskip(needed.get(name, "torch" if "torch" in name else "bitdrop"))
     module = importlib.import_module(name)
     assert dir(module) == sorted(module.__all__)
     assert all(hasattr(module, public) for public in module.__all__)

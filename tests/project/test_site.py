@@ -35,6 +35,7 @@ LOADING = {"script": "src", "img": "src", "iframe": "src", "source": "src", "lin
 MODULES = {
     "bitdrop": None,
     "bitdrop.dask": "dask",
+    "bitdrop.jax": "jax",
     "bitdrop.torch": "torch",
     "bitdrop.torch.functional": "torch",
 }
@@ -48,8 +49,9 @@ QUESTIONS = {
     "shards and dask": "how-to/parts-and-dask",
     "Monte Carlo dropout": "how-to/monte-carlo",
     "fused passes": "how-to/fused-passes",
-    "thinned networks": "how-to/thinned-networks",
+    "thinned networks": "how-to/thinned-training",
     "an existing PyTorch model": "how-to/pytorch",
+    "Equinox and Flax": "how-to/jax",
     "environment variables": "reference/settings",
     "a bug report": "how-to/bug-reports",
 }
@@ -220,12 +222,12 @@ def test_every_public_name_has_reference_page_with_example(site: Site, module: s
         assert "&gt;&gt;&gt; " in text, f"{path.name} has no example"
 
 
-@pytest.mark.parametrize("name", ["numpy", "pytorch"])
+@pytest.mark.parametrize("name", ["numpy", "pytorch", "jax"])
 def test_notebook_runs(site: Site, name: str) -> None:
     nbformat = pytest.importorskip("nbformat")
     nbclient = pytest.importorskip("nbclient")
-    if name == "pytorch":
-        pytest.importorskip("torch")
+    for library in {"pytorch": ["torch"], "jax": ["jax", "equinox", "flax", "optax"]}.get(name, []):
+        pytest.importorskip(library)
     (path,) = site.folder.glob(f"_downloads/*/{name}.ipynb")
     notebook = nbformat.read(path, as_version=4)
     executed = nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3").execute()

@@ -32,6 +32,9 @@ from bitdrop.torch.modules import (
     FeatureAlphaDropout,
 )
 from bitdrop.torch.patching import find_dropout, patch, replace_dropout
+from bitdrop.torch.residual_path import ResidualPath
+from bitdrop.torch.sampling import monte_carlo
+from bitdrop.torch.thinning import thin_dropout
 
 __all__ = [
     "AlphaDropout",
@@ -46,12 +49,15 @@ __all__ = [
     "FeatureAlphaDropout",
     "FusedDropout",
     "GaussianDropout",
+    "ResidualPath",
     "Zoneout",
     "find_dropout",
     "functional",
     "fuse_dropout",
+    "monte_carlo",
     "patch",
     "replace_dropout",
+    "thin_dropout",
 ]
 
 

@@ -10,11 +10,12 @@ from torch import Generator, Tensor
 from torch.nn import functional
 from torch.overrides import handle_torch_function
 
+from bitdrop._core import Rule
 from bitdrop._typing import NoiseShape
 from bitdrop._validate import as_noise_entries, noise_shape_message
 from bitdrop.kinds.alpha import coefficients as alpha_coefficients
 from bitdrop.records.mask import inverted_scale
-from bitdrop.torch import _autograd, _by_torch, _keys, _operators
+from bitdrop.torch import _autograd, _by_torch, _keys, _operators, _passes
 from bitdrop.torch._plain import PLAIN_TYPES, SUPPORTED, is_exporting, is_plain, is_supported
 from bitdrop.torch._settings import AFFINE, SCALE, Setting
 from bitdrop.torch._tensors import Axes
@@ -97,6 +98,18 @@ def drop(kind: Kind, input: Tensor, p: float, training: bool, inplace: bool, opt
     in_range = type(p) is float and 0.0 <= p <= 1.0
     if training is False and in_range and type(input) in PLAIN_TYPES and _accepts(kind, input):
         return input
+    if (
+        training is True
+        and in_range
+        and p != 0.0
+        and not inplace
+        and options is DEFAULTS
+        and kind.leading is None
+        and not _is_compiling()
+    ):
+        y = _passes.drop(input, None, None, *_cached_rule(kind, p), False)
+        if y is not NotImplemented:
+            return y
     plain = is_plain(input)
     if not plain and not is_supported(input):
         return _left_to_torch(kind, input, p, training, inplace, options)
@@ -117,6 +130,11 @@ def drop(kind: Kind, input: Tensor, p: float, training: bool, inplace: bool, opt
 
 def run(inputs: tuple[Tensor, ...], setting: Setting, inplace: bool, options: Options) -> Tensor:
     """Do a pass over tensors that are bitdrop's: at once, or by operators."""
+    if not inplace and options.generator is None and not _is_compiling():
+        others = [*inputs[1:], None, None][:2]
+        y = _passes.drop(inputs[0], *others, setting.rule(inputs[0].dim()), setting, options.recompute)
+        if y is not NotImplemented:
+            return y
     if all(is_plain(x) for x in inputs):
         key = _keys.draw(options.generator)
         if inplace and _must_be_checked(inputs[0]):
@@ -183,6 +201,15 @@ def _made(kind: Kind, p: float) -> Setting:
 
 
 _cached = lru_cache(_made)
+
+
+@lru_cache
+def _cached_rule(kind: Kind, p: float) -> tuple[Rule, Setting]:
+    setting = kind.setting(p)
+    return setting.rule(0), setting  # of any number of axes, if each element owns a draw
+
+
+_is_compiling = torch.compiler.is_compiling
 
 
 def _must_be_checked(input: Tensor) -> bool:

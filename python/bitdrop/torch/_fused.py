@@ -13,10 +13,12 @@ from bitdrop._core import Rule
 from bitdrop._typing import Key
 from bitdrop._validate import broadcasts
 from bitdrop.kinds.fused import fused_rule
-from bitdrop.torch import _autograd, _calls, _keys, _operators, _private, _tensors, _threads
+from bitdrop.torch import _autograd, _calls, _keys, _operators, _passes, _private, _tensors, _threads
 from bitdrop.torch._calls import Options
-from bitdrop.torch._plain import is_plain
-from bitdrop.torch._settings import Setting, run_rule, units_of
+from bitdrop.torch._fused_operators import in_steps, unpack_bits
+from bitdrop.torch._native import HAS_KERNELS
+from bitdrop.torch._plain import is_plain, is_supported
+from bitdrop.torch._settings import MAX_PERMUTED, Setting, run_rule, units_of
 from bitdrop.torch._tensors import memory, memory_of_bits
 
 Inputs = tuple[Tensor, Tensor | None, Tensor | None]
@@ -64,6 +66,12 @@ def fused(inputs: Inputs, p: float, active: bool, training: bool, options: Optio
     drops = training and p != 0.0
     if not drops and bias is None and residual is None and not active:
         return x
+    if drops and options.generator is None and not torch.compiler.is_compiling():
+        shared = () if options.noise_shape is None else _calls.axes_of_noise_shape(options.noise_shape, x)
+        setting, rule = _calls.inverted(p)._replace(shared=shared), _rule(p, active, tuple(shared), x.dim())
+        passed: Any = _passes.drop(*inputs, rule, setting, options.recompute)
+        if passed is not NotImplemented:
+            return passed
     if x.numel() == 0 or not _is_one_pass(x, bias, residual):
         return _in_steps(inputs, p if drops else 0.0, active, options)
     key = _keys.draw(options.generator) if drops else None
@@ -82,20 +90,27 @@ def _is_one_pass(x: Tensor, *others: Tensor | None) -> bool:
 
 
 def _in_steps(inputs: Inputs, p: float, active: bool, options: Options) -> Tensor:
-    """Return the same by torch's operations and bitdrop's dropout. Half types are rounded once, too."""
-    x, bias, residual = inputs
-    dtypes = [other.dtype for other in inputs if other is not None]
-    halves = dtypes[0].itemsize == 2 and all(dtype is dtypes[0] for dtype in dtypes)
-    h = x.float() if halves else x
-    if bias is not None:
-        h = h + bias
-    if active:
-        h = torch.relu(h)
-    if p != 0.0:
-        h = _calls.drop(_calls.DROPOUT, h, p, True, False, options)
-    if residual is not None:
-        h = residual + h
-    return h.to(dtypes[0]) if halves else h
+    """Return the same by torch's operations and bitdrop's dropout, or by one operator for a compiler."""
+    if p != 0.0 and _is_one_operator(inputs, options):
+        setting, key = _placed(_calls.inverted(p), inputs, options), _keys.draw_words(options.generator)
+        *_, order, result_order = setting.arguments()
+        y: Tensor = torch.ops.bitdrop.fused(*inputs, key, p, setting.scale, int(active), order, result_order)
+        return y
+
+    def drop(h: Tensor) -> Tensor:
+        return h if p == 0.0 else _calls.drop(_calls.DROPOUT, h, p, True, False, options)
+
+    return in_steps(*inputs, active, drop)
+
+
+def _is_one_operator(inputs: Inputs, options: Options) -> bool:
+    """Return whether a compiler can record a fused pass over these tensors as one operator."""
+    x = inputs[0]
+    if not HAS_KERNELS or not torch.compiler.is_compiling() or x.is_complex() or x.numel() == 0:
+        return False
+    if options.recompute or options.noise_shape is not None or x.dim() > MAX_PERMUTED:
+        return False
+    return all(other is None or (is_supported(other) and other.dtype is x.dtype) for other in inputs)
 
 
 def _placed(setting: Setting, inputs: Inputs, options: Options) -> Setting:
@@ -170,22 +185,12 @@ def _recorded_gradients(dy: Tensor, ctx: Any, bias_shape: torch.Size | None) -> 
     if ctx.fusion.active:
         scale = 1.0 if ctx.fusion.key is None else setting.scale
         (bits,) = ctx.saved_tensors
-        dx = torch.where(_kept(bits, dy.shape, setting.order), dy * scale, 0.0)
+        dx = torch.where(unpack_bits(bits, dy.shape, setting.order), dy * scale, 0.0)
     elif ctx.fusion.key is None:
         dx = dy
     else:
         dx = _operators.drop(dy, None, _keys.words_of(ctx.fusion.key), setting)
     return dx, None if bias_shape is None else dx.sum_to_size(bias_shape)
-
-
-def _kept(bits: Tensor, shape: Sequence[int], order: Sequence[int]) -> Tensor:
-    """Return packed bits as a bool tensor."""
-    places = torch.arange(8, dtype=torch.uint8, device="cpu")
-    kept = (bits.unsqueeze(-1) >> places & 1).view(-1)[: prod(shape)].bool()
-    if not order:
-        return kept.view(*shape)
-    inside_out = kept.view([shape[axis] for axis in order])
-    return inside_out.permute([order.index(axis) for axis in range(len(order))])
 
 
 def check(p: Any, x: Tensor, bias: Any, activation: Any, residual: Any) -> float:

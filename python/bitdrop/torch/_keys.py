@@ -24,6 +24,7 @@ from torch.utils.checkpoint import CheckpointPolicy, checkpoint
 
 from bitdrop._typing import Key
 from bitdrop.torch import _private
+from bitdrop.torch._native import HAS_KERNELS
 from bitdrop.torch._private import disable_dynamo
 
 _RANGE = -(2**63), 2**63 - 1
@@ -131,10 +132,12 @@ def _random_words(generator: Generator | None) -> Tensor:
     return torch.randint(*_RANGE, (2,), generator=generator, dtype=torch.int64, device=_CPU)
 
 
-@torch.library.impl(library, "draw_key", "CompositeExplicitAutograd")
-@disable_dynamo
 def _draw_key(position: int = 0) -> Tensor:
     return _random_words(None)
+
+
+if not HAS_KERNELS:  # the kernel in C draws the same
+    library.impl("draw_key", disable_dynamo(_draw_key), "CompositeExplicitAutograd")
 
 
 @torch.library.register_fake("bitdrop::draw_key", lib=library)

@@ -12,16 +12,18 @@ from torch import Tensor
 
 from bitdrop.torch import _keys, _private, _tensors
 from bitdrop.torch._keys import library
+from bitdrop.torch._native import HAS_KERNELS, define
 from bitdrop.torch._plain import is_plain
 from bitdrop.torch._private import disable_dynamo
 from bitdrop.torch._settings import SELECT, Setting, order_of, setting_of
 
 # The arguments after the key are a `Setting`. `previous` is the second input of zoneout.
-library.define(
-    "drop(Tensor x, Tensor? previous, Tensor key, int operation, float p, float scale, float shift, "
+_SCHEMA = (
+    "(Tensor x, Tensor? previous, Tensor key, int operation, float p, float scale, float shift, "
     "float dropped, int block_ndim, int block_size, float eps, bool shared_channels, int shared, int order, "
     "int result_order) -> Tensor"
 )
+library.define(f"drop{_SCHEMA}")
 
 
 def drop(x: Tensor, previous: Tensor | None, words: Tensor, setting: Setting) -> Tensor:
@@ -59,6 +61,10 @@ library.impl("drop", disable_dynamo(_drop), "CPU")
 @torch.library.register_fake("bitdrop::drop", lib=library)
 def _fake_result(x: Tensor, previous: Tensor | None, key: Tensor, *arguments: Any) -> Tensor:
     return _tensors.empty(x, order_of(arguments[-1]))
+
+
+if HAS_KERNELS:
+    define(library, "drop", _SCHEMA, _fake_result)
 
 
 class Recorded(_private.SingleLevelFunction):
@@ -122,10 +128,13 @@ library.impl("drop", _differentiable, "Autograd", with_keyset=True)
 
 
 def _below_autograd(dispatch_keys: Any, *arguments: Any) -> Tensor:
+    # Another transform of torch.func would have to record again. The first run of a graph that was made for dual
+    # tensors is watched by a mode, below autograd.
+    records_again = _private.are_transforms_active() or _private.is_forward_mode()
+    is_native = HAS_KERNELS and not records_again
+    operator = torch.ops.bitdrop.native_drop.default if is_native else torch.ops.bitdrop.drop.default
     with _private.below_autograd():
-        y: Tensor = torch.ops.bitdrop.drop.default.redispatch(
-            dispatch_keys & _private.after_autograd, *arguments
-        )
+        y: Tensor = operator.redispatch(dispatch_keys & _private.after_autograd, *arguments)
     return y
 
 

@@ -65,7 +65,7 @@ class Setting(NamedTuple):
         if not shared and x.is_contiguous():
             return self
         order = _tensors.memory_order(x, shared)
-        if len(order) > _MAX_PERMUTED:
+        if len(order) > MAX_PERMUTED:
             order = []
         in_c_order = bool(shared) or self.block_ndim > 0
         coefficients = self.operation, self.p, self.scale, self.shift, self.dropped
@@ -90,10 +90,13 @@ class Setting(NamedTuple):
         """Return memory for a result."""
         return _tensors.new(x, self.result_order)
 
+    def rule(self, ndim: int) -> Rule:
+        """Return the rule of the engine, for tensors of a number of axes."""
+        return _rule_of(self[:9], tuple(self.shared), ndim)
+
     def run(self, inputs: Sequence[Tensor], out: Tensor, key: Key, bits: Tensor | None = None) -> Pass:
         """Do the pass on the memory of tensors. Store the bits in `bits`, unless that is None."""
-        rule = _rule_of(self[:9], tuple(self.shared), out.dim())
-        return run_rule(rule, inputs, out, (self.order, key, bits))
+        return run_rule(self.rule(out.dim()), inputs, out, (self.order, key, bits))
 
 
 def run_rule(
@@ -142,7 +145,7 @@ def _rule_of(scalars: tuple[Any, ...], shared: tuple[int, ...], ndim: int) -> Ru
     return Rule(p, operations[operation](), units=units_of(shared, ndim), blocks=Blocks(*blocks), store=False)
 
 
-_MAX_PERMUTED = 15  # axes whose order a 64-bit number holds
+MAX_PERMUTED = 15  # axes whose order a 64-bit number holds
 
 
 def _mask_of(axes: Axes) -> int:

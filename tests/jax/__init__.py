@@ -1,0 +1,1 @@
+"""Tests of `bitdrop.jax`. They need JAX: `pip install '.[jax]'`."""
