@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from bitdrop import _validate, records
-from bitdrop._core import Draws, Operation, Pass, Rule, Units
+from bitdrop._core import Draws, Operation, Pass, Units
 from bitdrop._shard import Shard
 from bitdrop.records.blocks import as_blocks, block_rule
 from bitdrop.records.record import Record

@@ -27,7 +27,7 @@ from bitdrop._arrays import as_array
 from bitdrop._core import Pass, Rule, Threads
 from bitdrop._random import draw_key
 from bitdrop._settings import MAX_THREADS
-from bitdrop._shard import Shard, units_of
+from bitdrop._shard import units_of
 from bitdrop._typing import Array, NoiseShape, Number, RNGLike, Scaling
 from bitdrop.kinds.alpha import alpha_rule
 from bitdrop.kinds.dropout import SCALINGS, dropout_rule

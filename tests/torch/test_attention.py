@@ -73,8 +73,11 @@ def test_result_and_gradients_are_torchs_for_the_same_mask(
     y = ours(*leaves, dropout_p=0.3, **options)
     (mask,) = kept
     assert 0 < mask.double().mean() < 1
+    added = options.pop("attn_mask", None)
+    if added is not None and added.dtype is torch.bool:  # torch's function does so too
+        added = torch.zeros(added.shape, dtype=dtype).masked_fill(~added, -torch.inf)
     expected, _ = torch.ops.aten._scaled_dot_product_attention_math(
-        *leaves, options.pop("attn_mask", None), 0.3, dropout_mask=mask, **options
+        *leaves, added, 0.3, dropout_mask=mask, **options
     )
     tolerance = {"rtol": 1e-5, "atol": 1e-6} if dtype.itemsize > 2 else {"rtol": 2e-2, "atol": 1e-2}
     torch.testing.assert_close(y, expected, **tolerance)
@@ -181,3 +184,53 @@ def test_subclasses_take_torchs_function_over_and_modes_bitdrops(kept: list[Tens
     with torch.device("cpu"):
         ours(query, key, value, dropout_p=0.5)
     assert len(kept) == 1
+
+
+def test_a_bool_mask_hides_keys_in_all_dtypes_also_rows_without_any() -> None:
+    mask = torch.tensor([[True, False, False], [False, False, False]])
+    for dtype in DTYPES:
+        query, key = torch.randn(2, 4).to(dtype), torch.randn(3, 4).to(dtype)
+        value = torch.tensor([1.0, 100.0, 100.0]).view(3, 1).to(dtype)
+        with bitdrop.torch.patch():
+            y = nn.functional.scaled_dot_product_attention(query, key, value, mask, 0.5)
+        assert y[0].item() in (0.0, 2.0)
+        assert y[1].item() == 0.0
+
+
+@pytest.mark.parametrize("compiles", [False, True])
+def test_autocast_computes_in_the_dtype_that_torch_takes(compiles: bool) -> None:
+    torch._dynamo.reset()
+    function = torch.compile(ours, backend="aot_eager", fullgraph=True) if compiles else ours
+    for dtype in (torch.float32, torch.float64):
+        leaves = [leaf.detach() for leaf in tensors(dtype)]
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            for mask in (None, torch.zeros(5, 7, dtype=dtype), torch.ones(5, 7, dtype=torch.bool)):
+                y, expected = (f(*leaves, mask, dropout_p=0.5) for f in (function, theirs))
+                assert (y.dtype, y.shape) == (expected.dtype, expected.shape)
+
+
+class Attention(nn.Module):
+    """Attention of a sequence to itself."""
+
+    def __init__(self, need_weights: bool) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(8, 2, dropout=0.5, batch_first=True)
+        self.need_weights = need_weights
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.attention(x, x, x, need_weights=self.need_weights)[0]
+        return y
+
+
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+@pytest.mark.parametrize("kind", ["weights", "no weights", "encoder layer"])
+def test_modules_compiled_under_patch_have_the_masks_of_eager_mode(kind: str, backend: str) -> None:
+    module: nn.Module = Attention(kind == "weights")
+    if kind == "encoder layer":
+        module = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.5, batch_first=True)
+    x, results = torch.randn(2, 6, 8), []
+    with bitdrop.torch.patch():
+        for function in (module, compiled_fresh(module, backend)):
+            torch.manual_seed(1)
+            results.append(function(x))
+    torch.testing.assert_close(*results)

@@ -123,6 +123,17 @@ class TorchvisionsStochasticDepth(nn.Module):
         raise AssertionError("not replaced")
 
 
+class TorchvisionsDropBlock2d(nn.Module):
+    """Stand-in for torchvision's class."""
+
+    def __init__(self, p: float, block_size: int, inplace: bool = False, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.p, self.block_size, self.inplace, self.eps = p, block_size, inplace, eps
+
+    def forward(self, input: Tensor) -> Tensor:
+        raise AssertionError("not replaced")
+
+
 @pytest.fixture
 def libraries(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, Any]]:
     """Stand in for the two libraries."""
@@ -131,6 +142,7 @@ def libraries(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, Any]]:
     for name, attribute, made in (
         ("timm.layers.drop", "DropPath", TimmsDropPath),
         ("torchvision.ops.stochastic_depth", "StochasticDepth", TorchvisionsStochasticDepth),
+        ("torchvision.ops.drop_block", "DropBlock2d", TorchvisionsDropBlock2d),
     ):
         module = types.ModuleType(name)
         setattr(module, attribute, made)
@@ -174,6 +186,32 @@ def test_modules_of_timm_and_torchvision_are_replaced_and_keep_what_they_were(
     for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         assert find_dropout(other) == find_dropout(model)
     assert replace_dropout(model) == 0
+    for module in (model[0], model[1], model[2][1]):
+        if hasattr(module, "drop_prob"):
+            module.drop_prob = 0.5
+        module.generator = torch.Generator().manual_seed(1)
+        with module.locked():
+            y = module.train()(x)
+            assert torch.equal(module(x), y)
+        module.generator.manual_seed(1)
+        assert torch.equal(module(x), y)
+        module.generator = None
+    assert replace_dropout(model, undo=True) == 4
+    assert [type(module) for module in (model[0], model[1])] == [timms, torchvisions]
+
+
+@pytest.mark.usefixtures("libraries")
+def test_blocks_of_torchvision_are_replaced() -> None:
+    model = nn.Sequential(TorchvisionsDropBlock2d(0.3, 3))
+    assert replace_dropout(model) == 1
+    x = torch.ones(4, 3, 12, 13)
+    torch.manual_seed(1)
+    y = model(x)
+    torch.manual_seed(1)
+    assert torch.equal(y, functional.drop_block2d(x, 0.3, 3))
+    assert model.eval()(x) is x
+    assert replace_dropout(model, undo=True) == 1
+    assert type(model[0]) is TorchvisionsDropBlock2d
 
 
 def test_their_subclasses_are_left_alone_and_found(libraries: tuple[Any, Any]) -> None:

@@ -1,5 +1,7 @@
 """Fused passes, compared with torch's operations and bitdrop's dropout one by one."""
 
+import copy
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +11,7 @@ pytest.importorskip("torch", reason="needs PyTorch: pip install '.[torch]'")
 
 import bitdrop.torch
 import torch
-from bitdrop.torch import functional
+from bitdrop.torch import _fused, functional
 from torch import Tensor, nn
 
 from tests.helpers.pytorch_support import DTYPES, compiled_fresh
@@ -94,6 +96,19 @@ def test_memory_formats_equal_steps(memory: str) -> None:
     assert torch.equal(y, expected)
     for got, want in zip(gradients(y, sources), gradients(expected, sources), strict=True):
         torch.testing.assert_close(got, want)
+
+
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_strides_and_masks_are_those_of_the_steps(with_bias: bool) -> None:
+    x, bias, residual = inputs((4, 6, 7, 8), torch.float32, with_bias, True)
+    for y, r in ((x.transpose(1, 2), residual.transpose(1, 2).contiguous()), (x[:, ::2], residual[:, ::2])):
+        b = None if bias is None else bias.new_ones(y.shape[1], 1, 1)
+        torch.manual_seed(2)
+        found = functional.fused_dropout(y, 0.5, b, "relu", r)
+        torch.manual_seed(2)
+        expected = in_steps(y, 0.5, b, "relu", r)
+        assert found.stride() == expected.stride()
+        assert torch.equal(found, expected)
 
 
 @for_all_cases
@@ -194,24 +209,36 @@ def test_module() -> None:
         bitdrop.torch.FusedDropout(2.0)
 
 
+class Bottleneck(nn.Sequential):
+    """A subclass with the forward of its parent."""
+
+
 def network() -> nn.Sequential:
     return nn.Sequential(
         nn.Linear(6, 8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2)
     )
 
 
-def test_fuse_dropout_keeps_keys_indices_p_and_mode() -> None:
+def test_fuse_dropout_changes_no_module_but_the_sequential() -> None:
     model = network()
     model[2].eval()
-    keys, weights = list(model.state_dict()), model[3].weight
+    keys, children = list(model.state_dict()), list(model)
     assert bitdrop.torch.fuse_dropout(model) == 1
     assert list(model.state_dict()) == keys
-    assert model[3].weight is weights
-    assert isinstance(model[1], bitdrop.torch.FusedDropout)
-    assert isinstance(model[2], nn.Identity)
-    assert (model[1].p, model[1].training, model[1].activation) == (0.3, False, "relu")
-    assert isinstance(model[4], nn.ReLU)
+    assert all(now is then for now, then in zip(model, children, strict=True))
+    assert type(model[2]) is bitdrop.torch.Dropout
+    assert (model[2].p, model[2].training) == (0.3, False)
+    assert isinstance(model, nn.Sequential)
     assert bitdrop.torch.fuse_dropout(model) == 0
+
+
+@pytest.fixture
+def fused_passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that grows by one for each fused pass."""
+    passes: list[int] = []
+    original = _fused.fused
+    monkeypatch.setattr(_fused, "fused", lambda *args: passes.append(1) or original(*args))
+    return passes
 
 
 def test_fused_network_trains_as_the_unfused() -> None:
@@ -229,33 +256,98 @@ def test_fused_network_trains_as_the_unfused() -> None:
         assert torch.equal(before, after)
 
 
-def _hook(model: nn.Sequential, at: int) -> None:
-    model[at].register_forward_hook(lambda *_: None)
-
-
 class Subclass(nn.ReLU):
     """A ReLU that may do something of its own."""
 
 
-LEFT_ALONE: dict[str, Callable[[Any], Any]] = {
-    "hook of the ReLU": lambda model: _hook(model, 1),
-    "hook of the dropout": lambda model: _hook(model, 2),
+def set_forward(model: Any, at: int) -> None:
+    model[at].forward = lambda x: x.relu() + 1
+
+
+APART: dict[str, Callable[[Any], Any]] = {
+    "eval": lambda model: model[2].eval(),
+    "hook of the ReLU": lambda model: model[1].register_forward_hook(lambda *_: None),
+    "hook of the dropout": lambda model: model[2].register_forward_pre_hook(lambda *_: None),
     "backward hook": lambda model: model[2].register_full_backward_hook(lambda *_: None),
-    "ReLU used elsewhere": lambda model: model.append(model[1]),
-    "dropout used elsewhere": lambda model: model.append(nn.Sequential(model[2])),
+    "forward of its own": lambda model: set_forward(model, 2),
     "subclass": lambda model: model.__setitem__(1, Subclass()),
-    "recompute": lambda model: model.__setitem__(2, bitdrop.torch.Dropout(0.3, recompute=True)),
-    "generator": lambda model: model.__setitem__(2, bitdrop.torch.Dropout(0.3, generator=torch.Generator())),
+    "recompute": lambda model: setattr(model[2], "recompute", True),
+    "removed": lambda model: model.__setitem__(2, nn.Identity()),
+    "torch's": lambda model: model.__setitem__(2, nn.Dropout(0.3)),
 }
 
 
-@pytest.mark.parametrize("reason", LEFT_ALONE)
-def test_fuse_dropout_leaves_pair_alone(reason: str) -> None:
-    model = network()
-    LEFT_ALONE[reason](model)
-    before = list(model)
-    assert bitdrop.torch.fuse_dropout(model) == 0
-    assert all(now is then for now, then in zip(model, before, strict=True))
+@pytest.mark.parametrize("reason", APART)
+def test_pairs_that_change_run_one_after_the_other(reason: str, fused_passes: list[int]) -> None:
+    model, x = network(), torch.randn(20, 6)
+    bitdrop.torch.fuse_dropout(model)
+    model(x)
+    assert len(fused_passes) == 1
+    APART[reason](model)
+    plain = nn.Sequential(*model)
+    results = []
+    for each in (model, plain):
+        torch.manual_seed(1)
+        results.append(each(x))
+    assert torch.equal(*results)
+    assert len(fused_passes) == 1
+
+
+TOGETHER: dict[str, dict[str, Any]] = {
+    "noise_shape": {"noise_shape": (1, None)},
+    "generator": {"generator": torch.Generator()},
+}
+
+
+@pytest.mark.parametrize("option", [*TOGETHER, "locked"])
+def test_options_of_a_dropout_hold_in_its_fused_pass(option: str, fused_passes: list[int]) -> None:
+    dropout = bitdrop.torch.Dropout(0.5, **TOGETHER.get(option, {}))
+    model, x = nn.Sequential(nn.ReLU(), dropout), torch.ones(30, 40)
+    bitdrop.torch.fuse_dropout(model)
+    results = []
+    for each in (model, nn.Sequential(*model)):
+        torch.manual_seed(1)
+        if dropout.generator is not None:
+            dropout.generator.manual_seed(1)
+        if option != "locked":
+            results.append(each(x))
+            continue
+        with dropout.locked():
+            results += [each(x), each(x)]
+    assert all(torch.equal(results[0], result) for result in results)
+    assert fused_passes
+
+
+def test_tools_that_remove_dropout_leave_the_relu() -> None:
+    from torch.fx.experimental.optimization import remove_dropout  # noqa: PLC0415
+
+    model, x = network(), torch.randn(20, 6)
+    bitdrop.torch.fuse_dropout(model)
+    removed = remove_dropout(model.eval())
+    assert torch.equal(removed(x), model(x))
+    assert torch.equal(removed.train()(x), model(x))
+    assert not any(isinstance(module, nn.Dropout) for module in removed.modules())
+
+
+@pytest.mark.parametrize("base", [nn.Sequential, Bottleneck])
+def test_fused_sequentials_can_be_copied_pickled_and_cut(base: type[nn.Sequential]) -> None:
+    model, x = base(*network()), torch.randn(20, 6)
+    bitdrop.torch.fuse_dropout(model)
+    assert isinstance(model, base)
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert type(other) is type(model)
+        torch.manual_seed(1)
+        y = other(x)
+        torch.manual_seed(1)
+        assert torch.equal(y, model(x))
+    assert torch.equal(model[:2](x), torch.relu(model[0](x)))
+
+
+def test_a_relu_in_place_on_the_input_of_all_is_seen_outside() -> None:
+    model, x = nn.Sequential(nn.ReLU(inplace=True), nn.Dropout(0.5)), torch.full((4,), -1.0)
+    bitdrop.torch.fuse_dropout(model)
+    model(x)
+    assert (x == 0).all()
 
 
 def test_sequential_used_twice_is_fused_once() -> None:

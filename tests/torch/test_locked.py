@@ -1,9 +1,11 @@
 """`locked()` of the modules: one mask for every forward pass of the thread inside."""
 
+import contextlib
 import copy
 import pickle
 import threading
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,9 +13,10 @@ import pytest
 pytest.importorskip("torch", reason="needs PyTorch: pip install '.[torch]'")
 
 import bitdrop.torch
-import numpy as np
 import torch
-from bitdrop.torch import _locks
+from bitdrop.torch import functional
+
+from tests.helpers.pytorch_support import compiled_fresh
 
 MODULES = [
     (bitdrop.torch.Dropout, (40, 5)),
@@ -23,6 +26,8 @@ MODULES = [
     (bitdrop.torch.AlphaDropout, (40, 5)),
     (bitdrop.torch.FeatureAlphaDropout, (8, 9, 4)),
     (bitdrop.torch.DropPath, (40, 2)),
+    (bitdrop.torch.FusedDropout, (40, 5)),
+    (partial(bitdrop.torch.DropBlock2d, block_size=2), (4, 3, 9, 8)),
 ]
 X = torch.ones(200)
 
@@ -50,25 +55,6 @@ def test_passes_inside_repeat_one_mask(kind: Any, shape: Any, recompute: bool, o
     assert all(torch.equal(a, b) for a, b in zip(sequences[0], sequences[1], strict=True))
     assert not torch.equal(sequences[0][0], sequences[2][0])
     assert not torch.equal(module(x), module(x))
-
-
-def test_locked_generator_is_the_mersenne_twister_of_the_drawn_words() -> None:
-    torch.manual_seed(5)
-    state = _locks._drawn_state(None)
-    assert state.numel() == 5056
-    words = state[24 : 24 + 624 * 8].view(torch.int64).numpy()
-    assert len(set(words.tolist())) > 620
-    assert words.max() < 2**32
-    twister = np.random.MT19937()
-    twister.state = {
-        "bit_generator": "MT19937",
-        "state": {"key": words.astype(np.uint32), "pos": 624},
-    }
-    generator = torch.Generator()
-    generator.set_state(state)
-    drawn = torch.empty(50, dtype=torch.int64).random_(0, 2**31, generator=generator)
-    lower_halves = twister.random_raw(100)[1::2]  # a number takes 64 bits
-    assert np.array_equal(drawn.numpy(), lower_halves % 2**31)
 
 
 def test_passes_that_draw_nothing_do_not_use_the_lock_up() -> None:
@@ -212,3 +198,38 @@ def test_noise_shape_and_lock_work_together() -> None:
     with module.locked():
         y = module(torch.ones(4, 50))
         assert torch.equal(module(torch.ones(9, 50)), y[:1].expand(9, 50))
+
+
+@pytest.mark.parametrize("use_reentrant", [False, True])
+@pytest.mark.parametrize("source", ["lock", "generator", "function"])
+def test_masks_that_a_checkpoint_cannot_repeat_are_an_error(source: str, use_reentrant: bool) -> None:
+    module, x = bitdrop.torch.Dropout(0.5), torch.ones(5, requires_grad=True)
+    generator = torch.Generator()
+    if source == "generator":
+        module.generator = generator
+
+    def step(x: torch.Tensor) -> torch.Tensor:
+        return module(x) if source != "function" else functional.dropout(x, 0.5, generator=generator)
+
+    with (
+        module.locked() if source == "lock" else contextlib.nullcontext(),
+        pytest.raises(RuntimeError, match="inside"),
+    ):
+        torch.utils.checkpoint.checkpoint(step, x, use_reentrant=use_reentrant)
+    step(x)
+
+
+def test_a_module_that_was_locked_compiles_into_one_graph() -> None:
+    module = bitdrop.torch.Dropout(0.5)
+    with module.locked():
+        module(X)
+    assert len(compiled_fresh(module, "eager")(X).unique()) == 2
+
+
+def test_a_locked_module_cannot_be_exported() -> None:
+    module = bitdrop.torch.Dropout(0.5)
+    with module.locked(), pytest.raises(ValueError, match="A locked module"):
+        torch.export.export(torch.nn.Sequential(module), (X,))
+    module.generator = torch.Generator()
+    with pytest.raises(ValueError, match="graphs hold torch's own: export without generators"):
+        torch.export.export(torch.nn.Sequential(module), (X,))

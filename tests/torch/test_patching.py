@@ -1,5 +1,6 @@
 """Replacement of torch's dropout in existing models, and patching."""
 
+import threading
 from typing import Any
 
 import pytest
@@ -112,6 +113,55 @@ def test_nested_patches_end_with_outer_block() -> None:
             pass
         assert nn.functional.dropout is functional.dropout
     assert nn.functional.dropout is TORCHS_OWN["dropout"]
+
+
+def test_blocks_of_threads_end_in_any_order() -> None:
+    first, second = patch(), patch()
+    for enter in (first.__enter__, second.__enter__):
+        thread = threading.Thread(target=enter)
+        thread.start()
+        thread.join()
+    first.__exit__(None, None, None)
+    assert nn.functional.dropout is functional.dropout
+    second.__exit__(None, None, None)
+    assert nn.functional.dropout is TORCHS_OWN["dropout"]
+
+
+def test_undo_puts_torchs_modules_back() -> None:
+    model = nn.Sequential(
+        nn.ReLU(), nn.Dropout(0.1), nn.Sequential(nn.Linear(2, 2), nn.AlphaDropout(0.2, inplace=True).eval())
+    )
+    hooked: list[int] = []
+    model[1].register_forward_hook(lambda *_: hooked.append(1))
+    before, children = repr(model), list(model.modules())
+    assert replace_dropout(model) == 2
+    bitdrop.torch.fuse_dropout(model)
+    with model[1].locked():  # type: ignore[operator]
+        model(torch.ones(3, 2))
+    assert replace_dropout(model, undo=True) == 2
+    assert repr(model) == before
+    assert all(now is then for now, then in zip(model.modules(), children, strict=True))
+    assert type(model[1]) is nn.Dropout
+    assert type(model) is nn.Sequential
+    assert not vars(model[1]).keys() - vars(nn.Dropout(0.1)).keys()
+    model(torch.ones(3, 2))
+    assert hooked == [1, 1]
+    assert replace_dropout(model, undo=True) == 0
+
+
+def test_undo_names_modules_that_stay() -> None:
+    model = nn.ModuleDict(
+        {
+            "shaped": bitdrop.torch.Dropout(0.1, noise_shape=(None, 1)),
+            "seeded": bitdrop.torch.Dropout2d(0.1, generator=torch.Generator()),
+            "noise": bitdrop.torch.GaussianDropout(0.1),
+            "plain": bitdrop.torch.Dropout(0.1),
+        }
+    )
+    with pytest.warns(UserWarning, match=r"stay bitdrop's: \['shaped', 'seeded', 'noise'\]"):
+        assert replace_dropout(model, undo=True) == 1
+    assert type(model["plain"]) is nn.Dropout
+    assert type(model["shaped"]) is bitdrop.torch.Dropout
 
 
 def test_patch_restores_function_set_by_another_patch(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,6 +85,7 @@ LINES: dict[str, list[tuple[Callable[[], nn.Module], Callable[[nn.Module], Any],
 ELSEWHERE = {
     "`timm.layers.DropPath`": "test_drop_path.py",
     "`torchvision.ops.StochasticDepth`": "test_drop_path.py",
+    "`torchvision.ops.DropBlock2d`": "test_drop_path.py",
     "`keras.layers.Dropout(p)`": "test_keras.py",
     "the same with `seed=`": "test_keras.py",
 }

@@ -14,6 +14,7 @@ pytest.importorskip("expecttest", reason="PyTorch's own test files need pip inst
 
 import torch
 from bitdrop.torch import functional
+from bitdrop.torch._settings import AFFINE, NOISE, SCALE, SELECT, Setting
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 from torch.testing._internal import common_methods_invocations as common
@@ -130,11 +131,26 @@ def test_vmap_over_every_axis_drops_as_it_is_told(info: Any, randomness: str) ->
         assert len(y.movedim(axis, 0).flatten(1).unique(dim=0)) == (1 if randomness == "same" else 3)
 
 
-@pytest.mark.parametrize("order", [[], [1, 0]])
-@pytest.mark.parametrize("shared", [[], [1], [0, 1]])
-def test_the_operators_pass_opcheck(order: list[int], shared: list[int]) -> None:
-    x, key = torch.rand((4, 5), requires_grad=True), torch.tensor([1, -2])
-    torch.library.opcheck(torch.ops.bitdrop.apply.default, (x, key, 0.5, [2.0, 1.0, -1.0], order, shared))
+SETTINGS = {
+    "dropout": Setting(SCALE, 0.5, 2.0),
+    "transposed": Setting(SCALE, 0.5, 2.0, order=(1, 0), result_order=(1, 0)),
+    "alpha": Setting(AFFINE, 0.5, 2.0, 1.0, -1.0),
+    "shared": Setting(SCALE, 0.5, 2.0, shared=(1,)),
+    "zoneout": Setting(SELECT, 0.5),
+    "noise": Setting(NOISE, 0.5),
+    "blocks": Setting(SCALE, 0.5, block_ndim=2, block_size=2, eps=1e-6),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_the_operators_pass_opcheck(name: str) -> None:
+    x, previous = (torch.rand((4, 5), requires_grad=True) for _ in range(2))
+    setting, key = SETTINGS[name], torch.tensor([1, -2])
+    second = previous if setting.operation == SELECT else None
+    torch.library.opcheck(torch.ops.bitdrop.drop.default, (x, second, key, *setting.arguments()))
+
+
+def test_the_draw_passes_opcheck() -> None:
     torch.library.opcheck(
         torch.ops.bitdrop.draw_key.default, (), test_utils=("test_schema", "test_autograd_registration")
     )

@@ -83,10 +83,10 @@ class FeatureAlphaDropout(AlphaDropout):
 
 def alpha_rule(p: float, units: Units, store: bool = True) -> Rule:
     """Return the rule that keeps mean 0 and variance 1 after SELU: see `bitdrop.AlphaDropout`."""
-    return Rule(p, Operation.affine(*_coefficients(p)), units=units, store=store)
+    return Rule(p, Operation.affine(*coefficients(p)), units=units, store=store)
 
 
-def _coefficients(p: float) -> tuple[float, float, float]:
+def coefficients(p: float) -> tuple[float, float, float]:
     """Return scale, shift and the value of dropped elements."""
     if p in (0.0, 1.0):
         return 1.0 - p, 0.0, 0.0

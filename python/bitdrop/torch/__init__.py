@@ -15,11 +15,12 @@ Needs PyTorch: ``pip install 'bitdrop[torch]'``.
 """
 
 try:
-    import torch as _torch  # noqa: F401 - tells what to install before anything else fails
-except ImportError as error:
+    from bitdrop.torch import _private as _private
+except ModuleNotFoundError as error:
     raise ImportError("bitdrop.torch needs PyTorch: pip install 'bitdrop[torch]'.") from error
 
 from bitdrop.torch import functional
+from bitdrop.torch.further import DropBlock1d, DropBlock2d, DropBlock3d, GaussianDropout, Zoneout
 from bitdrop.torch.fusing import FusedDropout, fuse_dropout
 from bitdrop.torch.modules import (
     AlphaDropout,
@@ -37,6 +38,9 @@ from bitdrop.torch.thinning import thin_dropout
 
 __all__ = [
     "AlphaDropout",
+    "DropBlock1d",
+    "DropBlock2d",
+    "DropBlock3d",
     "DropPath",
     "Dropout",
     "Dropout1d",
@@ -44,7 +48,9 @@ __all__ = [
     "Dropout3d",
     "FeatureAlphaDropout",
     "FusedDropout",
+    "GaussianDropout",
     "ResidualPath",
+    "Zoneout",
     "find_dropout",
     "functional",
     "fuse_dropout",

@@ -5,7 +5,6 @@ them by the values. So does this file, with torch's own operator for the weights
 """
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import torch
@@ -13,11 +12,13 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import handle_torch_function, has_torch_function
 
-from bitdrop.torch import _calls
-from bitdrop.torch._plain import PLAIN_TYPES
+from bitdrop.torch import _calls, _private
+from bitdrop.torch._plain import PLAIN_TYPES, is_supported
 
 _torchs_own: Callable[..., Tensor] = functional.scaled_dot_product_attention
 _HALF = (torch.float16, torch.bfloat16)
+_DTYPES = (*_HALF, torch.float32, torch.float64)
+_TYPES = (*PLAIN_TYPES, _private.FunctionalTensor)
 _Tensors = tuple[Tensor, Tensor, Tensor, Tensor | None]
 
 
@@ -52,8 +53,10 @@ def scaled_dot_product_attention(  # noqa: PLR0917
                 scaled_dot_product_attention, tensors, query, key, value, **arguments
             )
             return overridden
-        with suppress(RuntimeError):  # wrong shapes and the like: torch's own error tells
+        try:
             return _dropped(tensors, dropout_p, options)
+        except RuntimeError:  # wrong shapes and the like: torch's own error tells
+            pass
     return _torchs_own(query, key, value, attn_mask, dropout_p, **options)
 
 
@@ -62,18 +65,17 @@ def _is_ours(tensors: _Tensors, dropout_p: float) -> bool:
     return (
         type(dropout_p) is float
         and 0.0 < dropout_p <= 1.0
-        and all(type(x) in PLAIN_TYPES and _calls.is_supported(x) and x.dim() >= 2 for x in tensors[:3])
+        and all(_is_read(x) and x.dtype in _DTYPES and x.dim() >= 2 for x in tensors[:3])
         and key.dtype == value.dtype == query.dtype
-        and (mask is None or _is_mask(mask, query))
+        and (mask is None or (_is_read(mask) and mask.dtype in (torch.bool, torch.float32, query.dtype)))
         # Without this backend torch raises an error: no other one drops on a CPU.
         and (torch.compiler.is_compiling() or torch.backends.cuda.math_sdp_enabled())
     )
 
 
-def _is_mask(mask: Tensor, query: Tensor) -> bool:
-    return (
-        type(mask) in PLAIN_TYPES and mask.is_cpu and mask.dtype in (torch.bool, torch.float32, query.dtype)
-    )
+def _is_read(x: Tensor) -> bool:
+    """Return whether bitdrop reads a tensor, of a dtype of its own or of bool."""
+    return type(x) in _TYPES and (is_supported(x) if x.dtype is not torch.bool else x.is_cpu)
 
 
 def _computes_in_half() -> bool:
@@ -82,15 +84,26 @@ def _computes_in_half() -> bool:
 
 
 def _dropped(tensors: _Tensors, dropout_p: float, options: dict[str, Any]) -> Tensor:
+    """Return the result, computed in the dtype that autocast chooses."""
+    dtype = tensors[0].dtype
+    if not torch.is_autocast_enabled("cpu") or dtype is torch.float64:
+        return _computed(tensors, dropout_p, options)
+    dtype = torch.get_autocast_dtype("cpu")
+    query, key, value, mask = (x if x is None or x.dtype is torch.bool else x.to(dtype) for x in tensors)
+    with torch.autocast("cpu", enabled=False):
+        return _computed((query, key, value, mask), dropout_p, options)  # type: ignore[arg-type]
+
+
+def _computed(tensors: _Tensors, dropout_p: float, options: dict[str, Any]) -> Tensor:
     query, key, value, mask = tensors
     dtype = query.dtype
     if dtype in _HALF and not _computes_in_half():
         query, key, value = query.float(), key.float(), value.float()
         mask = mask.float() if mask is not None and mask.is_floating_point() else mask
+    if mask is not None and mask.dtype is torch.bool:  # torch's operator would add 0 and 1
+        mask = torch.zeros_like(mask, dtype=query.dtype).masked_fill(~mask, -torch.inf)
     # Values without columns: the weights alone are wanted.
-    _, weights = torch.ops.aten._scaled_dot_product_attention_math(
-        query, key, value[..., :0], mask, 0.0, **options
-    )
+    _, weights = _private.attention_weights(query, key, value[..., :0], mask, 0.0, **options)
     if options["enable_gqa"]:
         value = value.repeat_interleave(query.size(-3) // value.size(-3), -3)
     weights = _calls.drop(_calls.DROPOUT, weights, dropout_p, True, False, _calls.DEFAULTS)

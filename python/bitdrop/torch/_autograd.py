@@ -1,112 +1,86 @@
-"""Dropout to autograd in ordinary (eager) calls.
+"""Passes to autograd in ordinary (eager) calls.
 
 An `autograd.Function` costs a few microseconds less than an operator, and holds the bits of the forward pass
 for the backward pass. Whatever traces, batches or fakes tensors takes the operators, which mean the same.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import Function, forward_ad
 from torch.autograd.graph import increment_version
 
-from bitdrop.torch import _keys, _operators, _tensors
+from bitdrop._core import Pass
+from bitdrop._typing import Key
+from bitdrop.torch import _keys, _operators, _private, _tensors, _threads
 from bitdrop.torch._plain import is_plain
-from bitdrop.torch._tensors import Pass
+from bitdrop.torch._settings import Setting
+from bitdrop.torch._tensors import memory, memory_of_bits
 
-
-def drop(x: Tensor, values: Pass, inplace: bool, recompute: bool) -> Tensor:
-    """Drop elements of a plain tensor."""
-    if _is_recorded(x):
-        y: Tensor = _apply_drop(x, values, inplace, recompute)
-        return y
-    out = x if inplace else _tensors.new(x, values.order)
-    _tensors.drop(x, out, values)
-    if inplace:
-        increment_version(x)
-    return out
-
-
-def _scale(x: Tensor, values: Pass, bits: Tensor | None = None) -> Tensor:
-    """Return the linear part of a pass, for gradients and tangents. `values` are linear."""
-    if not is_plain(x):
-        return _operators.apply(x, _keys.words_of(values.plan.key), values)
-    if _is_recorded(x):
-        y: Tensor = _apply_scale(x, values, bits)
-        return y
-    return _scaled(x, values, bits)
-
-
-def _scaled(x: Tensor, values: Pass, bits: Tensor | None) -> Tensor:
-    out = _tensors.new(x, values.order)
-    if bits is None:
-        _tensors.drop(x, out, values)
-    else:
-        _tensors.apply(x, out, values, bits)
-    return out
-
-
-def _is_recorded(x: Tensor) -> bool:
-    """Return whether autograd records operations on a tensor, for backward or forward mode."""
-    return (x.requires_grad and torch.is_grad_enabled()) or forward_ad._current_level >= 0
-
+Inputs = tuple[Tensor, ...]
 
 _RECOMPUTED = 4096  # Generating up to this many bits again takes less time than holding them.
 
 
-class Drop(Function):
-    """`drop` to autograd."""
+def run(inputs: Inputs, setting: Setting, key: Key, inplace: bool, recompute: bool) -> Tensor:
+    """Do a pass over plain tensors."""
+    for x in inputs:
+        if is_recorded(x):
+            y: Tensor = Run.apply(setting, key, inplace, recompute, *inputs)
+            return y
+    out = inputs[0] if inplace else setting.new(inputs[0])
+    setting.run(inputs, out, key)
+    if inplace:
+        increment_version(out)
+    return out
+
+
+def is_recorded(x: Tensor) -> bool:
+    """Return whether autograd records operations on a tensor, for backward or forward mode."""
+    return (x.requires_grad and torch.is_grad_enabled()) or _private.is_forward_mode()
+
+
+class Run(_private.SingleLevelFunction):
+    """`run` to autograd."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, values: Pass, inplace: bool, recompute: bool) -> Tensor:
-        """Drop into a new tensor, or into x."""
-        ctx.values, ctx.inplace = values, inplace
+    def forward(
+        ctx: Any, setting: Setting, key: Key, inplace: bool, recompute: bool, *inputs: Tensor
+    ) -> Tensor:
+        """Do the pass into a new tensor, or into the first input."""
+        x = inputs[0]
+        ctx.setting, ctx.inplace, bits = setting, inplace, None
         if inplace:
             ctx.mark_dirty(x)
-        bits = None
-        if not recompute and ctx.needs_input_grad[0] and values.bit_count(x.shape) > _RECOMPUTED:
-            bits = _tensors.new_bits(x, values)
+        if not recompute and any(ctx.needs_input_grad[4:]) and setting.bit_count(x.shape) > _RECOMPUTED:
+            bits = _tensors.new_bits(setting.bit_count(x.shape))
             ctx.save_for_backward(bits)
-        out = x if inplace else _tensors.new(x, values.order)
-        _tensors.drop(x, out, values, bits)
+        out = x if inplace else setting.new(x)
+        ctx.done = setting.run(inputs, out, key, bits)
         return out
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        """Drop the same elements of the gradient."""
-        return _scale(dy, ctx.values.linear, *ctx.saved_tensors), None, None, None
+        """Return the gradients of the inputs."""
+        if is_plain(dy) and not is_recorded(dy):
+            gradients = _gradients(dy, ctx.done, ctx.setting, ctx.saved_tensors)
+        else:
+            gradients = _operators.gradients(dy, _keys.words_of(ctx.done.key), ctx.setting)
+        return None, None, None, None, *gradients
 
     @staticmethod
-    def jvp(ctx: Any, dx: Tensor, *_: None) -> Tensor:
-        """Drop the same elements of the tangent. If x was changed in place, PyTorch wants that of dx too."""
-        dy = _scale(dx, ctx.values.linear)
-        return dx.copy_(dy) if ctx.inplace else dy
+    def jvp(ctx: Any, *tangents: Tensor | None) -> Tensor:
+        """Do the pass on the tangents. If x was changed in place, PyTorch wants that of its tangent too."""
+        dy = _operators.tangent(tangents[4:], _keys.words_of(ctx.done.key), ctx.setting)
+        return tangents[4].copy_(dy) if ctx.inplace and tangents[4] is not None else dy
 
 
-class Scale(Function):
-    """`_scale` to autograd: the same backwards and forwards."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, values: Pass, bits: Tensor | None) -> Tensor:
-        """Apply stored bits, or generate them again."""
-        ctx.values = values
-        if bits is not None:
-            ctx.save_for_backward(bits)
-        return _scaled(x, values, bits)
-
-    @staticmethod
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        """Drop the same elements of the gradient."""
-        return _scale(dy, ctx.values, *ctx.saved_tensors), None, None
-
-    @staticmethod
-    def jvp(ctx: Any, dx: Tensor, *_: None) -> Tensor:
-        """Drop the same elements of the tangent."""
-        return _scale(dx, ctx.values)
-
-
-# Function.apply first looks for transforms of torch.func, which never come here. That takes as long as
-# dropping ten thousand elements.
-_apply_drop = super(Function, Drop).apply
-_apply_scale = super(Function, Scale).apply
+def _gradients(dy: Tensor, done: Pass, setting: Setting, saved: Sequence[Tensor]) -> Sequence[Tensor]:
+    """Return the gradients of the inputs, by the engine."""
+    bits = memory_of_bits(saved[0]) if saved else None
+    results = [setting.new(dy) for _ in done.operation.input_names]
+    outs = [memory(result, setting.order) for result in results]
+    out = outs[0] if len(outs) == 1 else tuple(outs)
+    done.gradient(memory(dy, setting.order), out, None, bits, _threads.of_a_call())
+    return results

@@ -2,24 +2,22 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
 from torch import Generator, Tensor
-from torch._subclasses import FakeTensor
 from torch.nn import functional
 from torch.overrides import handle_torch_function
-from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
-from bitdrop._affine import Affine
-from bitdrop._plan import Plan, new_plan
 from bitdrop._typing import NoiseShape
-from bitdrop._units import ELEMENTS, Units
-from bitdrop._validate import as_noise_entries, as_noise_shape
-from bitdrop.torch import _autograd, _keys, _operators, _tensors
-from bitdrop.torch._plain import PLAIN_TYPES, is_plain
-from bitdrop.torch._tensors import DTYPES, Axes, Pass
+from bitdrop._validate import as_noise_entries, noise_shape_message
+from bitdrop.kinds.alpha import coefficients as alpha_coefficients
+from bitdrop.records.mask import inverted_scale
+from bitdrop.torch import _autograd, _by_torch, _keys, _operators
+from bitdrop.torch._plain import PLAIN_TYPES, SUPPORTED, is_exporting, is_plain, is_supported
+from bitdrop.torch._settings import AFFINE, SCALE, Setting
+from bitdrop.torch._tensors import Axes
 
 
 class Options(NamedTuple):
@@ -35,49 +33,62 @@ DEFAULTS = Options()
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Kind:
-    """The differences between the functions.
+    """The differences between the functions that torch has too.
 
     Attributes
     ----------
     torchs_own : callable
         The function of torch for the same arguments, kept here because `patch` takes its place in torch.
-    affine : callable
-        Returns the coefficients for a p.
-    units : Units
-        The units that are dropped whole. Their `ndims` are those that torch takes without a warning.
+    setting : callable
+        Returns the setting for a p.
+    leading : int, optional
+        Number of first axes that own a draw. None: each element owns one.
+    unbatched : tuple of ints
+        Numbers of axes of tensors without samples: one leading axis fewer owns a draw.
+    ndims : tuple of ints
+        Numbers of axes that torch takes without a warning. Empty: all.
     """
 
     torchs_own: Callable[..., Tensor]
-    affine: Callable[[float], Affine]
-    units: Units = ELEMENTS
+    setting: Callable[[float], Setting]
+    leading: int | None = None
+    unbatched: tuple[int, ...] = ()
+    ndims: tuple[int, ...] = ()
+
+    def least_ndim(self, ndim: int) -> int:
+        """Return how many axes own a draw, if the kind has units of several elements."""
+        return (self.leading or 0) - (ndim in self.unbatched)
+
+
+def inverted(p: float) -> Setting:
+    """Return the setting of dropout."""
+    return Setting(SCALE, p, inverted_scale(p))
+
+
+def unscaled(p: float) -> Setting:
+    """Return the setting of dropout that scales nothing."""
+    return Setting(SCALE, p)
+
+
+def alpha(p: float) -> Setting:
+    """Return the setting of alpha dropout."""
+    return Setting(AFFINE, p, *alpha_coefficients(p))
 
 
 # Tensors of all numbers of axes but 5 lack the sample axis for torch's dropout3d.
 _NOT_5 = tuple(ndim for ndim in range(65) if ndim != 5)
 
-DROPOUT = Kind(functional.dropout, Affine.inverted)
-DROPOUT1D = Kind(functional.dropout1d, Affine.inverted, Units(2, unbatched=(2,), ndims=(2, 3)))
-DROPOUT2D = Kind(functional.dropout2d, Affine.inverted, Units(2, ndims=(4,)))
-DROPOUT3D = Kind(functional.dropout3d, Affine.inverted, Units(2, unbatched=_NOT_5, ndims=(4, 5)))
-ALPHA_DROPOUT = Kind(functional.alpha_dropout, Affine.alpha)
-FEATURE_ALPHA_DROPOUT = Kind(functional.feature_alpha_dropout, Affine.alpha, Units(2))
-
-SUPPORTED = "strided, not nested, of float16, bfloat16, float32 or float64, and on the CPU"
+DROPOUT = Kind(functional.dropout, inverted)
+DROPOUT1D = Kind(functional.dropout1d, inverted, 2, (2,), (2, 3))
+DROPOUT2D = Kind(functional.dropout2d, inverted, 2, (), (4,))
+DROPOUT3D = Kind(functional.dropout3d, inverted, 2, _NOT_5, (4, 5))
+ALPHA_DROPOUT = Kind(functional.alpha_dropout, alpha)
+FEATURE_ALPHA_DROPOUT = Kind(functional.feature_alpha_dropout, alpha, 2)
 
 
-def overridden(
-    function: Callable[..., Tensor],
-    input: Tensor,
-    p: float,
-    training: bool,
-    inplace: bool,
-    options: Options,
-) -> Tensor:
+def overridden(function: Callable[..., Tensor], tensors: tuple[Tensor, ...], **arguments: Any) -> Tensor:
     """Call a function as overridden by a subclass or a mode."""
-    arguments = {"p": p, "training": training, "inplace": inplace, **options._asdict()}
-    if options.noise_shape is None:
-        del arguments["noise_shape"]  # most functions have no such argument
-    result: Tensor = handle_torch_function(function, (input,), input, **arguments)
+    result: Tensor = handle_torch_function(function, tensors, *tensors, **arguments)
     return result
 
 
@@ -89,8 +100,10 @@ def drop(kind: Kind, input: Tensor, p: float, training: bool, inplace: bool, opt
     plain = is_plain(input)
     if not plain and not is_supported(input):
         return _left_to_torch(kind, input, p, training, inplace, options)
-    if kind.units.leading is not None and input.dim() < kind.units.leading_of(input.dim()):
+    if input.is_complex() and kind.setting is alpha:
         return kind.torchs_own(input, p, training, inplace)  # raises, if it is to drop
+    if kind.leading is not None and input.dim() < kind.least_ndim(input.dim()):
+        return kind.torchs_own(input, p, training, inplace)  # likewise
     if not (in_range and _accepts(kind, input)):
         kind.torchs_own(input, p, False)  # returns the input, but first warns or raises as this torch does
         p = float(p)
@@ -98,96 +111,78 @@ def drop(kind: Kind, input: Tensor, p: float, training: bool, inplace: bool, opt
         kind.torchs_own(input[:0].detach(), p, training)  # likewise
     if not training or p == 0.0 or input.numel() == 0:
         return input
-    shared = _shared_axes(kind, input, options)
-    order = _tensors.memory_order(input, shared)
-    if not plain:
-        return _recorded(input, Pass(kind.affine(p), Plan((0, 0), 0, p), order, shared), inplace, options)
-    plan = new_plan((_keys.draw(options.generator), 0, p))
-    return _eager(input, _new_pass((_affine(kind, p), plan, order, shared)), inplace, options)
+    setting = (_cached if plain else _made)(kind, p).placed(input, _shared_axes(kind, input, options))
+    return run((input,), setting, inplace, options)
+
+
+def run(inputs: tuple[Tensor, ...], setting: Setting, inplace: bool, options: Options) -> Tensor:
+    """Do a pass over tensors that are bitdrop's: at once, or by operators."""
+    if all(is_plain(x) for x in inputs):
+        key = _keys.draw(options.generator)
+        if inplace and _must_be_checked(inputs[0]):
+            return inputs[0].copy_(_autograd.run(inputs, setting, key, False, options.recompute))
+        return _autograd.run(inputs, setting, key, inplace, options.recompute)
+    x, previous = inputs if len(inputs) == 2 else (inputs[0], None)
+    y = _operators.drop(x, previous, _keys.draw_words(options.generator), setting)
+    return x.copy_(y) if inplace else y
 
 
 def _accepts(kind: Kind, input: Tensor) -> bool:
     """Return whether torch takes a number of axes without a warning."""
-    return not kind.units.ndims or input.dim() in kind.units.ndims
+    return not kind.ndims or input.dim() in kind.ndims
 
 
 def _shared_axes(kind: Kind, input: Tensor, options: Options) -> Axes:
     """Return the axes along which elements share a draw."""
     if options.noise_shape is not None:
-        entries = as_noise_entries(options.noise_shape)
-        as_noise_shape(entries, tuple(input.shape))
-        return tuple(axis for axis, entry in enumerate(entries) if entry == 1)
-    if kind.units.leading is None:
+        return axes_of_noise_shape(options.noise_shape, input)
+    if kind.leading is None:
         return ()
-    return tuple(range(kind.units.leading_of(input.dim()), input.dim()))
+    return tuple(range(kind.least_ndim(input.dim()), input.dim()))
 
 
-def _eager(input: Tensor, values: Pass, inplace: bool, options: Options) -> Tensor:
-    """Drop at once."""
-    if inplace and _must_be_checked(input):
-        return input.copy_(_autograd.drop(input, values, False, options.recompute))
-    return _autograd.drop(input, values, inplace, options.recompute)
-
-
-def _recorded(input: Tensor, values: Pass, inplace: bool, options: Options) -> Tensor:
-    """Drop by operators. They take the key from a tensor, not from the plan."""
-    y = _operators.apply(input, _keys.draw_words(options.generator), values)
-    return input.copy_(y) if inplace else y
+def axes_of_noise_shape(noise_shape: NoiseShape, input: Tensor) -> Axes:
+    """Return the axes along which elements share a draw."""
+    entries, shape = as_noise_entries(noise_shape), tuple(input.shape)
+    if len(entries) != len(shape) or not all(
+        entry in (None, 1, length)
+        for entry, length in zip(entries, shape)  # noqa: B905
+    ):
+        raise ValueError(noise_shape_message(entries, shape))
+    return tuple([axis for axis, entry in enumerate(entries) if entry == 1])
 
 
 def _left_to_torch(
     kind: Kind, input: Tensor, p: float, training: bool, inplace: bool, options: Options
 ) -> Tensor:
     """Drop by torch's own function, if it can do what the options say."""
-    if options.generator is not None:
-        raise ValueError(
-            "generator must be None, because torch's own function drops this tensor: pass a tensor that is "
-            f"{SUPPORTED}."
-        )
+    check_generator(options)
     if options.noise_shape is None:
         return kind.torchs_own(input, p, training, inplace)
     unchanged = kind.torchs_own(input, p, False)  # with torch's checks
     if not training or p == 0.0 or input.numel() == 0:
         return unchanged
-    return product_with_noise(input, p, _shared_axes(kind, input, options), inplace=inplace)
+    setting, shared = kind.setting(p), axes_of_noise_shape(options.noise_shape, input)
+    if setting.operation == AFFINE:
+        return _by_torch.affine(input, p, shared, (setting.scale, setting.shift, setting.dropped), inplace)
+    return _by_torch.scale(input, p, shared, setting.scale, inplace)
 
 
-def product_with_noise(
-    input: Tensor, p: float, shared: Axes, *, scale: float | None = None, inplace: bool = False
-) -> Tensor:
-    """Multiply by random numbers of torch, shared along axes: dropout for tensors that are not bitdrop's."""
-    shape = [1 if axis in shared else length for axis, length in enumerate(input.shape)]
-    noise = input.new_empty(shape, dtype=input.dtype.to_real()).bernoulli_(1.0 - p)
-    noise = noise * (Affine.inverted(p).scale if scale is None else scale)
-    return input.mul_(noise) if inplace else input * noise
+def check_generator(options: Options) -> None:
+    """Refuse a generator for tensors that torch drops."""
+    if options.generator is not None:
+        reason = "graphs hold torch's own" if is_exporting() else "torch's own function drops this tensor"
+        advice = (
+            "export without generators and locks" if is_exporting() else f"pass a tensor that is {SUPPORTED}"
+        )
+        raise ValueError(f"generator must be None, because {reason}: {advice}.")
 
 
-@lru_cache
-def _affine(kind: Kind, p: float) -> Affine:
-    return kind.affine(p)
+def _made(kind: Kind, p: float) -> Setting:
+    return kind.setting(p)
 
 
-_new_pass: Any = partial(tuple.__new__, Pass)
-"""``Pass(*fields)`` of a tuple of fields, in half the time."""
-
-
-def is_supported(input: Tensor) -> bool:
-    """Return whether the engine can read a tensor's memory, or could if its class were a usual one."""
-    return (
-        isinstance(input, Tensor)
-        and input.is_cpu
-        and input.dtype in DTYPES
-        and input.layout is torch.strided
-        and not input.is_nested
-        and not torch.jit.is_tracing()
-        and (type(input) is Tensor or not _is_foreign(input))
-    )
-
-
-def _is_foreign(input: Tensor) -> bool:
-    """Return whether a tensor's class hides several tensors, or none."""
-    is_fake = isinstance(input, FakeTensor) and not torch.compiler.is_compiling()
-    return is_fake or is_traceable_wrapper_subclass(input)
+_cached = lru_cache(_made)
 
 
 def _must_be_checked(input: Tensor) -> bool:

@@ -2,12 +2,11 @@
 
 from torch import Tensor
 
-from bitdrop._affine import Affine
-from bitdrop._units import Units
-from bitdrop.torch._calls import Kind, product_with_noise
+from bitdrop.torch import _by_torch
+from bitdrop.torch._calls import Kind, inverted, unscaled
 
-MODES = ("row", "batch")
-_UNITS = {"row": Units(leading=1), "batch": Units(leading=0)}
+MODES = {"row": 1, "batch": 0}
+"""Number of first axes that own a draw."""
 
 
 def check(p: float, mode: str) -> None:
@@ -19,7 +18,7 @@ def check(p: float, mode: str) -> None:
 
 
 def _kind(mode: str, scale_by_keep: bool) -> Kind:
-    affine = Affine.inverted if scale_by_keep else _unscaled
+    setting = inverted if scale_by_keep else unscaled
 
     def by_torch(input: Tensor, p: float, training: bool, inplace: bool = False) -> Tensor:
         check(p, mode)
@@ -27,14 +26,9 @@ def _kind(mode: str, scale_by_keep: bool) -> Kind:
             raise ValueError("input must have an axis of samples for mode 'row', but has no axes.")
         if not training or p == 0.0:
             return input
-        shared = range(_UNITS[mode].leading_of(input.dim()), input.dim())
-        return product_with_noise(input, p, shared, scale=affine(p).scale, inplace=inplace)
+        return _by_torch.scale(input, p, range(MODES[mode], input.dim()), setting(p).scale, inplace)
 
-    return Kind(by_torch, affine, _UNITS[mode])
-
-
-def _unscaled(_: float) -> Affine:
-    return Affine.vanilla()
+    return Kind(by_torch, setting, MODES[mode])
 
 
 KINDS = {(mode, scale): _kind(mode, scale) for mode in MODES for scale in (True, False)}

@@ -1,77 +1,90 @@
 """Fused passes over tensors: one call of the engine if it can read all of them, else the same in steps."""
 
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache
+from math import prod
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd import Function, forward_ad
 from torch.nn import functional as torchs_own
 
-from bitdrop import _core, _engine
-from bitdrop._affine import IDENTITY, Affine
-from bitdrop._fusion import broadcasts, fused_affine
-from bitdrop._plan import KEEP_ALL, Plan, new_plan
-from bitdrop._typing import Memory
-from bitdrop.torch import _calls, _keys, _tensors, _threads
+from bitdrop._core import Rule
+from bitdrop._typing import Key
+from bitdrop._validate import broadcasts
+from bitdrop.kinds.fused import fused_rule
+from bitdrop.torch import _autograd, _calls, _keys, _operators, _private, _tensors, _threads
+from bitdrop.torch._calls import Options
 from bitdrop.torch._plain import is_plain
-from bitdrop.torch._tensors import DTYPES, Axes
+from bitdrop.torch._settings import Setting, run_rule, units_of
+from bitdrop.torch._tensors import memory, memory_of_bits
+
+Inputs = tuple[Tensor, Tensor | None, Tensor | None]
+"""x, bias and residual."""
 
 
-class FusedPass(NamedTuple):
-    """Values of a fused pass: with its tensors they decide the result.
+class Fusion(NamedTuple):
+    """What a fused pass does.
 
     Attributes
     ----------
-    affine : Affine
-        Coefficients of the dropout.
-    plan : Plan
-        Random bits.
+    dropout : Setting
+        Setting of the dropout in it.
     active : bool
         Whether ReLU comes before the dropout.
-    order : sequence of ints
-        As in `_tensors.Pass`.
+    key : pair of ints, optional
+        Key of the draws. None: the pass of inference.
+    recompute : bool
+        Whether no bits are held.
     """
 
-    affine: Affine
-    plan: Plan
+    dropout: Setting
     active: bool
-    order: Axes
+    key: Key | None
+    recompute: bool
+
+    def run(self, inputs: Inputs, bits: Tensor | None) -> tuple[Tensor, Any]:
+        """Do the pass on the memory of tensors. Store the bits in `bits`, unless that is None."""
+        x, bias, residual = inputs
+        setting = self.dropout
+        out = setting.new(x)
+        rule = _rule(setting.p, self.active, tuple(setting.shared), x.dim())
+        widened = None if bias is None else _like(bias, x)
+        return out, run_rule(rule, (x, widened, residual), out, (setting.order, self.key, bits))
 
 
-def fused(
-    x: Tensor, p: float, bias: Tensor | None, active: bool, residual: Tensor | None, training: bool
-) -> Tensor:
+@lru_cache
+def _rule(p: float, active: bool, shared: tuple[int, ...], ndim: int) -> Rule:
+    return fused_rule(p, "inverted", active, units_of(shared, ndim), store=False)
+
+
+def fused(inputs: Inputs, p: float, active: bool, training: bool, options: Options) -> Tensor:
     """Return residual + dropout(relu(x + bias)), for checked arguments."""
+    x, bias, residual = inputs
     drops = training and p != 0.0
     if not drops and bias is None and residual is None and not active:
         return x
     if x.numel() == 0 or not _is_one_pass(x, bias, residual):
-        return _in_steps(x, p if drops else 0.0, bias, active, residual)
-    order = _tensors.memory_order(x, ())
-    affine = _inverted(p) if drops else IDENTITY
-    plan = new_plan((_keys.draw(None), 0, p)) if drops else KEEP_ALL
-    values = FusedPass(affine, plan, active, order)
-    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, bias, residual)):
-        y: Tensor = _apply_fused(x, bias, residual, values)
+        return _in_steps(inputs, p if drops else 0.0, active, options)
+    key = _keys.draw(options.generator) if drops else None
+    fusion = Fusion(_placed(_calls.inverted(p), inputs, options), active, key, options.recompute)
+    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in inputs):
+        y: Tensor = Fused.apply(fusion, *inputs)
         return y
-    return _run(x, bias, residual, values, None)
-
-
-_inverted = partial(_calls._affine, _calls.DROPOUT)
+    return fusion.run(inputs, None)[0]
 
 
 def _is_one_pass(x: Tensor, *others: Tensor | None) -> bool:
     """Return whether the engine can read all tensors, and only autograd's backward mode watches."""
-    if not is_plain(x) or forward_ad._current_level >= 0:
+    if not is_plain(x) or x.is_complex() or _private.is_forward_mode():
         return False
     return all(other is None or (is_plain(other) and other.dtype is x.dtype) for other in others)
 
 
-def _in_steps(x: Tensor, p: float, bias: Tensor | None, active: bool, residual: Tensor | None) -> Tensor:
+def _in_steps(inputs: Inputs, p: float, active: bool, options: Options) -> Tensor:
     """Return the same by torch's operations and bitdrop's dropout. Half types are rounded once, too."""
-    dtypes = [other.dtype for other in (x, bias, residual) if other is not None]
+    x, bias, residual = inputs
+    dtypes = [other.dtype for other in inputs if other is not None]
     halves = dtypes[0].itemsize == 2 and all(dtype is dtypes[0] for dtype in dtypes)
     h = x.float() if halves else x
     if bias is not None:
@@ -79,27 +92,30 @@ def _in_steps(x: Tensor, p: float, bias: Tensor | None, active: bool, residual: 
     if active:
         h = torch.relu(h)
     if p != 0.0:
-        h = _calls.drop(_calls.DROPOUT, h, p, True, False, _calls.DEFAULTS)
+        h = _calls.drop(_calls.DROPOUT, h, p, True, False, options)
     if residual is not None:
         h = residual + h
     return h.to(dtypes[0]) if halves else h
 
 
-def _run(
-    x: Tensor, bias: Tensor | None, residual: Tensor | None, values: FusedPass, bits: Tensor | None
-) -> Tensor:
-    """Do the pass on the memory of tensors. Store the bits in `bits`, unless that is None."""
-    order = values.order
-    out = _tensors.new(x, order)
-    arrays: tuple[Memory | None, ...] = (_memory(out, order), _memory(x, order))
-    more = bias is not None or residual is not None
-    if more:
-        added = None if bias is None else _memory(_like(bias, x), order)
-        arrays = *arrays, added, None if residual is None else _memory(residual, order)
-    memory = None if bits is None else _tensors._bytes(bits)
-    affine = fused_affine(values.affine, values.active, more)
-    _engine.drop((DTYPES[x.dtype], arrays), affine, values.plan, None, memory, _threads.of_a_call())
-    return out
+def _placed(setting: Setting, inputs: Inputs, options: Options) -> Setting:
+    """Return the setting with the memory orders of the steps: that of the dropout, and that of the result."""
+    x, bias, residual = inputs
+    shared = () if options.noise_shape is None else _calls.axes_of_noise_shape(options.noise_shape, x)
+    if x.is_contiguous() and (residual is None or residual.is_contiguous()):
+        return setting._replace(shared=shared)
+    like = _meta(x) if bias is None else _meta(x) + _meta(bias)
+    placed = setting._replace(shared=shared, order=(), result_order=_tensors.memory_order(like, shared))
+    if not shared:
+        placed = placed._replace(order=placed.result_order)
+    if residual is None:
+        return placed
+    sums = _meta(residual) + _tensors.empty(like, placed.result_order)
+    return placed._replace(result_order=_tensors.memory_order(sums))
+
+
+def _meta(x: Tensor) -> Tensor:
+    return torch.empty_strided(x.shape, x.stride(), device="meta")
 
 
 def _like(bias: Tensor, x: Tensor) -> Tensor:
@@ -107,74 +123,65 @@ def _like(bias: Tensor, x: Tensor) -> Tensor:
     return bias[(None,) * (x.dim() - bias.dim())]
 
 
-def _memory(x: Tensor, order: Axes) -> Memory:
-    return _tensors._permuted(x, order) if order else (x.data_ptr(), x.shape, x.stride())
-
-
-class Fused(Function):
+class Fused(_private.SingleLevelFunction):
     """A fused pass to autograd."""
 
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, bias: Tensor | None, residual: Tensor | None, values: FusedPass
-    ) -> Tensor:
-        """Do the pass, and hold a bit of each element."""
-        ctx.values = values
-        ctx.bias_shape = None if bias is None else bias.shape
-        bits = None
-        if any(ctx.needs_input_grad[:2]):
-            bits = torch.from_numpy(_core.empty_bits(x.numel()))
+    def forward(ctx: Any, fusion: Fusion, x: Tensor, bias: Tensor | None, residual: Tensor | None) -> Tensor:
+        """Do the pass, and hold a bit of each draw, or of each element if some are inactive."""
+        ctx.fusion, ctx.bias_shape, bits = fusion, None if bias is None else bias.shape, None
+        needs_bits = fusion.active or not (fusion.recompute or fusion.key is None)
+        if needs_bits and any(ctx.needs_input_grad[1:3]):
+            bits = _tensors.new_bits(x.numel() if fusion.active else fusion.dropout.bit_count(x.shape))
             ctx.save_for_backward(bits)
-        return _run(x, bias, residual, values, bits)
+        y, ctx.done = fusion.run((x, bias, residual), bits)
+        return y
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of x, bias and residual."""
-        needs_x, needs_bias, needs_residual, _ = ctx.needs_input_grad
+        _, needs_x, needs_bias, needs_residual = ctx.needs_input_grad
         dx = d_bias = None
         if needs_x or needs_bias:
             shape = ctx.bias_shape if needs_bias else None
-            dx, d_bias = _gradients(dy, ctx.saved_tensors[0], ctx.values, shape)
-        return dx if needs_x else None, d_bias, dy if needs_residual else None, None
+            recorded = not is_plain(dy) or _autograd.is_recorded(dy)
+            dx, d_bias = (_recorded_gradients if recorded else _gradients)(dy, ctx, shape)
+        return None, dx if needs_x else None, d_bias, dy if needs_residual else None
 
 
-# As in _autograd.py: transforms of torch.func never come here.
-_apply_fused = super(Function, Fused).apply
-
-
-def _gradients(
-    dy: Tensor, bits: Tensor, values: FusedPass, bias_shape: torch.Size | None
-) -> tuple[Tensor, Tensor | None]:
-    """Return the gradients of x and bias: by the engine, or by operations that have gradients again."""
-    if not is_plain(dy) or forward_ad._current_level >= 0 or (torch.is_grad_enabled() and dy.requires_grad):
-        dx = torch.where(_kept(bits, dy.shape, values.order), dy * values.affine.scale, 0.0)
-        return dx, None if bias_shape is None else dx.sum_to_size(bias_shape)
-    order = values.order
+def _gradients(dy: Tensor, ctx: Any, bias_shape: torch.Size | None) -> tuple[Tensor, Tensor | None]:
+    """Return the gradients of x and bias, by the engine."""
+    order, saved = ctx.fusion.dropout.order, ctx.saved_tensors  # checkpoints unpack them once
     dx = _tensors.new(dy, order)
-    operands = DTYPES[dy.dtype], (_memory(dx, order), _memory(dy, order))
-    packed, threads = _tensors._bytes(bits), _threads.of_a_call()
-    if bias_shape is None:
-        _engine.apply(operands, values.affine, packed, None, threads)
-        return dx, None
-    d_bias = torch.empty(bias_shape, dtype=dy.dtype, device="cpu")
-    if bias_shape.numel():
-        sums = _like(d_bias, dy)
-        sums = sums.permute(*order) if order else sums
-        # The engine needs memory alone, and NumPy has no bfloat16.
-        _engine.apply_and_sum(operands, values.affine, packed, sums.view(_INTS[dy.itemsize]).numpy(), threads)
+    d_bias = None if bias_shape is None else torch.empty(bias_shape, dtype=dy.dtype, device="cpu")
+    ctx.done.gradient(
+        memory(dy, order),
+        memory(dx, order),
+        None if d_bias is None or not d_bias.numel() else memory(_like(d_bias, dy), order),
+        memory_of_bits(*saved) if saved else None,
+        _threads.of_a_call(),
+    )
     return dx, d_bias
 
 
-_INTS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+def _recorded_gradients(dy: Tensor, ctx: Any, bias_shape: torch.Size | None) -> tuple[Tensor, Tensor | None]:
+    """Return the gradients of x and bias, by operations that have gradients again."""
+    setting = ctx.fusion.dropout
+    if ctx.fusion.active:
+        scale = 1.0 if ctx.fusion.key is None else setting.scale
+        (bits,) = ctx.saved_tensors
+        dx = torch.where(_kept(bits, dy.shape, setting.order), dy * scale, 0.0)
+    elif ctx.fusion.key is None:
+        dx = dy
+    else:
+        dx = _operators.drop(dy, None, _keys.words_of(ctx.fusion.key), setting)
+    return dx, None if bias_shape is None else dx.sum_to_size(bias_shape)
 
 
-def _kept(bits: Tensor, shape: Sequence[int], order: Axes) -> Tensor:
+def _kept(bits: Tensor, shape: Sequence[int], order: Sequence[int]) -> Tensor:
     """Return packed bits as a bool tensor."""
-    size = 1
-    for length in shape:
-        size *= length
     places = torch.arange(8, dtype=torch.uint8, device="cpu")
-    kept = (bits.unsqueeze(-1) >> places & 1).view(-1)[:size].bool()
+    kept = (bits.unsqueeze(-1) >> places & 1).view(-1)[: prod(shape)].bool()
     if not order:
         return kept.view(*shape)
     inside_out = kept.view([shape[axis] for axis in order])
@@ -193,3 +200,12 @@ def check(p: Any, x: Tensor, bias: Any, activation: Any, residual: Any) -> float
         shapes = f"{tuple(x.shape)}, but its shape is {tuple(residual.shape)}"
         raise ValueError(f"residual must have x's shape, {shapes}.")
     return p
+
+
+def check_recompute(recompute: bool, activation: Any) -> None:
+    """Refuse recomputation with an activation: its bits are no function of the key."""
+    if recompute and activation is not None:
+        raise ValueError(
+            "recompute must be False with an activation: which elements are active depends on x, so it is "
+            "held."
+        )

@@ -11,30 +11,39 @@ in the graphs of compilers:
   of the generator.
 """
 
+import inspect
+import sys
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
-from torch._functorch import config
-from torch.fx.experimental import proxy_tensor
-from torch.fx.experimental.proxy_tensor import ProxyTorchDispatchMode
-from torch.utils import checkpoint
-from torch.utils.checkpoint import CheckpointPolicy
+from torch.utils.checkpoint import CheckpointPolicy, checkpoint
 
 from bitdrop._typing import Key
+from bitdrop.torch import _private
+from bitdrop.torch._private import disable_dynamo
 
 _RANGE = -(2**63), 2**63 - 1
 _WORD = 2**64 - 1
 _CPU = torch.device("cpu")
 
 library = torch.library.Library("bitdrop", "DEF")
-library.define(
-    "draw_key(int position=0, *, Device? device=None) -> Tensor", tags=(torch.Tag.nondeterministic_seeded,)
-)
+library.define("draw_key(int position=0) -> Tensor", tags=(torch.Tag.nondeterministic_seeded,))
+
+
+class RepeatedKey(Generator):
+    """A generator that draws one key again and again."""
+
+    key: Key
+
+    def __new__(cls, key: Key) -> "RepeatedKey":
+        """Return a generator of the key."""
+        generator: RepeatedKey = super().__new__(cls, device="cpu")
+        generator.key = key
+        return generator
 
 
 class _Words(threading.local):
@@ -51,6 +60,10 @@ _words = _Words()
 
 def draw(generator: Generator | None) -> Key:
     """Return a key from torch's default generator or another."""
+    if generator is not None:
+        if type(generator) is RepeatedKey:
+            return generator.key
+        _check_checkpoints()
     words = _words
     words.signed.random_(*_RANGE, generator=generator)
     return _key_in(words.unsigned)
@@ -63,17 +76,42 @@ def _key_in(words: NDArray[np.uint64]) -> Key:
 
 def draw_words(generator: Generator | None) -> Tensor:
     """Return the same key as `draw`, as two int64, by operations that can be recorded and batched."""
-    transforms, compiling = torch._C._are_functorch_transforms_active(), torch.compiler.is_compiling()
+    transforms, compiling = _private.are_transforms_active(), torch.compiler.is_compiling()
     if compiling and (transforms or generator is not None):
         # Without fullgraph=True, the compiler leaves such a function to eager mode.
         raise NotImplementedError(
             "bitdrop.torch cannot be compiled with a generator, or inside transforms of torch.func: compile "
             "without fullgraph=True, or use torch's default generator."
         )
+    if type(generator) is RepeatedKey:
+        return words_of(generator.key)
+    if generator is not None:
+        _check_checkpoints()
     if transforms or generator is not None:
         return _random_words(generator)  # vmap's `randomness=` decides: one key, one per sample, or an error
     words: Tensor = torch.ops.bitdrop.draw_key.default()
     return words
+
+
+_CHECKPOINT = inspect.unwrap(checkpoint).__code__
+
+
+def count_checkpoints() -> int:
+    """Return the number of checkpoints that the caller is in."""
+    frame, count = sys._getframe(), 0
+    while frame is not None:
+        count += frame.f_code is _CHECKPOINT
+        frame = frame.f_back  # type: ignore[assignment]
+    return count
+
+
+def _check_checkpoints() -> None:
+    """Refuse a generator in a checkpoint, which restores torch's default generators alone."""
+    if count_checkpoints():
+        raise RuntimeError(
+            "generator must be None inside a checkpoint, because the backward pass would draw another mask: "
+            "use torch's default generator, whose state checkpoints restore."
+        )
 
 
 def key_of(words: Tensor) -> Key:
@@ -94,13 +132,13 @@ def _random_words(generator: Generator | None) -> Tensor:
 
 
 @torch.library.impl(library, "draw_key", "CompositeExplicitAutograd")
-@torch._disable_dynamo
-def _draw_key(position: int = 0, *, device: torch.device | None = None) -> Tensor:
+@disable_dynamo
+def _draw_key(position: int = 0) -> Tensor:
     return _random_words(None)
 
 
 @torch.library.register_fake("bitdrop::draw_key", lib=library)
-def _fake_key(position: int = 0, *, device: torch.device | None = None) -> Tensor:
+def _fake_key(position: int = 0) -> Tensor:
     if torch.onnx.is_in_onnx_export():
         raise RuntimeError(
             "bitdrop.torch cannot be exported to ONNX in training mode: call model.eval() first, or use "
@@ -109,22 +147,21 @@ def _fake_key(position: int = 0, *, device: torch.device | None = None) -> Tenso
     return torch.empty(2, dtype=torch.int64, device=_CPU)
 
 
-@torch.library.register_torch_dispatch("bitdrop::draw_key", ProxyTorchDispatchMode, lib=library)
 def _record(mode: Any, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Tensor:
     """Record a draw under its own number, and mark it for the partitioner."""
-    arguments, options = (len(mode.tracer.graph.nodes),), {"device": _CPU}
-    proxy = mode.tracer.create_proxy("call_function", operator, arguments, options)
+    arguments = (len(mode.tracer.graph.nodes),)
+    proxy = mode.tracer.create_proxy("call_function", operator, arguments, {})
     proxy.node.meta["recompute"] = _policy(mode)
-    words: Tensor = proxy_tensor.track_tensor_tree(
-        operator(*arguments, **options), proxy, constant=None, tracer=mode.tracer
+    words: Tensor = _private.proxy_tensor.track_tensor_tree(
+        operator(*arguments), proxy, constant=None, tracer=mode.tracer
     )
     return words
 
 
 def _save(mode: Any, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Tensor:
     """Save a key in a selective checkpoint, whatever policy the user chose."""
-    policy_fn = mode.policy_fn
-    mode.policy_fn = lambda *_, **__: _policy(proxy_tensor.get_proxy_mode())
+    policy_fn = getattr(mode, "policy_fn", None)
+    mode.policy_fn = lambda *_, **__: _policy(_private.proxy_tensor.get_proxy_mode())
     try:
         words: Tensor = mode.__torch_dispatch__(operator, types, args, kwargs)
     finally:
@@ -132,22 +169,22 @@ def _save(mode: Any, operator: Any, types: Any, args: Any = (), kwargs: Any = No
     return words
 
 
-# Compiled functions use selective checkpoints for all of their checkpoints, and restore no generator there.
-torch.library.register_torch_dispatch(
-    "bitdrop::draw_key", checkpoint._CachingTorchDispatchMode, _save, lib=library
-)
-
-
-def _policy(mode: ProxyTorchDispatchMode | None) -> CheckpointPolicy:
-    """Return the policy for the key that was drawn last."""
+def _policy(mode: Any) -> CheckpointPolicy:
+    """Return the policy for the key that was drawn last. `mode` records a graph, or is None."""
     if mode is None:
         return CheckpointPolicy.MUST_SAVE
-    budget = _budget_of_region(next(iter(reversed(mode.tracer.graph.nodes))))
+    budget = _private.budget_of_region(next(iter(reversed(mode.tracer.graph.nodes))))
     if budget is None:
-        budget = config.activation_memory_budget
+        budget = _private.functorch_config.activation_memory_budget
     return CheckpointPolicy.MUST_SAVE if budget > 0 else CheckpointPolicy.MUST_RECOMPUTE
 
 
-_budget_of_region: Callable[[torch.fx.Node], float | None] = getattr(
-    torch.fx.traceback, "_get_memory_budget_annotation", lambda _: None
-)
+if _private.TRUSTED:
+    # Compiled functions use selective checkpoints for all of their checkpoints, and restore no generator
+    # there. Up to 2.12 the recomputing side asks the policy, too.
+    for _mode, _handler in (
+        (_private.proxy_tensor.ProxyTorchDispatchMode, _record),
+        (_private.CachingMode, _save),
+        (_private.CachedMode, _save),
+    ):
+        torch.library.register_torch_dispatch("bitdrop::draw_key", _mode, _handler, lib=library)

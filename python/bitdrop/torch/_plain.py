@@ -1,9 +1,12 @@
-"""Recognition of plain tensors: memory that the engine can read, watched by autograd alone."""
+"""Recognition of tensors: memory that the engine can read, watched by autograd alone or by more."""
 
 import torch
 from torch import Tensor
 
+from bitdrop.torch import _private
 from bitdrop.torch._tensors import DTYPES
+
+SUPPORTED = "strided, not nested, of a floating or complex dtype of at least 16 bits, and on the CPU"
 
 
 def is_plain(x: Tensor) -> bool:
@@ -22,18 +25,56 @@ def is_plain(x: Tensor) -> bool:
     )
 
 
-def _plain_keys() -> int:
-    keys: int = torch._C._dispatch_keys(torch.empty(0, device="cpu")).raw_repr()
-    return keys
+def is_supported(input: Tensor) -> bool:
+    """Return whether the engine can read a tensor's memory, or could if its class were a usual one."""
+    return (
+        isinstance(input, Tensor)
+        and input.is_cpu
+        and input.dtype in DTYPES
+        and input.layout is torch.strided
+        and not input.is_nested
+        and not torch.jit.is_tracing()
+        and not is_exporting()
+        and (type(input) is Tensor or not _is_foreign(input))
+        and _private.TRUSTED
+    )
+
+
+def is_ours(input: Tensor) -> bool:
+    """Return whether bitdrop serves a tensor, and not torch's own function."""
+    return is_plain(input) or is_supported(input)
+
+
+def _is_foreign(input: Tensor) -> bool:
+    """Return whether a tensor's class hides several tensors, or none."""
+    if isinstance(input, _private.FakeTensor):
+        return not torch.compiler.is_compiling()
+    # Compilers wrap the tensors of functions that they take as they are.
+    return type(input) is not _private.FunctionalTensor and _private.is_wrapper(input)
+
+
+def _plain_keys() -> set[int]:
+    """Return the dispatch keys of tensors of the CPU, of real and complex numbers."""
+    return {
+        _keys_of(torch.empty(0, dtype=dtype, device="cpu")).raw_repr()
+        for dtype in (torch.float32, torch.complex64)
+    }
 
 
 PLAIN_TYPES = (Tensor, torch.nn.Parameter)
+is_exporting = _private.is_exporting
 _is_compiling = torch.compiler.is_compiling
-_are_transforms_active = torch._C._are_functorch_transforms_active
-_dispatch_modes = torch._C._len_torch_dispatch_stack
-_tracing_state = torch._C._get_tracing_state
-_keys_of = torch._C._dispatch_keys
-with torch.inference_mode(False):
-    _PLAIN_KEYS = {_plain_keys()}
-with torch.inference_mode():
-    _PLAIN_KEYS.add(_plain_keys())
+_are_transforms_active = _private.are_transforms_active
+_dispatch_modes = _private.count_dispatch_modes
+_tracing_state = _private.tracing_state
+_keys_of = _private.dispatch_keys
+_PLAIN_KEYS: set[int] = set()
+if _private.TRUSTED:
+    for _inference in (False, True):
+        with torch.inference_mode(_inference):
+            _PLAIN_KEYS |= _plain_keys()
+else:
+
+    def is_plain(x: Tensor) -> bool:
+        """Return False: without its private names nothing tells."""
+        return False

@@ -6,22 +6,19 @@ from them.
 
 import ctypes
 import os
-from collections.abc import Callable
-from functools import partial
 
 import torch
 
 from bitdrop import _core
-from bitdrop._engine import Threads
+from bitdrop._core import Threads
 
 _torchs_setting, _bitdrops_setting = torch.get_num_threads, _core.get_num_threads
-_new_threads: Callable[[tuple[int, int]], Threads] = partial(tuple.__new__, Threads)
 
 
 def of_a_call() -> Threads:
     """Return the threads of a call: as many as the smaller of torch's and bitdrop's settings says."""
     torchs, bitdrops = _torchs_setting(), _bitdrops_setting()
-    return _new_threads((torchs if torchs < bitdrops else bitdrops, _team))
+    return Threads(min(torchs, bitdrops), _team)
 
 
 def _find_team() -> int:

@@ -3,15 +3,20 @@
 from collections.abc import Callable, Sequence
 
 from torch import Generator, Tensor
-from torch.overrides import handle_torch_function, has_torch_function, has_torch_function_unary
+from torch.overrides import has_torch_function_unary
 
-from bitdrop._fusion import Activation, check_activation
-from bitdrop.torch import _calls, _drop_path, _fused, _thin
+from bitdrop.torch import _calls
 from bitdrop.torch._attention import scaled_dot_product_attention
 from bitdrop.torch._calls import DEFAULTS, Options
+from bitdrop.torch._drop_block import drop_block1d, drop_block2d, drop_block3d
+from bitdrop.torch._further import drop_path, fused_dropout, gaussian_dropout, zoneout
+from bitdrop.torch._thinned_mlp import thinned_mlp
 
 __all__ = [
     "alpha_dropout",
+    "drop_block1d",
+    "drop_block2d",
+    "drop_block3d",
     "drop_path",
     "dropout",
     "dropout1d",
@@ -19,8 +24,10 @@ __all__ = [
     "dropout3d",
     "feature_alpha_dropout",
     "fused_dropout",
+    "gaussian_dropout",
     "scaled_dot_product_attention",
     "thinned_mlp",
+    "zoneout",
 ]
 
 
@@ -39,8 +46,8 @@ def dropout(
     Parameters
     ----------
     input : Tensor
-        Of any shape and strides. Tensors on the CPU, strided, and of dtype float16, bfloat16, float32 or
-        float64 are bitdrop's. Any other goes to torch's own function.
+        Of any shape and strides. Tensors on the CPU, strided, and of dtype float16, bfloat16, float32,
+        float64, complex64 or complex128 are bitdrop's. Any other goes to torch's own function.
     p : float, default 0.5
         Probability that an element is dropped, in [0, 1].
     training : bool, default True
@@ -87,7 +94,7 @@ def dropout(
     if recompute or generator is not None or noise_shape is not None:
         options = Options(recompute, generator, noise_shape)
     if has_torch_function_unary(input):
-        return _calls.overridden(dropout, input, p, training, inplace, options)
+        return _overridden(dropout, input, p, training, inplace, options)
     return _calls.drop(_calls.DROPOUT, input, p, training, inplace, options)
 
 
@@ -115,7 +122,7 @@ def dropout1d(
     """
     options = Options(recompute, generator) if recompute or generator is not None else DEFAULTS
     if has_torch_function_unary(input):
-        return _calls.overridden(dropout1d, input, p, training, inplace, options)
+        return _overridden(dropout1d, input, p, training, inplace, options)
     return _calls.drop(_calls.DROPOUT1D, input, p, training, inplace, options)
 
 
@@ -143,7 +150,7 @@ def dropout2d(
     """
     options = Options(recompute, generator) if recompute or generator is not None else DEFAULTS
     if has_torch_function_unary(input):
-        return _calls.overridden(dropout2d, input, p, training, inplace, options)
+        return _overridden(dropout2d, input, p, training, inplace, options)
     return _calls.drop(_calls.DROPOUT2D, input, p, training, inplace, options)
 
 
@@ -171,7 +178,7 @@ def dropout3d(
     """
     options = Options(recompute, generator) if recompute or generator is not None else DEFAULTS
     if has_torch_function_unary(input):
-        return _calls.overridden(dropout3d, input, p, training, inplace, options)
+        return _overridden(dropout3d, input, p, training, inplace, options)
     return _calls.drop(_calls.DROPOUT3D, input, p, training, inplace, options)
 
 
@@ -183,6 +190,7 @@ def alpha_dropout(
     *,
     recompute: bool = False,
     generator: Generator | None = None,
+    noise_shape: Sequence[int | None] | None = None,
 ) -> Tensor:
     """Dropout for self-normalising networks: see `torch.nn.functional.alpha_dropout`.
 
@@ -198,9 +206,11 @@ def alpha_dropout(
     >>> print(f"mean {abs(y.mean()):.2f}, standard deviation {y.std():.2f}")
     mean 0.00, standard deviation 1.00
     """
-    options = Options(recompute, generator) if recompute or generator is not None else DEFAULTS
+    options = DEFAULTS
+    if recompute or generator is not None or noise_shape is not None:
+        options = Options(recompute, generator, noise_shape)
     if has_torch_function_unary(input):
-        return _calls.overridden(alpha_dropout, input, p, training, inplace, options)
+        return _overridden(alpha_dropout, input, p, training, inplace, options)
     return _calls.drop(_calls.ALPHA_DROPOUT, input, p, training, inplace, options)
 
 
@@ -228,214 +238,18 @@ def feature_alpha_dropout(
     """
     options = Options(recompute, generator) if recompute or generator is not None else DEFAULTS
     if has_torch_function_unary(input):
-        return _calls.overridden(feature_alpha_dropout, input, p, training, inplace, options)
+        return _overridden(feature_alpha_dropout, input, p, training, inplace, options)
     return _calls.drop(_calls.FEATURE_ALPHA_DROPOUT, input, p, training, inplace, options)
 
 
-def drop_path(
-    input: Tensor,
-    p: float = 0.0,
-    training: bool = True,
-    scale_by_keep: bool = True,
-    mode: str = "row",
-    *,
-    recompute: bool = False,
-    generator: Generator | None = None,
+def _overridden(
+    function: Callable[..., Tensor], input: Tensor, p: float, training: bool, inplace: bool, options: Options
 ) -> Tensor:
-    """Stochastic depth: set samples to zero with probability `p`, as `timm.layers.drop_path`.
-
-    Parameters
-    ----------
-    input : Tensor
-        Of shape (N, ...): one sample for each index of the first axis.
-    p : float, default 0.0
-        Probability that a sample is dropped, in [0, 1].
-    training : bool, default True
-        Whether to drop. Otherwise input itself is returned.
-    scale_by_keep : bool, default True
-        Whether kept samples are multiplied by 1 / (1 - p).
-    mode : {"row", "batch"}
-        "row": each sample owns a draw. "batch": all samples share one.
-    recompute, generator
-        As in `dropout`.
-
-    Returns
-    -------
-    Tensor
-        As from `dropout`.
-
-    Raises
-    ------
-    ValueError
-        If p is not in [0, 1], mode is neither "row" nor "batch", or input has no axes in mode "row".
-
-    Examples
-    --------
-    >>> import torch, bitdrop.torch
-    >>> y = bitdrop.torch.functional.drop_path(torch.ones(8, 3), p=1.0)
-    >>> y.unique()
-    tensor([0.])
-    """
-    if has_torch_function_unary(input):
-        result: Tensor = handle_torch_function(
-            drop_path,
-            (input,),
-            input,
-            p=p,
-            training=training,
-            scale_by_keep=scale_by_keep,
-            mode=mode,
-            recompute=recompute,
-            generator=generator,
-        )
-        return result
-    _drop_path.check(p, mode)
-    kind = _drop_path.KINDS[mode, bool(scale_by_keep)]
-    return _calls.drop(kind, input, p, training, False, Options(recompute, generator))
-
-
-def fused_dropout(
-    x: Tensor,
-    p: float = 0.5,
-    bias: Tensor | None = None,
-    activation: Activation | None = None,
-    residual: Tensor | None = None,
-    training: bool = True,
-) -> Tensor:
-    """Return ``residual + dropout(activation(x + bias), p)``, in one pass over memory.
-
-    Parameters
-    ----------
-    x : Tensor
-        Of any shape and strides.
-    p : float, default 0.5
-        Probability that an element is dropped, in [0, 1].
-    bias : Tensor, optional
-        Added to x, of a shape that broadcasts to x's.
-    activation : {"relu"}, optional
-        Applied after the bias. None: no activation.
-    residual : Tensor, optional
-        Added to the result, of x's shape.
-    training : bool, default True
-        Whether to drop. Otherwise the rest is still one pass, and x itself is returned if there is no rest.
-
-    Returns
-    -------
-    Tensor
-        A new tensor with torch's strides. Gradients flow to x, bias and residual.
-
-    Raises
-    ------
-    ValueError
-        If bias or residual is of a shape that does not fit, or the activation is unknown.
-
-    Notes
-    -----
-    The random bits are those of `dropout`. Tensors on the CPU, of one dtype and in ordinary calls, take one
-    pass. Others, compiled functions and transforms take the same steps one by one, with the same result.
-    float16 and bfloat16 are computed in float32 and rounded once. A NaN is active, as for `torch.relu`.
-
-    Examples
-    --------
-    >>> import torch, bitdrop.torch
-    >>> x, bias = torch.tensor([[-3.0, 1.0], [2.0, 4.0]]), torch.ones(2, requires_grad=True)
-    >>> y = bitdrop.torch.functional.fused_dropout(x, 0.0, bias, "relu", x)
-    >>> y
-    tensor([[-3.,  3.],
-            [ 5.,  9.]], grad_fn=<FusedBackward>)
-    >>> y.sum().backward()
-    >>> bias.grad
-    tensor([1., 2.])
-    """
-    check_activation(activation)
-    tensors = tuple(tensor for tensor in (x, bias, residual) if tensor is not None)
-    if has_torch_function(tensors):
-        result: Tensor = handle_torch_function(
-            fused_dropout, tensors, x, p, bias, activation, residual, training
-        )
-        return result
-    p = _fused.check(p, x, bias, activation, residual)
-    return _fused.fused(x, p, bias, activation is not None, residual, bool(training))
-
-
-def thinned_mlp(  # noqa: PLR0917 - the order of torch's weights, as in multi_head_attention_forward
-    x: Tensor,
-    w1: Tensor,
-    b1: Tensor | None,
-    w2: Tensor,
-    b2: Tensor | None,
-    p: float = 0.5,
-    activation: str | Callable[[Tensor], Tensor] = "relu",
-    training: bool = True,
-    groups: int = 1,
-) -> Tensor:
-    """Return ``dropout(activation(x @ w1.T + b1)) @ w2.T + b2``, computed for the kept hidden units alone.
-
-    The samples of a batch share one mask, or those of each of `groups` parts of it, cut as by
-    `torch.tensor_split`. So dropped hidden units need not be computed, forward and backward.
-
-    Parameters
-    ----------
-    x : Tensor
-        Of shape (N, ..., inputs).
-    w1, b1 : Tensor
-        Weight of shape (hidden, inputs) and bias of shape (hidden,), or None, as of `torch.nn.Linear`.
-    w2, b2 : Tensor
-        Weight of shape (outputs, hidden) and bias of shape (outputs,), or None.
-    p : float, default 0.5
-        Probability that a hidden unit is dropped, in [0, 1].
-    activation : str or callable, default "relu"
-        A function that treats elements by themselves, or its name in `torch.nn.functional`.
-    training : bool, default True
-        Whether to drop.
-    groups : int, default 1
-        Number of parts of the batch that draw a mask each.
-
-    Returns
-    -------
-    Tensor
-        Of shape (N, ..., outputs).
-
-    Raises
-    ------
-    ValueError
-        If p is not in [0, 1], groups is less than 1, or there is no such activation.
-    TypeError
-        If groups is not an int.
-
-    Notes
-    -----
-    The mask is that of `dropout` with ``noise_shape=(1, ..., hidden)``. Small layers, and small p, are
-    computed in full, because gathering the weights of kept units would cost more than it saves.
-
-    Examples
-    --------
-    >>> import torch, bitdrop.torch
-    >>> w1, w2 = torch.randn(512, 64, requires_grad=True), torch.randn(10, 512, requires_grad=True)
-    >>> y = bitdrop.torch.functional.thinned_mlp(torch.ones(256, 64), w1, None, w2, None, p=0.5)
-    >>> y.sum().backward()
-    >>> dropped = (w2.grad == 0).all(dim=0)
-    >>> bool((w1.grad[dropped] == 0).all())
-    True
-    """
-    tensors = tuple(tensor for tensor in (x, w1, b1, w2, b2) if tensor is not None)
-    if has_torch_function(tensors):
-        result: Tensor = handle_torch_function(
-            thinned_mlp,
-            tensors,
-            x,
-            w1,
-            b1,
-            w2,
-            b2,
-            p=p,
-            activation=activation,
-            training=training,
-            groups=groups,
-        )
-        return result
-    function = _thin.as_activation(activation)
-    return _thin.mlp(x, (w1, b1), (w2, b2), function, _thin.shared(p, training), _thin.as_groups(groups))
+    """Call a function as overridden by a subclass or a mode."""
+    chosen = options._asdict()
+    if options.noise_shape is None:
+        del chosen["noise_shape"]  # most functions have no such argument
+    return _calls.overridden(function, (input,), p=p, training=training, inplace=inplace, **chosen)
 
 
 def __dir__() -> list[str]:

@@ -1,15 +1,12 @@
 """Dropout modules: subclasses of torch's with the same names, arguments and state."""
 
-import threading
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from typing import Any, NoReturn
 
 from torch import Generator, Tensor, nn
 
 from bitdrop._validate import as_noise_entries
-from bitdrop.torch import _drop_path, functional
-from bitdrop.torch._locks import Lock, check_supported, locked
+from bitdrop.torch import _drop_path, _private, functional
+from bitdrop.torch._served import Served
 
 __all__ = [
     "AlphaDropout",
@@ -22,68 +19,7 @@ __all__ = [
 ]
 
 
-def make_leaf(module: nn.Module) -> None:
-    """Make a module a leaf for torch.fx, whose tracers take modules of torch.nn alone.
-
-    Without it a tracer would follow `forward`, and record the mode of the moment. Tracers ask the object for
-    its module's name. The class keeps its own name, by which it is pickled.
-    """
-    module.__dict__["__module__"] = nn.modules.dropout.__name__
-
-
-class Served:
-    """Base class of all modules that bitdrop serves.
-
-    Attributes that torch's modules lack have defaults in the classes, for `replace_dropout`.
-    """
-
-    training: bool
-    recompute: bool = False
-    generator: Generator | None = None
-    _locks: dict[int, Lock] | None = None  # of threads, since the first one
-
-    def __prepare_scriptable__(self) -> NoReturn:
-        """Raise the error of torch.jit.script, which asks this method for a module that it can script."""
-        name = type(self).__name__
-        raise TypeError(
-            f"torch.jit.script does not take bitdrop.torch.{name}: use torch.nn.{name} in a model to script."
-        )
-
-    def locked(self) -> AbstractContextManager[None]:
-        """Return a context manager: inside, every forward pass in training draws the same mask.
-
-        The first pass inside draws from the generator, the others repeat it. Shapes may differ. The lock
-        holds for the thread that entered it, and may be nested. Tensors must be those that bitdrop drops.
-        Compiled functions run a locked module in eager mode. A checkpointed function must enter the lock
-        itself, because it draws again in the backward pass.
-
-        Examples
-        --------
-        One mask for all steps of a sequence:
-
-        >>> import torch, bitdrop.torch
-        >>> module = bitdrop.torch.Dropout(p=0.5)
-        >>> with module.locked():
-        ...     steps = [module(torch.ones(100)) for _ in range(3)]
-        >>> bool((steps[0] == steps[2]).all())
-        True
-        """
-        return locked(self)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the state for pickle and copy, without locks."""
-        return {name: value for name, value in vars(self).items() if name != "_locks"}
-
-    def _locked_generator(self, input: Tensor) -> Generator | None:
-        """Return the generator for a pass of a module that was locked at some time."""
-        lock = (self._locks or {}).get(threading.get_ident())
-        if lock is None or not self.training:
-            return self.generator
-        check_supported(input)
-        return lock.generator(self.generator)
-
-
-class _Module(Served, nn.modules.dropout._DropoutNd):
+class _Module(Served, _private.DropoutNd):
     """Base class of the modules that torch has too."""
 
     _function: Callable[..., Tensor]
@@ -97,25 +33,37 @@ class _Module(Served, nn.modules.dropout._DropoutNd):
         generator: Generator | None = None,
     ) -> None:
         super().__init__(p, inplace)
-        make_leaf(self)
-        if recompute:
-            self.recompute = True
-        if generator is not None:
-            self.generator = generator
+        self._set_options(recompute, generator)
 
     def forward(self, input: Tensor) -> Tensor:
         """Drop in training, and return input itself otherwise."""
-        generator = self.generator if self._locks is None else self._locked_generator(input)
-        return type(self)._function(
-            input, self.p, self.training, self.inplace, recompute=self.recompute, generator=generator
-        )
+        return type(self)._function(input, self.p, self.training, self.inplace, **self._options(input))
 
     def extra_repr(self) -> str:
-        """Return torch's text, and `recompute` if it is set."""
-        return super().extra_repr() + (", recompute=True" if self.recompute else "")
+        """Return torch's text, and the options that torch lacks."""
+        return super().extra_repr() + self._options_repr()
 
 
-class Dropout(_Module, nn.Dropout):
+class _Shaped(_Module):
+    """Base class of the modules with a noise shape."""
+
+    noise_shape: tuple[int | None, ...] | None = None
+
+    def __init__(
+        self,
+        p: float = 0.5,
+        inplace: bool = False,
+        *,
+        recompute: bool = False,
+        generator: Generator | None = None,
+        noise_shape: Sequence[int | None] | None = None,
+    ) -> None:
+        super().__init__(p, inplace, recompute=recompute, generator=generator)
+        if noise_shape is not None:
+            self.noise_shape = as_noise_entries(noise_shape)
+
+
+class Dropout(_Shaped, nn.Dropout):
     """`torch.nn.Dropout` at about the cost of a copy.
 
     Parameters
@@ -151,39 +99,7 @@ class Dropout(_Module, nn.Dropout):
     True
     """
 
-    noise_shape: tuple[int | None, ...] | None = None
-
-    def __init__(
-        self,
-        p: float = 0.5,
-        inplace: bool = False,
-        *,
-        recompute: bool = False,
-        generator: Generator | None = None,
-        noise_shape: Sequence[int | None] | None = None,
-    ) -> None:
-        super().__init__(p, inplace, recompute=recompute, generator=generator)
-        if noise_shape is not None:
-            self.noise_shape = as_noise_entries(noise_shape)
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Drop in training, and return input itself otherwise."""
-        generator = self.generator if self._locks is None else self._locked_generator(input)
-        return functional.dropout(
-            input,
-            self.p,
-            self.training,
-            self.inplace,
-            recompute=self.recompute,
-            generator=generator,
-            noise_shape=self.noise_shape,
-        )
-
-    def extra_repr(self) -> str:
-        """Return torch's text, and what it does not tell."""
-        return super().extra_repr() + (
-            "" if self.noise_shape is None else f", noise_shape={self.noise_shape}"
-        )
+    _function = staticmethod(functional.dropout)
 
 
 class Dropout1d(_Module, nn.Dropout1d):
@@ -228,7 +144,7 @@ class Dropout3d(_Module, nn.Dropout3d):
     _function = staticmethod(functional.dropout3d)
 
 
-class AlphaDropout(_Module, nn.AlphaDropout):
+class AlphaDropout(_Shaped, nn.AlphaDropout):
     """`torch.nn.AlphaDropout`, for self-normalising networks. Parameters: see `Dropout`.
 
     Examples
@@ -301,25 +217,19 @@ class DropPath(Served, nn.Module):
         generator: Generator | None = None,
     ) -> None:
         super().__init__()
-        make_leaf(self)
+        self._set_options(recompute, generator)
         _drop_path.check(p, mode)
         self.p, self.scale_by_keep, self.mode = p, scale_by_keep, mode
-        if recompute:
-            self.recompute = True
-        if generator is not None:
-            self.generator = generator
 
     def forward(self, input: Tensor) -> Tensor:
         """Drop in training, and return input itself otherwise."""
-        generator = self.generator if self._locks is None else self._locked_generator(input)
         return functional.drop_path(
             input,
             self.p,
             self.training,
             self.scale_by_keep,
             self.mode,
-            recompute=self.recompute,
-            generator=generator,
+            **self._options(input),
         )
 
     def extra_repr(self) -> str:

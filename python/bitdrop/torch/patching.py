@@ -1,39 +1,60 @@
 """bitdrop's dropout in models written for torch's, timm's and torchvision's."""
 
 import importlib
+import threading
+import types
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from torch import nn
 
-from bitdrop.torch import _foreign, functional, modules
-from bitdrop.torch.modules import Served, make_leaf
+from bitdrop.torch import _foreign, _private, functional, modules
+from bitdrop.torch._served import ORIGINALS, Served, has_options, replace, restore
 
 _REPLACEMENTS: dict[type[nn.Module], type[nn.Module]] = {
     getattr(nn, name): getattr(modules, name) for name in modules.__all__ if hasattr(nn, name)
 }
 
-PATCHED = [name for name in functional.__all__ if hasattr(nn.functional, name)]
-"""The functions of `torch.nn.functional` that `patch` replaces."""
 
-_TORCHS_OWN: dict[str, Callable[..., Any]] = {name: getattr(nn.functional, name) for name in PATCHED}
+def _copy(function: Any) -> Callable[..., Any]:
+    """Return a copy of a function of torch: the compiler takes the original as one, and looks into a copy."""
+    copied = types.FunctionType(
+        function.__code__,
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    copied.__kwdefaults__, copied.__module__ = function.__kwdefaults__, function.__module__
+    return copied
 
-# Numbers by these names on other modules are probabilities for functions.
-_RATES = ("dropout", "dropout_p", "dropout_prob", "attention_dropout", "attn_dropout", "activation_dropout")
+
+_PATCHES: dict[str, Callable[..., Any]] = {
+    name: getattr(functional, name) for name in functional.__all__ if hasattr(nn.functional, name)
+} | {"multi_head_attention_forward": _copy(nn.functional.multi_head_attention_forward)}
+"""The functions that `patch` puts into `torch.nn.functional`."""
+
+_TORCHS_OWN: dict[str, Callable[..., Any]] = {name: getattr(nn.functional, name) for name in _PATCHES}
+
+ORIGINALS.update({ours: theirs for theirs, ours in _REPLACEMENTS.items()})
 
 
-def replace_dropout(model: nn.Module) -> int:
+def replace_dropout(model: nn.Module, undo: bool = False) -> int:
     """Turn the dropout modules of a model into bitdrop's, in place.
 
     These are torch's, and if their libraries are loaded timm's `DropPath` and torchvision's
-    `StochasticDepth`. The modules stay the same objects, with their p, mode, hooks, names and owners.
-    Subclasses are left alone, because they may do something of their own. `find_dropout` lists them.
+    `StochasticDepth` and `DropBlock`. The modules stay the same objects, with their p, mode, hooks, names and
+    owners. Subclasses are left alone, because they may do something of their own. `find_dropout` lists them.
 
     Parameters
     ----------
     model : torch.nn.Module
         The model, which may be a dropout module itself.
+    undo : bool, default False
+        Whether to turn bitdrop's modules into those of the other libraries instead, also fused and thinned
+        ones. Modules of kinds and with options that the libraries lack stay, with a warning that names them.
 
     Returns
     -------
@@ -48,20 +69,43 @@ def replace_dropout(model: nn.Module) -> int:
     1
     >>> type(model[1])
     <class 'bitdrop.torch.modules.Dropout'>
+    >>> bitdrop.torch.replace_dropout(model, undo=True)
+    1
+    >>> type(model[1])
+    <class 'torch.nn.modules.dropout.Dropout'>
     """
+    if undo:
+        return _restore_all(model)
     replacements = _REPLACEMENTS | _foreign.replacements()
     found = [module for module in model.modules() if type(module) in replacements]
     for module in found:
-        module.__class__ = replacements[type(module)]
-        make_leaf(module)
+        replace(module, replacements[type(module)])
     return len(found)
+
+
+def _restore_all(model: nn.Module) -> int:
+    """Give modules their former classes back, and warn of those that stay."""
+    count, staying = 0, []
+    for name, module in list(model.named_modules()):
+        if type(module) in ORIGINALS and not has_options(module):
+            count += isinstance(module, Served)
+            restore(module)
+        elif isinstance(module, Served):
+            staying.append(name or type(module).__name__)
+    if staying:
+        warnings.warn(
+            f"Modules that other libraries lack, or with options that they lack, stay bitdrop's: {staying}.",
+            stacklevel=3,
+        )
+    return count
 
 
 def find_dropout(model: nn.Module) -> list[tuple[str, str, bool]]:
     """List the modules of a model that drop, and whether bitdrop serves them now.
 
-    A module drops if its class is one of dropout's or stochastic depth's, or if it has a rate of dropout
-    that it passes to a function, as `torch.nn.MultiheadAttention` and `torch.nn.LSTM` do. bitdrop serves its
+    A module drops if its class is one of dropout's or stochastic depth's, or if it has a rate of dropout in
+    an attribute, such as ``dropout`` of `torch.nn.MultiheadAttention` and `torch.nn.LSTM`, ``drop_rate`` and
+    ``hidden_dropout``. bitdrop serves its
     own modules. Inside `patch` it also serves torch's dropout modules and attention.
 
     Parameters
@@ -90,15 +134,16 @@ def find_dropout(model: nn.Module) -> list[tuple[str, str, bool]]:
 
 
 def _drops(module: nn.Module) -> bool:
-    if isinstance(module, (Served, nn.modules.dropout._DropoutNd)):
+    if isinstance(module, (Served, _private.DropoutNd)):
         return True
     name = type(module).__name__.lower()
     if not any(True for _ in module.children()) and any(
         part in name for part in ("dropout", "droppath", "dropblock", "stochasticdepth")
     ):
         return True
-    rates = (vars(module).get(rate) for rate in _RATES)
-    return any(type(rate) is float and rate > 0.0 for rate in rates)
+    return any(
+        "drop" in name and type(value) is float and value > 0.0 for name, value in vars(module).items()
+    )
 
 
 def _is_served(module: nn.Module) -> bool:
@@ -129,21 +174,46 @@ def patch() -> Iterator[None]:
     # The compiler looks torch's functions up by name when it is first imported, and must find torch's.
     with suppress(ImportError):
         importlib.import_module("torch._dynamo")
-    before = {name: getattr(nn.functional, name) for name in PATCHED}
+    _Patch.enter()
     try:
-        for name in PATCHED:
-            setattr(nn.functional, name, getattr(functional, name))
         yield
     finally:
-        for name, function in before.items():
+        _Patch.leave()
+
+
+class _Patch:
+    """The patch of the process. It lasts while any block is inside."""
+
+    _lock = threading.Lock()
+    _blocks = 0
+    _before: dict[str, Callable[..., Any]]
+
+    @classmethod
+    def enter(cls) -> None:
+        with cls._lock:
+            if not cls._blocks:
+                cls._before = {name: getattr(nn.functional, name) for name in _PATCHES}
+                cls._set(_PATCHES)
+            cls._blocks += 1
+
+    @classmethod
+    def leave(cls) -> None:
+        with cls._lock:
+            cls._blocks -= 1
+            if not cls._blocks:
+                cls._set(cls._before)
+
+    @staticmethod
+    def _set(functions: dict[str, Callable[..., Any]]) -> None:
+        for name, function in functions.items():
             setattr(nn.functional, name, function)
 
 
-def _scriptable(name: str) -> Callable[[], Callable[..., Any]]:
+def _scriptable(name: str, function: Callable[..., Any]) -> Callable[[], Callable[..., Any]]:
     """Return the answer to torch.jit.script, which asks a function for one that it can script."""
 
     def prepare() -> Callable[..., Any]:
-        if getattr(nn.functional, name) is not getattr(functional, name):
+        if getattr(nn.functional, name) is not function:
             raise TypeError(
                 f"torch.jit.script does not take bitdrop.torch.functional.{name}: use "
                 f"torch.nn.functional.{name} in a function to script."
@@ -153,5 +223,5 @@ def _scriptable(name: str) -> Callable[[], Callable[..., Any]]:
     return prepare
 
 
-for _name in PATCHED:
-    getattr(functional, _name).__prepare_scriptable__ = _scriptable(_name)
+for _name, _function in _PATCHES.items():
+    _function.__prepare_scriptable__ = _scriptable(_name, _function)  # type: ignore[attr-defined]
