@@ -10,7 +10,7 @@ pytest.importorskip("torch", reason="needs PyTorch: pip install '.[torch]'")
 
 import torch
 from bitdrop.torch import _native, _passes, functional
-from bitdrop.torch._settings import NOISE, SCALE, SELECT, Setting
+from bitdrop.torch._settings import SCALE, SELECT, Setting
 from torch import Tensor
 from torch.autograd import forward_ad
 from torch.utils._python_dispatch import TorchDispatchMode
