@@ -1,8 +1,6 @@
 """Fused passes over tensors: one call of the engine if it can read all of them, else the same in steps."""
 
-from collections.abc import Sequence
 from functools import lru_cache
-from math import prod
 from typing import Any, NamedTuple
 
 import torch
