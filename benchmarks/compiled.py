@@ -1,4 +1,4 @@
-"""Training steps of networks that inductor compiled: without dropout, with torch's, with bitdrop's, and fused.
+"""Training steps of compiled networks: without dropout, with torch's, with bitdrop's, and fused.
 
     pip install '.[bench,torch]'
     python benchmarks/compiled.py

@@ -4,8 +4,8 @@
     python benchmarks/tensors.py
 
 Every call creates a new tensor, as in training. Run it on an idle machine. Figures that have a target are
-marked. The second table has cold calls: between two of them a matrix product takes the caches, as in a training
-step.
+marked. The second table has cold calls: between two of them a matrix product takes the caches, as in a
+training step.
 """
 
 import argparse
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _cold_row(n: int, seconds: float) -> list[str]:
-    """Return the time of forward and backward passes that follow a matrix product, by library, and the ratio."""
+    """Return the time of a forward and a backward pass after matrix products, by library, and the ratio."""
     sides: dict[str, Dropout] = {TORCH: torch.nn.Dropout(0.5), BITDROP: bitdrop.torch.Dropout(0.5)}
     leaf, dy = torch.rand(n, requires_grad=True), torch.rand(n)
     a, b, product = torch.rand(700, 700), torch.rand(700, 700), torch.empty(700, 700)
