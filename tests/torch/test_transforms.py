@@ -111,7 +111,7 @@ def test_dispatch_mode_sees_operators() -> None:
         y.sum().backward()
     assert x.grad is not None
     assert torch.equal(x.grad, y)
-    assert seen.count("bitdrop.drop.default") == 2
+    assert sum(name.endswith("drop.default") for name in seen) == 2  # or `native_drop`
 
 
 @pytest.mark.parametrize("inplace", [False, True])

@@ -128,8 +128,8 @@ library.impl("drop", _differentiable, "Autograd", with_keyset=True)
 
 
 def _below_autograd(dispatch_keys: Any, *arguments: Any) -> Tensor:
-    # Another transform of torch.func would have to record again. The first run of a graph that was made for dual
-    # tensors is watched by a mode, below autograd.
+    # Another transform of torch.func would have to record again. The first run of a graph that was made for
+    # dual tensors is watched by a mode, below autograd.
     records_again = _private.are_transforms_active() or _private.is_forward_mode()
     is_native = HAS_KERNELS and not records_again
     operator = torch.ops.bitdrop.native_drop.default if is_native else torch.ops.bitdrop.drop.default
