@@ -99,7 +99,7 @@ Array negative_zero(const ElementType& type) {
     static const uint16_t half = 0x8000;
     static const float single = -0.0f;
     static const double number = -0.0;
-    const void* element = type.size() == 2 ? static_cast<const void*>(&half)
+    const void* element = type.size() == 2   ? static_cast<const void*>(&half)
                           : type.size() == 4 ? static_cast<const void*>(&single)
                                              : static_cast<const void*>(&number);
     Array zero;

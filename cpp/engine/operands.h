@@ -38,9 +38,9 @@ struct Arrays {
     const Array* inputs[kMaxInputs];
 };
 
-// Describes the operands of an operation, or of a sum of its output (`sums`, an array that is broadcast to the output). `draw_strides`
-// are those of the output's axes through the draws. Without them, element i in C order has draw i. Room for operands is
-// filled and not returned: it is large against a small call.
+// Describes the operands of an operation, or of a sum of its output (`sums`, an array that is broadcast to the output).
+// `draw_strides` are those of the output's axes through the draws. Without them, element i in C order has draw i. Room
+// for operands is filled and not returned: it is large against a small call.
 void describe_operands(const ElementType& type, Operation operation, const Arrays& arrays, const int64_t* draw_strides,
                        Operands* operands, const Array* sums = nullptr);
 

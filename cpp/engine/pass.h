@@ -16,8 +16,8 @@ struct Key {
 // Strides from the elements of an array to its draws.
 struct DrawLayout {
     BitBox box;                   // of the whole's draws, those that the array needs. They are packed anew
-    int64_t packed[kMaxNdim];     // strides of the array's axes through the packed box, 0 along axes that share draws
-    int64_t in_whole[kMaxNdim];   // and through the draws of the whole
+    int64_t packed[kMaxNdim];  // strides of the array's axes through the packed box, 0 along axes that share draws
+    int64_t in_whole[kMaxNdim];  // and through the draws of the whole
 };
 
 struct Pass {
@@ -28,17 +28,17 @@ struct Pass {
     Affine operation;
     Blocks blocks;
     std::optional<Lengths> noise_shape;  // of the whole's draws; none: each element has its own
-    std::optional<Shard> shard;          // none: the arrays are the whole
+    std::optional<Shard> shard;  // none: the arrays are the whole
     std::optional<Lengths> bias_shape;
 
-    uint64_t size() const;        // elements
+    uint64_t size() const;  // elements
     uint64_t draw_count() const;  // draws that the arrays need
     bool is_plain() const { return !noise_shape && !shard; }  // element i has draw i
     bool keeps_active_bits() const { return has_activation(operation.operation); }
     // True if its bits are no function of key and index, so that they are a part of the value.
     bool owns_bits() const { return draws == Draws::given || keeps_active_bits(); }
     uint64_t stored_bits() const { return keeps_active_bits() ? size() : draw_count(); }
-    double probability() const;   // of dropping a draw: p, or that of a seed
+    double probability() const;  // of dropping a draw: p, or that of a seed
     DrawLayout layout() const;
 };
 
@@ -92,11 +92,11 @@ public:
 
 private:
     enum class Path {
-        constant,    // no draws: all elements are kept, or all dropped
-        normals,     // numbers are generated and applied at once
-        stored,      // bits are read
-        generated,   // bits are generated and applied at once
-        active,      // bits are generated first, and those of active elements found
+        constant,  // no draws: all elements are kept, or all dropped
+        normals,  // numbers are generated and applied at once
+        stored,  // bits are read
+        generated,  // bits are generated and applied at once
+        active,  // bits are generated first, and those of active elements found
         kept_first,  // bits are generated first, or changed first
     };
 
@@ -109,14 +109,14 @@ private:
 
     Affine operation_;
     StoredBits bits_;
-    bool draws_ = true;       // false: the draws do not matter
-    bool inverted_ = false;   // the dropped elements are wanted
+    bool draws_ = true;  // false: the draws do not matter
+    bool inverted_ = false;  // the dropped elements are wanted
     double constant_p_ = 0.0;  // of the path `constant`: 0 keeps all elements, 1 drops them
     const Array* sums_ = nullptr;
     Path path_;
     Operands operands_;
     Layout elements_{0, true};  // of the path `active`: the axes, with their strides in C order
-    uint64_t first_ = 0;      // of the path `normals`: index of the first number
+    uint64_t first_ = 0;  // of the path `normals`: index of the first number
     Buffer kept_, active_, sum_memory_;
 };
 

@@ -127,14 +127,14 @@ void Work::describe(const Pass& pass, const ElementType& type, const Arrays& arr
 void Work::make_room(const Pass& pass) {
     const bool needs_kept = path_ == Path::active || (path_ == Path::kept_first && (inverted_ || !bits_.bytes));
     if (needs_kept) kept_.allocate(static_cast<size_t>(pass.draw_count() / 8 + 1));
-    if (path_ == Path::active && !(elements_.bits_follow && bits_.bytes)) active_.allocate(static_cast<size_t>(pass.size() / 8 + 1));
+    if (path_ == Path::active && !(elements_.bits_follow && bits_.bytes))
+        active_.allocate(static_cast<size_t>(pass.size() / 8 + 1));
 }
 
 void Work::run(const Resources& with, Pass* pass) const {
     const Key& key = pass->key;
     switch (path_) {
-        case Path::constant:
-            return drop(with, operands_, operation_, make_plan(0, 0, 0, constant_p_), {}, nullptr);
+        case Path::constant: return drop(with, operands_, operation_, make_plan(0, 0, 0, constant_p_), {}, nullptr);
         case Path::normals: {
             const DefaultFloatMode mode;
             return noise(with, operands_, make_noise_plan(key.words[0], key.words[1], key.stream, pass->p), first_);

@@ -25,7 +25,7 @@ struct ElementType {
 };
 
 constexpr ElementType kElementTypes[] = {
-    {"float16", DType::float16, 1}, {"bfloat16", DType::bfloat16, 1},  {"float32", DType::float32, 1},
+    {"float16", DType::float16, 1}, {"bfloat16", DType::bfloat16, 1}, {"float32", DType::float32, 1},
     {"float64", DType::float64, 1}, {"complex64", DType::float32, 2}, {"complex128", DType::float64, 2},
 };
 

@@ -30,12 +30,6 @@ const ElementType* element_type_of(const py::dtype& dtype) {
     return nullptr;
 }
 
-const ElementType& element_type_named(const std::string& name) {
-    for (const ElementType& type : kElementTypes)
-        if (name == type.name) return type;
-    throw py::value_error("no such dtype: " + name);
-}
-
 bool is_plain_array(py::handle object) { return Py_TYPE(object.ptr()) == numpy_api().array_type(); }
 
 // np.memmap is an ndarray that loses nothing if its class is lost.
@@ -87,6 +81,12 @@ Misfit fit(py::handle out, const Expected& expected, Argument* output) {
 }
 
 }  // namespace
+
+const ElementType& element_type_named(const std::string& name) {
+    for (const ElementType& type : kElementTypes)
+        if (name == type.name) return type;
+    throw py::value_error("no such dtype: " + name);
+}
 
 void read_input(Argument* input, py::handle object, const char* name, bool accept_complex) {
     const bool known = (is_plain_array(object) && read(input, object)) || read_memory(input, object);

@@ -63,6 +63,8 @@ inline pybind11::tuple shape_of(const Array& array) {
     return tuple_of_lengths(array.shape, static_cast<size_t>(array.ndim));
 }
 
+const ElementType& element_type_named(const std::string& name);
+
 void add_arrays(pybind11::module_& m);
 
 }  // namespace bitdrop

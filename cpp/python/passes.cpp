@@ -4,8 +4,8 @@
 #include <cstring>
 
 #include "../engine/dispatch.h"
-#include "gil.h"
 #include "front_end.h"
+#include "gil.h"
 #include "guarded_calls.h"
 #include "numpy_api.h"
 
@@ -24,6 +24,7 @@ const char* kind_of(const Pass& pass) { return pass.draws == Draws::normals ? "n
 struct Call {
     const OperationFacts& facts;
     std::array<Argument, kMaxInputs> inputs;
+    const ElementType* input_type = nullptr;  // of x, if it was widened
     Argument out;
 
     explicit Call(Operation operation) : facts(facts_of(operation)) {}
@@ -36,27 +37,45 @@ struct Call {
             read_input(&inputs[i], object, facts.input_names[i], accept_complex);
             if (i) check_input(i);
         }
+        const Argument& last = inputs[kMaxInputs - 1];
+        if (last && last.type != inputs[0].type) widen_to(*last.type);
+    }
+
+    // Beside a residual of float32, x and bias of a half type are widened first. So the result is rounded nowhere.
+    void widen_to(const ElementType& type) {
+        input_type = inputs[0].type;
+        for (int i = 0; i + 1 < facts.inputs; ++i) {
+            if (!inputs[i]) continue;
+            const py::object wide = inputs[i].owner.attr("astype")(type.name);
+            read_input(&inputs[i], wide, facts.input_names[i], false);
+        }
+    }
+
+    bool is_wide_residual(int i) const {
+        const bool half = inputs[0].type->size() == 2 && inputs[0].is_numpy && inputs[i].is_numpy;
+        return i == kMaxInputs - 1 && half && inputs[i].type->number == DType::float32 && inputs[i].type->parts == 1;
     }
 
     // Further inputs are of the first one's dtype, and of its shape or broadcast to it.
     void check_input(int i) const {
         const Argument &first = inputs[0], &input = inputs[i];
         Misfit misfit = Misfit::fits;
-        if (input.type != first.type)
+        if (input.type != first.type && !is_wide_residual(i))
             misfit = Misfit::other_dtype;
         else if (facts.broadcasts[i])
             misfit = input.array.broadcasts_to(first.array) ? Misfit::fits : Misfit::no_broadcast;
         else if (!input.array.same_shape(first.array))
             misfit = Misfit::other_shape;
         if (misfit == Misfit::fits) return;
-        const py::object expected = misfit == Misfit::other_dtype ? py::object(py::str(first.type->name))
-                                                                  : py::object(shape_of(first.array));
+        const py::object expected =
+            misfit == Misfit::other_dtype ? py::object(py::str(first.type->name)) : py::object(shape_of(first.array));
         raise_misfit(misfit, input.owner, facts.input_names[i], expected, facts.input_names[0]);
     }
 
     void make_output(py::handle given) {
         const char* const name = facts.input_names[0];
-        read_output(&out, given, "out", {*inputs[0].type, inputs[0].array, name, name}, inputs[0]);
+        read_output(&out, given, "out", {*inputs[0].type, inputs[0].array, input_type ? "residual" : name, name},
+                    inputs[0]);
         if (given.is_none()) return;
         for (int i = 0; i < facts.inputs; ++i)
             if (inputs[i]) check_apart(out, "out", inputs[i], facts.input_names[i], facts.broadcasts[i]);
@@ -77,7 +96,8 @@ Lengths shape_lengths(const Array& array) { return Lengths(array.shape, array.sh
     const py::tuple lengths = tuple_of_lengths(shape);
     switch (error.reason) {
         case Misfit::other_ndim: raise_misfit(error.reason, lengths, rule.units.needs, py::none(), "");
-        case Misfit::noise_shape: raise_misfit(error.reason, lengths, "x", tuple_of_lengths(rule.units.noise_shape), "");
+        case Misfit::noise_shape:
+            raise_misfit(error.reason, lengths, "x", tuple_of_lengths(rule.units.noise_shape), "");
         case Misfit::large_block:
             raise_misfit(error.reason, lengths, "x", py::make_tuple(rule.blocks.ndim, rule.blocks.size), "");
         default: raise_misfit(error.reason, lengths, "x", shard, "");
@@ -133,6 +153,7 @@ py::tuple run(const Rule& rule, const py::tuple& inputs, py::handle out, py::han
     call.read_inputs(inputs, facts_of(rule.training.operation).takes_complex);
     PassObject done{prepared_pass(rule, training, shape_lengths(call.inputs[0].array), shard), py::none()};
     Pass& pass = done.pass;
+    done.input_type = call.input_type;
     if (call.inputs[1] && call.facts.broadcasts[1]) pass.bias_shape = shape_lengths(call.inputs[1].array);
     const bool unchanged = !training && changes_nothing(pass, call) && call.inputs[0].is_numpy;
     if (unchanged && out.is_none()) return py::make_tuple(call.inputs[0].owner, std::move(done));
@@ -216,6 +237,24 @@ void read_gradient(Argument* dy, const PassObject& self, py::handle object, cons
                      kind_of(self.pass));
 }
 
+py::object gradient(PassObject& self, py::handle dy, py::handle out, py::handle bias_gradient, py::handle bits,
+                    const Threads& threads);
+
+// The gradient of x in its own type, which is narrower than that of dy: rounded once.
+py::object narrow_gradient(const PassObject& self, py::handle dy, py::handle out, py::handle bias_gradient,
+                           const Threads& threads) {
+    PassObject wide = self;
+    wide.input_type = nullptr;
+    Argument from, to;
+    read_gradient(&from, self, dy, facts_of(self.pass.operation.operation));
+    if (from.type->number != DType::float32 || from.type->parts != 1)
+        raise_misfit(Misfit::other_dtype, from.owner, "dy", py::str("float32"), "the result");
+    read_output(&to, out, "out", {*self.input_type, from.array, "x", "dy"}, from);
+    const py::object dx = gradient(wide, dy, py::none(), bias_gradient, py::none(), threads);
+    py::module_::import("numpy").attr("copyto")(to.owner, dx, "unsafe");
+    return to.owner;
+}
+
 // Gradients with respect to the inputs, from dy. Outputs may be dy itself: that one is written last.
 py::object gradient(PassObject& self, py::handle dy, py::handle out, py::handle bias_gradient, py::handle bits,
                     const Threads& threads) {
@@ -224,6 +263,7 @@ py::object gradient(PassObject& self, py::handle dy, py::handle out, py::handle 
     const int count = gradients_of(facts, gradients);
     Argument from;
     read_gradient(&from, self, dy, facts);
+    if (self.input_type) return narrow_gradient(self, dy, out, bias_gradient, threads);
     const py::tuple outs = count == 1 ? py::make_tuple(out) : out.is_none() ? py::make_tuple(out, out) : tuple_of(out);
     if (static_cast<int>(outs.size()) != count) throw py::type_error("out must have one array for each input.");
     Argument to[kMaxInputs];
@@ -269,7 +309,7 @@ py::array bits_of(PassObject& self) {
 }
 
 PassObject part(PassObject& self, const py::tuple& start, const py::tuple& shape) {
-    PassObject made{{}, py::none()};
+    PassObject made{{}, py::none(), self.input_type};
     py::object source = self.bits;
     if (self.pass.draws == Draws::blocks && source.is_none()) source = bits_of(self);
     const uint8_t* bits = source.is_none() ? nullptr : bytes_of(source, self.pass.stored_bits(), false);
@@ -308,17 +348,18 @@ py::tuple key_words(const Key& key) { return py::make_tuple(key.words[0], key.wo
 // All that the pass is: for comparison, hash and pickle.
 py::tuple values_of(const PassObject& self) {
     const Pass& pass = self.pass;
-    const py::object bits = pass.owns_bits() && !self.bits.is_none()
-                                ? py::object(py::bytes(reinterpret_cast<const char*>(self.stored().bytes),
-                                                       (pass.stored_bits() + 7) / 8))
-                                : py::object(py::none());
+    const py::object bits =
+        pass.owns_bits() && !self.bits.is_none()
+            ? py::object(py::bytes(reinterpret_cast<const char*>(self.stored().bytes), (pass.stored_bits() + 7) / 8))
+            : py::object(py::none());
     const Affine& does = pass.operation;
     const Blocks& blocks = pass.blocks;
     return py::make_tuple(tuple_of_lengths(pass.shape), static_cast<int>(pass.draws), key_words(pass.key),
                           pass.key.stream, pass.p,
                           py::make_tuple(facts_of(does.operation).name, does.scale, does.shift, does.dropped),
                           py::make_tuple(blocks.ndim, blocks.size, blocks.eps, blocks.shared_channels),
-                          or_none(pass.noise_shape), shard_tuples(pass), or_none(pass.bias_shape), bits);
+                          or_none(pass.noise_shape), shard_tuples(pass), or_none(pass.bias_shape), bits,
+                          self.input_type ? py::object(py::str(self.input_type->name)) : py::object(py::none()));
 }
 
 std::optional<Lengths> optional_lengths(py::handle value) {
@@ -343,6 +384,7 @@ PassObject restored(const py::tuple& values) {
         pass.shard = Shard{lengths_of(shard[0]), lengths_of(shard[1])};
     }
     pass.bias_shape = optional_lengths(values[9]);
+    if (!values[11].is_none()) made.input_type = &element_type_named(values[11].cast<std::string>());
     return made;
 }
 
@@ -368,16 +410,17 @@ void add_passes(py::module_& m) {
         .def_property_readonly("bias_shape", [](const PassObject& self) { return or_none(self.pass.bias_shape); })
         .def_property_readonly("size", [](const PassObject& self) { return self.pass.stored_bits(); })
         .def_property_readonly("bits", &bits_of)
-        .def_property_readonly("nbytes", [](const PassObject& self) {
-            return self.bits.is_none() ? 0 : (self.pass.stored_bits() + 7) / 8;
-        })
+        .def_property_readonly(
+            "nbytes",
+            [](const PassObject& self) { return self.bits.is_none() ? 0 : (self.pass.stored_bits() + 7) / 8; })
         .def("repeat", &repeat, py::arg("inputs"), out, threads, "Repeat the pass on other inputs.")
         .def("gradient", &gradient, py::arg("dy"), out, py::arg("bias_gradient") = py::none(),
              py::arg("bits") = py::none(), threads, "Return the gradient of each input.")
         .def("part", &part, py::arg("start"), py::arg("shape"), "Return the pass over a part of the arrays.")
-        .def("__eq__", [](const PassObject& self, const PassObject& other) {
-            return values_of(self).equal(values_of(other));
-        }, py::arg("other"))
+        .def(
+            "__eq__",
+            [](const PassObject& self, const PassObject& other) { return values_of(self).equal(values_of(other)); },
+            py::arg("other"))
         .def("__hash__", [](const PassObject& self) { return py::hash(values_of(self)); })
         .def("__reduce__", [](const py::object& self) {
             return py::make_tuple(py::type::of(self), py::make_tuple(values_of(self.cast<PassObject&>())));

@@ -14,6 +14,7 @@ Key draw_key(pybind11::handle draw);
 struct PassObject {
     Pass pass;
     pybind11::object bits;  // packed, or None: they are generated when they are needed
+    const ElementType* input_type = nullptr;  // of x, if the result is wider: a fused pass beside a float32 residual
 
     StoredBits stored() const;
 };

@@ -194,7 +194,8 @@ void add_stream_counter(py::module_& m) {
     counter.def(py::init<const py::tuple&, const py::int_&>(), py::arg("key"), py::arg("position"))
         .def_property_readonly("key", &StreamCounter::key)
         .def_property_readonly("position", &StreamCounter::position)
-        .def("take", [](StreamCounter& counter) { return counter.take().stream; }, "Take the next stream number.")
+        .def(
+            "take", [](StreamCounter& counter) { return counter.take().stream; }, "Take the next stream number.")
         .def("lock", &StreamCounter::lock, "Return a lock: calls of a thread inside take one number.")
         .def("renewed", &StreamCounter::renewed, py::arg("key"), py::arg("position"),
              "Return a counter with another key and the same locks.");

@@ -6,9 +6,9 @@
 #include <algorithm>
 
 #include "../engine/engine.h"
+#include "../engine/mask_bits.h"
 #include "../runtime/float_mode.h"
 #include "../runtime/thread_pool.h"
-#include "../engine/mask_bits.h"
 #include "arrays.h"
 #include "bindings.h"
 #include "gil.h"

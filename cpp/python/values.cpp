@@ -30,14 +30,13 @@ bool equal(const Affine& a, const Affine& b) {
 }
 
 void add_operation(py::module_& m) {
-    py::class_<Affine>(m, "Operation", "What becomes of an element: a row of the table of operations, with coefficients.")
-        .def_static("scale", [](double factor) { return Affine{factor}; }, py::arg("factor") = 1.0,
-                    "kept ? factor * x : +0.0")
+    py::class_<Affine>(m, "Operation",
+                       "What becomes of an element: a row of the table of operations, with coefficients.")
+        .def_static(
+            "scale", [](double factor) { return Affine{factor}; }, py::arg("factor") = 1.0, "kept ? factor * x : +0.0")
         .def_static(
             "affine",
-            [](double scale, double shift, double dropped) {
-                return Affine{scale, shift, dropped, Operation::affine};
-            },
+            [](double scale, double shift, double dropped) { return Affine{scale, shift, dropped, Operation::affine}; },
             py::arg("scale"), py::arg("shift"), py::arg("dropped"), "kept ? scale * x + shift : dropped")
         .def_static(
             "fused",
@@ -45,12 +44,14 @@ void add_operation(py::module_& m) {
                 return Affine{scale, 0.0, 0.0, active ? Operation::fused_relu : Operation::fused};
             },
             py::arg("scale"), py::arg("active"), "residual + (kept ? scale * activation(x + bias) : +0.0)")
-        .def_static("select", [] { return Affine{1.0, 0.0, 0.0, Operation::select}; }, "kept ? new : previous")
+        .def_static(
+            "select", [] { return Affine{1.0, 0.0, 0.0, Operation::select}; }, "kept ? new : previous")
         .def_static(
             "blend", [](double a, double b) { return Affine{a, b, 0.0, Operation::blend}; }, py::arg("new"),
             py::arg("previous"), "new * x + previous * y, without draws")
-        .def_static("noise", [] { return Affine{1.0, 0.0, 0.0, Operation::noise}; },
-                    "x * (1 + sqrt(p / (1 - p)) * z), z a normal number")
+        .def_static(
+            "noise", [] { return Affine{1.0, 0.0, 0.0, Operation::noise}; },
+            "x * (1 + sqrt(p / (1 - p)) * z), z a normal number")
         .def_property_readonly("name", [](const Affine& self) { return facts_of(self.operation).name; })
         .def_property_readonly("input_names", &input_names)
         .def_property_readonly("takes_complex",
@@ -86,8 +87,7 @@ Units units_of(std::optional<int64_t> leading, std::vector<int> unbatched, std::
 void add_units(py::module_& m) {
     py::class_<Units>(m, "Units", "The axes that own a draw: all, the first ones, or those of a noise shape.")
         .def(py::init(&units_of), py::arg("leading") = py::none(), py::arg("unbatched") = std::vector<int>(),
-             py::arg("ndims") = std::vector<int>(), py::arg("noise_shape") = py::none(),
-             py::arg("needs") = "");
+             py::arg("ndims") = std::vector<int>(), py::arg("noise_shape") = py::none(), py::arg("needs") = "");
     py::class_<Blocks>(m, "Blocks", "Intervals, squares or cubes along the last axes of an array.")
         .def(py::init([](int ndim, int64_t size, double eps, bool shared_channels) {
                  return Blocks{ndim, size, eps, shared_channels};
@@ -102,9 +102,8 @@ void add_units(py::module_& m) {
 void add_rule(py::module_& m) {
     py::class_<Rule>(m, "Rule", "What a layer or a call is set to do.")
         .def(py::init([](double p, const Affine& training, const Affine& inference, const Units& units,
-                         std::optional<Blocks> blocks, bool store) {
-                 return Rule{p, training, inference, units, blocks.value_or(Blocks{}), store};
-             }),
+                         std::optional<Blocks> blocks,
+                         bool store) { return Rule{p, training, inference, units, blocks.value_or(Blocks{}), store}; }),
              py::arg("p"), py::arg("training"), py::arg("inference") = Affine{}, py::arg("units") = Units{},
              py::arg("blocks") = py::none(), py::arg("store") = true)
         .def_readonly("p", &Rule::p)
@@ -130,7 +129,8 @@ void add_values(py::module_& m) {
         .value("NORMALS", Draws::normals)
         .value("GIVEN", Draws::given)
         .finalize();
-    py::class_<Threads>(m, "Threads", "Threads of a call: the maximum number, and the address of a team of another library.")
+    py::class_<Threads>(m, "Threads",
+                        "Threads of a call: the maximum number, and the address of a team of another library.")
         .def(py::init([](int limit, uint64_t team) {
                  return Threads(limit, reinterpret_cast<Team>(static_cast<uintptr_t>(team)));
              }),

@@ -11,8 +11,7 @@ True
 True
 """
 
-from bitdrop._core import MASK_FORMAT, NOISE_FORMAT
-from bitdrop._core import VERSION as __version__
+from bitdrop._core import MASK_FORMAT, NOISE_FORMAT, VERSION
 from bitdrop._settings import (
     clear_buffers,
     configure_from_environment,
@@ -31,6 +30,8 @@ from bitdrop.kinds.gaussian import GaussianDropout, gaussian_dropout
 from bitdrop.kinds.path import DropPath
 from bitdrop.kinds.zoneout import Zoneout, zoneout
 from bitdrop.records import BlockMask, FusedMask, Mask, Noise, ZoneoutMask
+
+__version__ = VERSION
 
 __all__ = [
     "MASK_FORMAT",

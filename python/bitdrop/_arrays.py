@@ -35,7 +35,9 @@ def _check_class(array: Array, name: str) -> None:
     if isinstance(array, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array, whose mask would be lost: pass {name}.filled(0), say.")
     if type(array) is not np.ndarray and not isinstance(array, np.memmap):
-        raise TypeError(f"{name} is a {type_name(array)}, whose class would be lost: pass np.asarray({name}).")
+        raise TypeError(
+            f"{name} is a {type_name(array)}, whose class would be lost: pass np.asarray({name})."
+        )
 
 
 def _converted(x: Any, name: str) -> Array:
@@ -53,13 +55,15 @@ def _converted(x: Any, name: str) -> Array:
         raise TypeError(message) from error
 
 
-def _foreign_hint(x: Any, name: str) -> str | None:
+def _foreign_hint(x: Any, name: str) -> str | None:  # noqa: PLR0911
     """Return what would be lost of another library's array in silence, and what to pass. None: nothing."""
     kind = type_name(x)
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(x, torch.Tensor):
         to_numpy = ".detach().float().numpy()" if x.dtype is torch.bfloat16 else ".detach().numpy()"
-        return f"is a PyTorch tensor, whose gradient would be lost: use bitdrop.torch, or pass {name}{to_numpy}"
+        return (
+            f"is a PyTorch tensor, whose gradient would be lost: use bitdrop.torch, or pass {name}{to_numpy}"
+        )
     if kind.startswith("pint."):
         return f"has units that would be lost ({kind}): pass {name}.magnitude"
     if kind.startswith("pyarrow."):
@@ -92,9 +96,7 @@ def _dtype_error(dtype: np.dtype[Any], x: Any, name: str, accept_complex: bool) 
         return TypeError(f"{name} must be of {supported}, but its dtype is {dtype!s}: {hint}.")
     if dtype.kind in "biu":
         hint = f"pass np.asarray({name}, dtype='float32'), say"
-        return TypeError(
-            f"{name} must be of {supported}, but {type_name(x)} converts to {dtype!s}: {hint}."
-        )
+        return TypeError(f"{name} must be of {supported}, but {type_name(x)} converts to {dtype!s}: {hint}.")
     return TypeError(
         f"{name} must be an array of {supported}, but got {type_name(x)}, which converts to {dtype!s}."
     )
@@ -205,8 +207,8 @@ def _shape_error(misfit: Misfit, shape: Shape, name: str, expected: Any, of: str
             return ValueError(noise_shape_message(entries, shape))
         case Misfit.SHARD_OF_BLOCKS:
             return TypeError(
-                "shard must be None for DropBlock, whose blocks cross parts and whose scale depends on all that "
-                f"the whole array keeps, but got {expected!r}."
+                "shard must be None for DropBlock, whose blocks cross parts and whose scale depends on all "
+                f"that the whole array keeps, but got {expected!r}."
             )
         case Misfit.LARGE_BLOCK:
             ndim, size = expected

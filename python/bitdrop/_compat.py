@@ -86,7 +86,7 @@ def _fused_mask(number: int, shape: Any, p: float, key: Any, stream: int, rest: 
     scale, data, bias_shape = rest
     does = ("fused" if data is None else "fused_relu", scale, 0.0, 0.0)
     no_blocks = 0, 1, 0.0, False
-    values = (shape, Draws.BITS.value, key, stream, p, does, no_blocks, None, None, bias_shape, data)
+    values = (shape, Draws.BITS.value, key, stream, p, does, no_blocks, None, None, bias_shape, data, None)
     return records.FusedMask._of(Pass(values))
 
 
@@ -101,7 +101,12 @@ def _zoneout_mask(number: int, shape: Any, plan: Any, blend: float | None, shard
     _validate.check_format(number, "mask", "The pickled mask")
     p = plan.p if blend is None else blend
     return records.ZoneoutMask(
-        shape, p, key=plan.key, stream=plan.stream, training=blend is None, shard=shard if blend is None else None
+        shape,
+        p,
+        key=plan.key,
+        stream=plan.stream,
+        training=blend is None,
+        shard=shard if blend is None else None,
     )
 
 

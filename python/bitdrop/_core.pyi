@@ -16,7 +16,6 @@ DTYPES: tuple[str, ...]
 _Array = NDArray[Any]
 _Key = tuple[int, int]
 _Lengths = tuple[int, ...]
-_Bits = bytes | NDArray[np.uint8] | Memory
 
 class Misfit(Enum):
     __pybind11_native_enum__: ClassVar[Any]
@@ -44,9 +43,9 @@ class Draws(Enum):
     GIVEN = ...
 
 class Memory:
-    def __init__(
-        self, dtype: str, address: int, shape: Sequence[int], strides: Sequence[int]
-    ) -> None: ...
+    def __init__(self, dtype: str, address: int, shape: Sequence[int], strides: Sequence[int]) -> None: ...
+
+_Bits = bytes | NDArray[np.uint8] | Memory
 
 class Threads:
     def __init__(self, limit: int = 0, team: int = 0) -> None: ...
@@ -231,13 +230,17 @@ class StreamCounter:
 
 class testing:  # noqa: N801 - a submodule
     @staticmethod
-    def bits(plan: tuple[_Key, int, float], start: int, stop: int, isa: str | None = None) -> NDArray[np.uint8]: ...
+    def bits(
+        plan: tuple[_Key, int, float], start: int, stop: int, isa: str | None = None
+    ) -> NDArray[np.uint8]: ...
     @staticmethod
     def slice(
         isa: str, p: float, draws: NDArray[np.uint64]
     ) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]: ...
     @staticmethod
-    def normals(plan: tuple[_Key, int, float], start: int, stop: int, isa: str | None = None) -> NDArray[np.float32]: ...
+    def normals(
+        plan: tuple[_Key, int, float], start: int, stop: int, isa: str | None = None
+    ) -> NDArray[np.float32]: ...
     @staticmethod
     def normal_of(bits: NDArray[np.uint32]) -> NDArray[np.float32]: ...
     @staticmethod

@@ -65,7 +65,9 @@ class Layer:
         if unknown:
             raise TypeError(_validate.unknown_argument_message(name, unknown))
         if noise_shape is not None and self._fixed_units is not None:
-            raise TypeError(f"noise_shape must not be given to {name}, whose class says which elements share a draw.")
+            raise TypeError(
+                f"noise_shape must not be given to {name}, whose class says which elements share a draw."
+            )
         self._inplace = _validate.as_flag(inplace, "inplace")
         self._recompute = _validate.as_flag(recompute, "recompute")
         self._noise_shape = None if noise_shape is None else _validate.as_noise_entries(noise_shape)
@@ -179,7 +181,9 @@ class Layer:
         if len(values) > len(names) and training is None:
             training = values.pop()
         if len(values) > len(names):
-            raise TypeError(f"forward takes {_validate.listed(names)}, and training, but got {len(given)} arguments.")
+            raise TypeError(
+                f"forward takes {_validate.listed(names)}, and training, but got {len(given)} arguments."
+            )
         for name in names[len(values) :]:
             if name not in further:
                 raise TypeError(f"forward needs {_validate.listed(names)}, but got no {name}.")
@@ -204,8 +208,8 @@ class Layer:
         Returns
         -------
         ndarray
-            ``out``, or a new array: ``scale * dy`` for kept units, +0.0 for dropped ones. Of `Zoneout` a pair, as
-            by `ZoneoutMask.backward`.
+            ``out``, or a new array: ``scale * dy`` for kept units, +0.0 for dropped ones. Of `Zoneout` a
+            pair, as by `ZoneoutMask.backward`.
 
         Raises
         ------

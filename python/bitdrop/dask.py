@@ -66,6 +66,9 @@ class ChunkedMask:
         The mask of the whole array. It holds no bits either.
     num_threads : int
         Threads that a chunk may use.
+    activated : dask array or None
+        Input of the activation of a fused pass. No gradient passes where it is not positive. `whole` is then
+        the dropout alone.
 
     Examples
     --------
@@ -80,6 +83,7 @@ class ChunkedMask:
 
     whole: Any
     num_threads: int = 1
+    activated: da.Array | None = None
 
     def apply(self, *inputs: da.Array) -> da.Array:
         """Repeat the forward pass on dask arrays, as `apply` of the whole record does.
@@ -87,8 +91,8 @@ class ChunkedMask:
         Parameters
         ----------
         *inputs : dask array
-            Of the mask's shape, and of a dtype that the kind supports: x, or the new and the previous state of
-            zoneout, in the chunks of the first.
+            Of the mask's shape, and of a dtype that the kind supports: x, or the new and the previous state
+            of zoneout, in the chunks of the first.
 
         Returns
         -------
@@ -123,16 +127,22 @@ class ChunkedMask:
         TypeError, ValueError
             As `apply`.
         """
+        if self.activated is not None:
+            return self._done("gradient_of_active", (dy, self.activated), ("dy", "x"))
         if not isinstance(self.whole, ZoneoutMask):
             return self._done("gradient", (dy,), ("dy",))
-        return self._done("gradient_of_new", (dy,), ("dh",)), self._done("gradient_of_previous", (dy,), ("dh",))
+        return self._done("gradient_of_new", (dy,), ("dh",)), self._done(
+            "gradient_of_previous", (dy,), ("dh",)
+        )
 
     def _done(self, task: str, inputs: tuple[Any, ...], names: tuple[str, ...]) -> da.Array:
         operation = self.whole._pass.operation
         for x, name in zip(inputs, names, strict=True):
             _check_array(x, name, operation.takes_complex or task != "repeat")
             if x.shape != self.whole.shape:
-                raise ValueError(_validate.pass_shape_message(x.shape, self.whole.shape, name, self.whole._format))
+                raise ValueError(
+                    _validate.pass_shape_message(x.shape, self.whole.shape, name, self.whole._format)
+                )
         return _mapped(_Chunk(self.whole._pass, self.num_threads, task), *inputs)
 
 
@@ -356,7 +366,9 @@ def zoneout(
     >>> h.compute()
     array([0., 1., 1., 1., 0., 1.])
     """
-    return _Call(training, rng, num_threads).run(zoneout_rule(p, units_of(noise_shape)), ZoneoutMask, new, previous)
+    return _Call(training, rng, num_threads).run(
+        zoneout_rule(p, units_of(noise_shape)), ZoneoutMask, new, previous
+    )
 
 
 def fused_dropout(
@@ -370,7 +382,7 @@ def fused_dropout(
     rng: RNGLike | None = None,
     noise_shape: NoiseShape | None = None,
     num_threads: int = 1,
-) -> da.Array:
+) -> tuple[da.Array, ChunkedMask]:
     """Return ``residual + dropout(activation(x))`` of dask arrays: the values of `bitdrop.fused_dropout`.
 
     A bias is not taken: add it to x, which is one task with the pass after dask's fusion.
@@ -386,8 +398,11 @@ def fused_dropout(
 
     Returns
     -------
-    dask array
-        In x's chunks. No mask: which elements are active is known when x is.
+    y : dask array
+        In x's chunks.
+    mask : ChunkedMask
+        ``mask.backward(dy)`` is the gradient with respect to x. With an activation it computes x again, to
+        find the active elements.
 
     Raises
     ------
@@ -398,16 +413,24 @@ def fused_dropout(
     --------
     >>> import dask.array as da, bitdrop.dask
     >>> x = da.arange(-2.0, 4.0, chunks=3)
-    >>> bitdrop.dask.fused_dropout(x, p=0.0, activation="relu").compute()
+    >>> y, mask = bitdrop.dask.fused_dropout(x, p=0.0, activation="relu")
+    >>> y.compute()
     array([0., 0., 0., 1., 2., 3.])
+    >>> mask.backward(da.ones(6, chunks=3)).compute()
+    array([0., 0., 0., 1., 1., 1.])
     """
     probability = _validate.as_probability(p)
     _validate.check_choice(scaling, "scaling", SCALINGS)
     check_activation(activation)
     rule = fused_rule(probability, scaling, activation is not None, units_of(noise_shape))
     inputs = (x,) if residual is None else (x, residual)
-    y, _ = _Call(training, rng, num_threads).run(rule, FusedMask, *inputs)
-    return y
+    y, mask = _Call(training, rng, num_threads).run(rule, FusedMask, *inputs)
+    if activation is None:
+        return y, mask
+    done = mask.whole._pass
+    linear = fused_rule(probability, scaling, False, units_of(noise_shape))
+    alone = linear.pass_with_key(x.shape, done.key, training=training)
+    return y, ChunkedMask(FusedMask._of(alone), mask.num_threads, x)
 
 
 @dataclass(frozen=True, slots=True)
@@ -465,7 +488,7 @@ class _Chunk:
 
     whole: Pass
     num_threads: int
-    task: Literal["repeat", "gradient", "gradient_of_new", "gradient_of_previous"] | str
+    task: str
 
     def __call__(self, *inputs: Array, block_info: Any) -> Array:
         place = block_info[0]["array-location"]
@@ -480,6 +503,11 @@ class _Chunk:
                 return part.repeat(arguments, new(), threads=threads)
             case "gradient":
                 return part.gradient(inputs[0], new(), threads=threads)
+            case "gradient_of_active":
+                dy, x = inputs
+                dx = part.gradient(dy, new(), threads=threads)
+                dx[x <= 0] = 0  # a NaN is active
+                return dx
             case _:
                 pair = part.gradient(inputs[0], (new(), new()), threads=threads)
                 return pair[self.task == "gradient_of_previous"]

@@ -66,18 +66,16 @@ def test_any_chunking_gives_values_of_whole_array(
     lazy = {name: chunked(np.asarray(x), data.draw(chunkings(shape))) for name, x in inputs.items()}
     further = kind.options | options | {name: lazy[name] for name in kind.further}
     before = [lazy[name] for name in kind.inputs]
-    found = FUNCTIONS[name](*before, p, training=training, rng=seed, **further)
-    y, mask = (found, None) if isinstance(found, da.Array) else found
+    y, mask = FUNCTIONS[name](*before, p, training=training, rng=seed, **further)
     assert (y.chunks, y.dtype, y.shape) == (before[0].chunks, dtype, shape)
     scheduler = data.draw(st.sampled_from(["sync", "threads"]))
     assert_identical(computed(y, scheduler), reference.forward(inputs))
-    if mask is None:  # a fused pass keeps no mask: which elements are active is not known before it runs
-        return
-    kind.forward(layer, inputs, training)
-    assert mask.whole == record_of(layer)
+    if FUNCTIONS[name] is not bitdrop.dask.fused_dropout:  # whose mask depends on x
+        kind.forward(layer, inputs, training)
+        assert mask.whole == record_of(layer)
+        assert pickle.loads(pickle.dumps(mask)) == mask
+        assert_identical(computed(mask.apply(*before), scheduler), reference.repeated(inputs))
     assert mask.whole.nbytes == 0
-    assert pickle.loads(pickle.dumps(mask)) == mask
-    assert_identical(computed(mask.apply(*before), scheduler), reference.repeated(inputs))
     dy = np.asarray(normal(dtype, shape, seed=1))
     gradients = mask.backward(chunked(dy, data.draw(chunkings(shape))))
     gradients = gradients if isinstance(gradients, tuple) else (gradients,)

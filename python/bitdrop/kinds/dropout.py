@@ -158,8 +158,8 @@ class Dropout(Layer):
     call its `Mask.backward`.
 
     A copy or an unpickled layer that got a seed has its key and next stream number, and so makes the same
-    masks. Without a seed it draws a key of its own, so that no two layers make the same masks by accident. The
-    pickle of a layer holds its last mask either way.
+    masks. Without a seed it draws a key of its own, so that no two layers make the same masks by accident.
+    The pickle of a layer holds its last mask either way.
 
     Examples
     --------
@@ -194,9 +194,7 @@ class Dropout(Layer):
                     f"p and keep_prob exclude each other, but got p={p!r} and keep_prob={keep_prob!r}."
                 )
             p = 1.0 - _validate.as_probability(keep_prob, "keep_prob")
-        super().__init__(
-            p, inplace=inplace, recompute=recompute, noise_shape=noise_shape, rng=rng, **unknown
-        )
+        super().__init__(p, inplace=inplace, recompute=recompute, noise_shape=noise_shape, rng=rng, **unknown)
 
     def _rule_of(self, p: float) -> Rule:
         return dropout_rule(p, self._scaling, self._units, not self._recompute)

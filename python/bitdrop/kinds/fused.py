@@ -61,14 +61,16 @@ def fused_dropout(
     activation : {"relu"}, optional
         ``"relu"`` is ``max(x + bias, 0)``. None: no activation.
     residual : array_like, optional
-        Added to the result, of x's shape and dtype.
+        Added to the result, of x's shape and dtype. It may be float32 beside x and bias of float16 or
+        bfloat16, as mixed-precision training keeps it: then the result is float32, nothing is rounded on the
+        way, and the gradient with respect to x, from dy of float32, is rounded once to x's dtype.
     training : bool, default True
         Whether to drop. At inference nothing is dropped, and the rest is still one pass.
     scaling, rng
         As in `bitdrop.dropout`.
     out : ndarray, optional
-        Where to write the result: an array of x's shape and dtype with any strides, x itself, or residual
-        itself.
+        Where to write the result: an array of x's shape and the result's dtype with any strides, x itself,
+        or residual itself.
     noise_shape, shard
         As in `bitdrop.dropout`.
 
@@ -132,8 +134,8 @@ class FusedDropout(Layer):
     inplace, noise_shape, rng
         As in `Dropout`.
     recompute : bool, default False
-        As in `Dropout`, without an activation. Which elements are active depends on x, so that it must be held:
-        with an activation, True is a ValueError.
+        As in `Dropout`, without an activation. With one, True is a ValueError: which elements are active
+        depends on x, so it is held.
 
     Raises
     ------
@@ -177,13 +179,12 @@ class FusedDropout(Layer):
         check_activation(activation)
         if _validate.as_flag(recompute, "recompute") and activation is not None:
             raise ValueError(
-                "recompute must be False with an activation: which elements are active depends on x, so it is held."
+                "recompute must be False with an activation: which elements are active depends on x, so "
+                "it is held."
             )
         self._scaling: Scaling = scaling
         self._activation = activation
-        super().__init__(
-            p, inplace=inplace, recompute=recompute, noise_shape=noise_shape, rng=rng, **unknown
-        )
+        super().__init__(p, inplace=inplace, recompute=recompute, noise_shape=noise_shape, rng=rng, **unknown)
 
     def _rule_of(self, p: float) -> Rule:
         active = self._activation is not None

@@ -122,9 +122,7 @@ class Zoneout(Layer):
         rng: RNGLike | None = None,
         **unknown: Never,
     ) -> None:
-        super().__init__(
-            p, inplace=inplace, recompute=recompute, noise_shape=noise_shape, rng=rng, **unknown
-        )
+        super().__init__(p, inplace=inplace, recompute=recompute, noise_shape=noise_shape, rng=rng, **unknown)
 
     def _rule_of(self, p: float) -> Rule:
         return zoneout_rule(p, self._units, not self._recompute)

@@ -100,9 +100,7 @@ class Mask(BitRecord):
         self._pass = pass_of_arguments(rule, shape, p, (key, stream), noise_shape, shard)
 
     @classmethod
-    def from_array(
-        cls, kept: ArrayLike, *, scale: Number = 1.0, shape: int | Shape | None = None
-    ) -> Mask:
+    def from_array(cls, kept: ArrayLike, *, scale: Number = 1.0, shape: int | Shape | None = None) -> Mask:
         """Return the mask that keeps the elements which an array says.
 
         Parameters
