@@ -4,10 +4,14 @@
     python benchmarks/tensors.py
 
 Every call creates a new tensor, as in training. Run it on an idle machine. Figures that have a target are
-marked.
+marked. The second table has cold calls: between two of them a matrix product takes the caches, as in a
+training step.
 """
 
 import argparse
+import random
+import statistics
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from timeit import Timer
@@ -54,6 +58,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ]
     columns = ("elements", "p", "call", "torch, ns per element", "bitdrop, ns", "times faster", "to reach")
     report.print_table(f"New float32 tensors, threads: {options.threads}", columns, rows)
+    rows = [_cold_row(n, options.seconds) for n in (2**10, 2**14, 2**18)]
+    columns = ("elements", "torch, us", "bitdrop, us", "bitdrop / torch")
+    report.print_table("Forward and backward pass, cold", columns, rows)
+
+
+def _cold_row(n: int, seconds: float) -> list[str]:
+    """Return the time of a forward and a backward pass after matrix products, by library, and the ratio."""
+    sides: dict[str, Dropout] = {TORCH: torch.nn.Dropout(0.5), BITDROP: bitdrop.torch.Dropout(0.5)}
+    leaf, dy = torch.rand(n, requires_grad=True), torch.rand(n)
+    a, b, product = torch.rand(700, 700), torch.rand(700, 700), torch.empty(700, 700)
+
+    def cold(work: Callable[[], Tensor]) -> tuple[Tensor, float]:
+        torch.mm(a, b, out=product)
+        begun = time.perf_counter()
+        result = work()
+        return result, time.perf_counter() - begun
+
+    samples: dict[str, list[float]] = {side: [] for side in sides}
+    end = time.perf_counter() + seconds
+    while not samples[TORCH] or time.perf_counter() < end:
+        for side in random.sample(list(sides), 2):
+            y, forward = cold(partial(sides[side], leaf))
+            _, backward = cold(partial(torch.autograd.grad, y, leaf, dy))
+            samples[side].append(forward + backward)
+    torchs, bitdrops = (statistics.median(samples[side]) for side in (TORCH, BITDROP))
+    return [f"{n:,}", f"{1e6 * torchs:.0f}", f"{1e6 * bitdrops:.0f}", f"{bitdrops / torchs:.2f}"]
 
 
 def _calls(n: int, p: float) -> dict[str, dict[str, Timer]]:

@@ -4,9 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 
 import numpy as np
-from bitdrop import _engine
-from bitdrop._affine import IDENTITY
-from bitdrop._plan import KEEP_ALL
+from bitdrop._core import Operation, Rule
 from timing import Array, Step
 
 # With fewer bytes per thread, handing the work over takes longer than the copy.
@@ -33,7 +31,8 @@ def copy(x: Array, out: Array, threads: int = 1) -> Step:
 
 def non_temporal_copy(x: Array, out: Array) -> Step:
     """Return a copy by non-temporal stores: the engine's own pass with p = 0 and scale 1."""
-    return partial(_engine.drop, (_engine.DTYPES["float32"], (out, x)), IDENTITY, KEEP_ALL)
+    keeping_all = Rule(0.0, Operation.scale(1.0), store=False).pass_with_key(x.shape, (0, 0))
+    return partial(keeping_all.repeat, (x,), out)
 
 
 @cache

@@ -228,8 +228,10 @@ void keep_eager_functions(const py::dict& names) {
 }
 
 void add_eager(py::module_& m) {
-    static PyMethodDef methods[] = {method<drop, 6>("drop"), method<forward, 5>("forward"),
-                                    method<backward, 2>("backward"), {nullptr, nullptr, 0, nullptr}};
+    static PyMethodDef methods[] = {method<drop, 6>("drop"),
+                                    method<forward, 5>("forward"),
+                                    method<backward, 2>("backward"),
+                                    {nullptr, nullptr, 0, nullptr}};
     if (PyModule_AddFunctions(m.ptr(), methods) != 0) throw py::error_already_set();
     m.def("describe", &describe, py::arg("call"));
     kept.call = PyUnicode_InternFromString("call");

@@ -46,9 +46,7 @@ TensorMemory memory_of(const DlTensor& tensor) {
 }
 
 // The views of complex numbers that lack their signs look like any other tensor to DLPack.
-bool is_negated(PyObject* tensor) {
-    return owned(PyObject_CallOneArg(kept.is_neg, tensor)).ptr() != Py_False;
-}
+bool is_negated(PyObject* tensor) { return owned(PyObject_CallOneArg(kept.is_neg, tensor)).ptr() != Py_False; }
 
 // A tensor in memory of the buffer pool, described for PyTorch, which deletes it.
 struct PooledTensor {
@@ -109,7 +107,8 @@ void keep_tensor_functions(const py::dict& names) {
 
 bool read_plain(PyObject* tensor, TensorMemory* memory) {
     if (Py_TYPE(tensor) != kept.tensor && Py_TYPE(tensor) != kept.parameter) return false;
-    if (!denies(kept.are_transforms_active) || !denies(kept.dispatch_modes) || !denies(kept.tracing_state)) return false;
+    if (!denies(kept.are_transforms_active) || !denies(kept.dispatch_modes) || !denies(kept.tracing_state))
+        return false;
     DlTensor read;
     if (kept.exchange->tensor_of(tensor, &read) != 0) {
         PyErr_Clear();

@@ -175,12 +175,10 @@ void draw_key(Slot* stack, uint64_t, uint64_t) {
 }  // namespace
 
 void register_kernels() {
-    register_kernel("CPU", "native_drop", [](Slot* stack, uint64_t, uint64_t) {
-        unless_recorded<drop>("bitdrop::drop", stack);
-    });
-    register_kernel("CPU", "native_fused", [](Slot* stack, uint64_t, uint64_t) {
-        unless_recorded<fused>("bitdrop::recorded_fused", stack);
-    });
+    register_kernel("CPU", "native_drop",
+                    [](Slot* stack, uint64_t, uint64_t) { unless_recorded<drop>("bitdrop::drop", stack); });
+    register_kernel("CPU", "native_fused",
+                    [](Slot* stack, uint64_t, uint64_t) { unless_recorded<fused>("bitdrop::recorded_fused", stack); });
     register_kernel("CPU", "native_fused_backward", [](Slot* stack, uint64_t, uint64_t) {
         unless_recorded<fused_backward>("bitdrop::recorded_fused_backward", stack);
     });

@@ -9,7 +9,7 @@
 namespace bitdrop::torch {
 
 using Handle = struct OpaqueTensor*;  // a reference that its owner deletes
-using Slot = uint64_t;                // an argument or a result of an operator
+using Slot = uint64_t;  // an argument or a result of an operator
 using Kernel = void (*)(Slot* stack, uint64_t arguments, uint64_t results);
 using ErrorCode = int32_t;
 
@@ -31,14 +31,14 @@ public:
 
     static Tensor empty(const int64_t* shape, int ndim, const AxisOrder& order, const ElementType& type);
     static Tensor empty_bits(uint64_t count);
-    static Tensor new_words();          // for a key
+    static Tensor new_words();  // for a key
     static Tensor optional(Slot slot);  // takes it; no tensor if it is None
 
     explicit operator bool() const { return handle_ != nullptr; }
-    TensorMemory memory() const;         // of a type of the engine, else it throws std::invalid_argument
-    uint64_t* words() const;             // the two of a key, else it throws
+    TensorMemory memory() const;  // of a type of the engine, else it throws std::invalid_argument
+    uint64_t* words() const;  // the two of a key, else it throws
     uint8_t* bits(uint64_t count) const;  // at least this many, eight in each byte, else it throws
-    void draw_words() const;             // from PyTorch's default generator: those of torch.randint
+    void draw_words() const;  // from PyTorch's default generator: those of torch.randint
     Slot release();
 
 private:

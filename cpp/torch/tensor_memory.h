@@ -27,7 +27,7 @@ struct AxisOrder {
 // The order of a dense tensor's axes, in which its result's are. False if it is not dense, or its order has no number.
 bool find_order(const TensorMemory& x, AxisOrder* order);
 
-// The order of a number of `_code_of` in bitdrop/torch/_settings.py: 1 and a hexadecimal digit for each axis, or 0 for
+// The order of a number of `code_of` in bitdrop/torch/_settings.py: 1 and a hexadecimal digit for each axis, or 0 for
 // C order. Throws std::invalid_argument.
 AxisOrder decode_order(int64_t code, int ndim);
 

@@ -141,7 +141,8 @@ def broadcasts(shape: Sequence[int], to: Sequence[int]) -> bool:
     """Return whether arrays of a shape broadcast to another, as in NumPy."""
     if len(shape) > len(to):
         return False
-    return all(length in (1, whole) for length, whole in zip(reversed(shape), reversed(to), strict=False))
+    last = to[len(to) - len(shape) :]
+    return all(length in (1, whole) for length, whole in zip(shape, last, strict=True))
 
 
 def as_axis(value: Any, ndim: int) -> int:

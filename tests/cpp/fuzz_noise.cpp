@@ -93,7 +93,7 @@ void try_noise_arrays(Random* random) {
         std::stable_sort(order.begin(), order.end(),
                          [&](size_t a, size_t b) { return std::abs(out.stride(a)) > std::abs(out.stride(b)); });
     for (const size_t axis : order)
-        operands.layout.add_axis({shape[axis], {out.stride(axis), x.stride(axis)}, follow ? 7 : strides[axis]});
+        operands.layout.add_axis({shape[axis], {out.stride(axis), x.stride(axis)}, follow ? 1 : strides[axis]});
 
     const std::vector<unsigned char> elements = x.gather(), around = out.all_but_elements();
     std::vector<float> z;

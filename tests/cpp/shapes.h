@@ -31,6 +31,7 @@ inline Shape random_shape(Random* random, uint64_t most) {
 
 // Two to four axes with lengths near those of tiles and blocks, at most `most` elements.
 inline Shape tiled_shape(Random* random, uint64_t most) {
+    if (random->one_in(15)) return {static_cast<int64_t>(random->between(4, 6)), 17000};  // tiles side by side
     const uint64_t edges[] = {1,   2,   3,   5,   15,  16,   17,   63,   64,   65,
                               127, 129, 200, 255, 300, 1023, 1024, 1025, 2100, 17000};
     Shape shape(random->between(2, 4));

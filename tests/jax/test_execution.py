@@ -9,7 +9,6 @@ pytest.importorskip("jax", reason="needs JAX: pip install '.[jax]'")
 
 import bitdrop
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from tests.helpers.jax_kinds import Kind, for_all_kinds, keys, on_jax
@@ -65,12 +64,3 @@ def test_threads_change_nothing(kind: Kind, settings_restored: None) -> None:
         assert found == expected
         batch = jax.jit(jax.vmap(kind, (None, 0)))(inputs, several)
         assert [np.asarray(y).tobytes() for y in batch] == expected
-
-
-def test_batch_of_small_arrays_uses_threads(settings_restored: None) -> None:
-    x, several = jnp.ones((300, 40, 50)), keys(300)
-    drop = jax.jit(jax.vmap(lambda x, key: bitdrop.jax.dropout(x, 0.3, key=key)))
-    bitdrop.set_num_threads(1)
-    expected = np.asarray(drop(x, several))
-    bitdrop.set_num_threads(2)
-    assert np.asarray(drop(x, several)).tobytes() == expected.tobytes()

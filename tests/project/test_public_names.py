@@ -5,6 +5,8 @@ import importlib
 import bitdrop
 import pytest
 
+from tests.helpers.support import run_python
+
 NAMES = [
     "bitdrop",
     "bitdrop.dask",
@@ -26,3 +28,9 @@ def test_tab_completion_shows_public_names_only(name: str) -> None:
 
 def test_private_names_remain_importable() -> None:
     assert bitdrop._core.MASK_FORMAT == bitdrop.MASK_FORMAT
+
+
+def test_jax_front_end_without_jax_names_extra() -> None:
+    process = run_python("-c", "import sys; sys.modules['jax'] = None; import bitdrop.jax")
+    assert process.returncode == 1
+    assert process.stderr.endswith("ImportError: bitdrop.jax needs JAX: pip install 'bitdrop[jax]'.\n")

@@ -162,3 +162,26 @@ def test_generator_and_transforms_run_eagerly_or_fail_in_full_graph() -> None:
     for function in (drawn, mapped):
         with pytest.raises(torch._dynamo.exc.Unsupported, match=r"bitdrop\.torch cannot be compiled"):
             compiled_fresh(function, "aot_eager")(x)
+
+
+@needs_compiler
+def test_the_wrapper_in_cpp_calls_the_operators() -> None:
+    from torch._inductor import config  # noqa: PLC0415
+
+    def function(x: Tensor) -> Tensor:
+        return functional.dropout(x.sin(), 0.5) * 2
+
+    x = torch.rand(64)
+    with config.patch(cpp_wrapper=True):
+        found, expected = (run(f, x, False) for f in (compiled_fresh(function, "inductor"), function))
+    torch.testing.assert_close(found, expected)
+
+
+@needs_compiler
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_package_of_aot_inductor_drops_by_torchs_operators() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(4, 50), bitdrop.torch.Dropout(0.5))
+    program = torch.export.export(model, (torch.ones(8, 4),))
+    package = torch._inductor.aoti_load_package(torch._inductor.aoti_compile_and_package(program))
+    dropped = (package(torch.ones(8, 4)) == 0).float().mean()
+    assert 0.3 < dropped < 0.7

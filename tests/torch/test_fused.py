@@ -148,20 +148,6 @@ def test_batched_gradients() -> None:
             assert torch.equal(got[number], want)
 
 
-def test_forward_mode_and_vmap_take_steps() -> None:
-    x = torch.randn(4, 5, dtype=torch.float64)
-    tangent = torch.ones_like(x)
-    torch.manual_seed(4)
-    y, derivative = torch.func.jvp(
-        lambda x: functional.fused_dropout(x, 0.5, activation="relu"), (x,), (tangent,)
-    )
-    assert torch.equal(derivative != 0, y != 0)
-    z = torch.func.vmap(
-        lambda x: functional.fused_dropout(x, 0.5, activation="relu"), randomness="different"
-    )(x)
-    assert z.shape == x.shape
-
-
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
 def test_compiled_drops_and_differentiates(backend: str) -> None:
     module = bitdrop.torch.FusedDropout(0.5, "relu")

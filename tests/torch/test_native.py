@@ -10,7 +10,7 @@ pytest.importorskip("torch", reason="needs PyTorch: pip install '.[torch]'")
 
 import torch
 from bitdrop.torch import _native, _passes, functional
-from bitdrop.torch._settings import NOISE, SCALE, SELECT, Setting
+from bitdrop.torch._settings import SCALE, SELECT, Setting
 from torch import Tensor
 from torch.autograd import forward_ad
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -19,7 +19,7 @@ from tests.helpers.pytorch_support import compiled_fresh, for_all_dtypes
 
 needs_passes = pytest.mark.skipif(not _native.HAS_PASSES, reason="needs DLPack's C exchange")
 needs_kernels = pytest.mark.skipif(not _native.HAS_KERNELS, reason="needs PyTorch's stable C interface")
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:`torch.jit:FutureWarning")
 
 SHAPES: dict[str, Callable[[Tensor], Tensor]] = {  # of 6,000 elements, more than are generated again
     "C order": lambda x: x.view(5, 6, 10, 20),
@@ -30,15 +30,25 @@ SHAPES: dict[str, Callable[[Tensor], Tensor]] = {  # of 6,000 elements, more tha
     "one number": lambda x: x[7],
 }
 for_all_shapes = pytest.mark.parametrize("shape", SHAPES)
+
+
+def bias_for(x: Tensor) -> Tensor | None:
+    return x.detach()[..., :1] - 2 if x.dim() else None
+
+
 CALLS: dict[str, Callable[[Tensor], Tensor]] = {
     "dropout": lambda x: functional.dropout(x, 0.4),
     "recomputed": lambda x: functional.dropout(x, 0.4, recompute=True),
     "alpha": lambda x: functional.alpha_dropout(x, 0.4, True),
-    "shared": lambda x: functional.dropout(x, 0.4, noise_shape=[1] + [None] * (x.dim() - 1) if x.dim() else ()),
+    "shared": lambda x: functional.dropout(
+        x, 0.4, noise_shape=[1] + [None] * (x.dim() - 1) if x.dim() else ()
+    ),
     "gaussian": lambda x: functional.gaussian_dropout(x, 0.4),
     "zoneout": lambda x: functional.zoneout(x, x.detach() + 1, 0.4),
     "relu": lambda x: functional.fused_dropout(x - 1.5, 0.4, None, "relu"),
-    "fused": lambda x: functional.fused_dropout(x, 0.4, x.detach()[..., :1] - 2 if x.dim() else None, "relu", x * 2),
+    "fused": lambda x: functional.fused_dropout(
+        x, 0.4, x.detach()[..., :1] - 2 if x.dim() else None, "relu", x * 2
+    ),
 }
 
 
@@ -49,7 +59,11 @@ def results(call: Callable[[Tensor], Tensor], x: Tensor, gradient: str = "full")
         leaf = x.detach().requires_grad_()
     torch.manual_seed(5)
     y = call(leaf)
-    dy = torch.arange(y.numel(), dtype=y.dtype).view(y.shape) if gradient == "full" else y.new_ones(()).expand(y.shape)
+    dy = (
+        torch.arange(y.numel(), dtype=y.dtype).view(y.shape)
+        if gradient == "full"
+        else y.new_ones(()).expand(y.shape)
+    )
     (dx,) = torch.autograd.grad(y, leaf, dy)
     return [y.detach(), dx]
 
@@ -174,7 +188,9 @@ def test_gradients_have_gradients_batches_and_tangents(name: str, size: int) -> 
     factor = (dx / dy).detach()
     (ddy,) = torch.autograd.grad(dx.sum(), dy)
     torch.testing.assert_close(ddy, factor)
-    (rows,) = torch.autograd.grad(CALLS[name](x), x, torch.stack([dy, 2 * dy]).detach(), is_grads_batched=True)
+    (rows,) = torch.autograd.grad(
+        CALLS[name](x), x, torch.stack([dy, 2 * dy]).detach(), is_grads_batched=True
+    )
     torch.testing.assert_close(rows[1], 2 * rows[0])
     y = CALLS[name](x)
     with forward_ad.dual_level():

@@ -50,16 +50,6 @@ def test_a_traced_model_follows_its_mode_and_its_p(kind: str, is_replaced: bool)
     assert traced(x) is x
 
 
-@pytest.mark.parametrize("make", [bitdrop.torch.Dropout, nn.Dropout])
-def test_hooks_are_called_when_a_traced_model_runs_and_not_while_it_is_traced(make: type[nn.Module]) -> None:
-    module, called = make(), []
-    module.register_forward_hook(lambda *_: called.append(1))
-    traced = torch.fx.symbolic_trace(nn.Sequential(module))
-    assert not called
-    traced(torch.ones(3))
-    assert called == [1]
-
-
 def test_models_prepared_for_quantisation_stop_dropping_in_eval() -> None:
     quantize_fx = pytest.importorskip("torch.ao.quantization.quantize_fx")
     from torch.ao.quantization import get_default_qat_qconfig_mapping  # noqa: PLC0415

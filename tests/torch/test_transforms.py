@@ -96,15 +96,6 @@ def test_recorded_graph_draws_new_mask_each_time() -> None:
     assert set(expected.tolist()) == {0.0, 2.0, 6.0, 8.0}
 
 
-def test_fake_tensor_gives_fake_result() -> None:
-    from torch._subclasses import FakeTensorMode  # noqa: PLC0415
-
-    with FakeTensorMode():
-        y = functional.dropout(torch.ones(3, 4, requires_grad=True), 0.5)
-        assert y.shape == (3, 4)
-        assert y.requires_grad
-
-
 def test_dispatch_mode_sees_operators() -> None:
     from torch.utils._python_dispatch import TorchDispatchMode  # noqa: PLC0415
 
@@ -120,7 +111,7 @@ def test_dispatch_mode_sees_operators() -> None:
         y.sum().backward()
     assert x.grad is not None
     assert torch.equal(x.grad, y)
-    assert seen.count("bitdrop.drop.default") == 2
+    assert sum(name.endswith("drop.default") for name in seen) == 2  # or `native_drop`
 
 
 @pytest.mark.parametrize("inplace", [False, True])

@@ -16,14 +16,7 @@ except ImportError as error:
     raise ImportError("bitdrop.jax needs JAX: pip install 'bitdrop[jax]'.") from error
 
 from bitdrop.jax._keys import mask_key
-from bitdrop.jax.functional import (
-    alpha_dropout,
-    drop_path,
-    dropout,
-    fused_dropout,
-    gaussian_dropout,
-    zoneout,
-)
+from bitdrop.jax.functional import alpha_dropout, drop_path, dropout, fused_dropout, gaussian_dropout, zoneout
 from bitdrop.jax.layers import Dropout
 
 __all__ = [

@@ -42,21 +42,14 @@ def _result_shape(call: Call, shapes: tuple[Shape, ...]) -> Shape:
 def _run(call: Call, operands: tuple[Any, ...]) -> Any:
     shape = _result_shape(call, tuple(operand.shape for operand in operands))
     operation = call.operation
-    lengths = {
-        name: np.array(getattr(call, name), np.int64)
-        for name in ("noise_shape", "shard_shape", "shard_start")
-    }
+    coefficients = call.p, operation.factor, operation.shift, operation.dropped
     return jax.ffi.ffi_call(_TARGET, jax.ShapeDtypeStruct(shape, operands[-1].dtype))(
         *operands,
         operation=operation.name,
-        scale=np.float64(operation.factor),
-        shift=np.float64(operation.shift),
-        dropped=np.float64(operation.dropped),
-        p=np.float64(call.p),
-        gradient=np.int64(-1 if call.gradient is None else call.gradient),
+        coefficients=np.array(coefficients, np.float64),
+        axes=np.array(call.noise_shape + call.shard_shape + call.shard_start, np.int64),
         inputs=np.array(call.inputs, np.int64),
-        batch_ndim=np.int64(call.batch_ndim),
-        **lengths,
+        gradient=np.array([] if call.gradient is None else [call.gradient], np.int64),
     )
 
 
@@ -97,10 +90,7 @@ class _Division:
     def partition(self, mesh: Any, operands: Any, result: Any) -> Any:
         """Return the computation of a shard, with the shardings of the result and the operands."""
         spec = (*result.sharding.spec, *[None] * (len(self._result) - len(result.sharding.spec)))
-        of_operands = tuple(
-            NamedSharding(mesh, PartitionSpec(*self._followed(number, spec)))
-            for number in range(len(self._shapes))
-        )
+        specs = [PartitionSpec(*self._followed(number, spec)) for number in range(len(self._shapes))]
         axes = spec[self._call.batch_ndim :]
 
         def run_shard(*shards: Any) -> Any:
@@ -112,7 +102,12 @@ class _Division:
             offset = offset.reshape((1,) * self._call.batch_ndim + offset.shape)
             return _run(self._call, (key, sum(start, start=offset), *shards[-count:]))
 
-        return mesh, run_shard, NamedSharding(mesh, PartitionSpec(*spec)), of_operands
+        return (
+            mesh,
+            run_shard,
+            NamedSharding(mesh, PartitionSpec(*spec)),
+            tuple(NamedSharding(mesh, of_operand) for of_operand in specs),
+        )
 
 
 @lru_cache(maxsize=1024)
@@ -120,11 +115,7 @@ def _divisible(call: Call, shapes: tuple[Shape, ...]) -> Any:
     """Return the function of operands that XLA's partitioners can divide."""
     division = _Division(call, shapes)
     divisible = custom_partitioning(lambda *operands: _run(call, operands))
-    divisible.def_partition(
-        division.partition,
-        infer_sharding_from_operands=division.infer,
-        sharding_rule=division.shardy_rule(),
-    )
+    divisible.def_partition(division.partition, division.infer, sharding_rule=division.shardy_rule())
     return divisible
 
 

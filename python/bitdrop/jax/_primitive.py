@@ -32,30 +32,25 @@ def run(call: Call, key: Any, start: Any, inputs: tuple[Any, ...]) -> Any:
 
 def _vary_alike(arrays: tuple[Any, ...]) -> tuple[Any, ...]:
     """Let all operands vary over the same axes of a mesh: within shard_map, gradients depend on that."""
-    axes = [_varying_axes(jax.typeof(array)) for array in arrays]
-    union = frozenset().union(*axes)
+    axes = [_varying_axes(array) for array in arrays]
+    union = frozenset[str]().union(*axes)
     if not union:
         return arrays
     vary = partial(jax.lax.pcast, to="varying") if hasattr(jax.lax, "pcast") else jax.lax.pvary
-    return tuple(
-        vary(array, tuple(union - own)) if union - own else array
-        for array, own in zip(arrays, axes, strict=True)
-    )
+    lacking = [tuple(union - own) for own in axes]
+    return tuple(vary(x, names) if names else x for x, names in zip(arrays, lacking, strict=True))
 
 
-def _varying_axes(aval: Any) -> frozenset[str]:
-    if hasattr(aval, "manual_axis_type"):  # JAX 0.10
-        return frozenset(aval.manual_axis_type.varying)
-    return frozenset(aval.vma)
+def _varying_axes(array: Any) -> frozenset[str]:
+    aval = jax.typeof(array)
+    return frozenset(
+        aval.vma if hasattr(aval, "vma") else aval.manual_axis_type.varying
+    )  # JAX 0.10: the other
 
 
 @lru_cache(maxsize=1024)
 def _jitted(call: Call) -> Any:
     return jax.jit(partial(pass_p.bind, call=call))
-
-
-def _run_eagerly(*operands: Any, call: Call) -> Any:
-    return _jitted(call)(*operands)
 
 
 def _result_aval(*avals: Any, call: Call) -> Any:
@@ -65,23 +60,18 @@ def _result_aval(*avals: Any, call: Call) -> Any:
     if batch == x.shape[: call.batch_ndim]:
         return x
     shape = (*batch, *x.shape[call.batch_ndim :])
-    if x.sharding.mesh.empty:
-        return x.update(shape=shape, sharding=None)
     owners = (next((aval for aval in avals if aval.shape[axis] == n), x) for axis, n in enumerate(batch))
-    spec = [owner.sharding.spec[axis] for axis, owner in enumerate(owners)]
-    whole_spec = PartitionSpec(*spec, *x.sharding.spec[call.batch_ndim :])
-    return x.update(shape=shape, sharding=NamedSharding(x.sharding.mesh, whole_spec))
+    of_batch = [owner.sharding.spec[axis] for axis, owner in enumerate(owners)]
+    spec = PartitionSpec(*of_batch, *x.sharding.spec[call.batch_ndim :])
+    return x.update(shape=shape, sharding=NamedSharding(x.sharding.mesh, spec))
 
 
 def _jvp(primals: Any, tangents: Any, *, call: Call) -> tuple[Any, Any]:
     y = pass_p.bind(*primals, call=call)
     count = len(call.inputs)
     draws, inputs = primals[:-count], dict(zip(call.inputs, primals[-count:], strict=True))
-    moved = {
-        number: tangent
-        for number, tangent in zip(call.inputs, tangents[-count:], strict=True)
-        if type(tangent) is not ad.Zero
-    }
+    given = zip(call.inputs, tangents[-count:], strict=True)
+    moved = {number: tangent for number, tangent in given if type(tangent) is not ad.Zero}
     if call.gradient is not None:  # linear
         parts = [pass_p.bind(*draws, moved[0], call=call)] if moved else []
     elif call.operation.name.startswith("fused"):
@@ -119,14 +109,12 @@ def _transpose(cotangent: Any, *operands: Any, call: Call) -> list[Any]:
 
 
 def _batch(operands: Any, axes: Any, *, call: Call) -> tuple[Any, int]:
-    moved = (
-        jnp.expand_dims(operand, 0) if axis is None else jnp.moveaxis(operand, axis, 0)
-        for operand, axis in zip(operands, axes, strict=True)
-    )
+    pairs = zip(operands, axes, strict=True)
+    moved = (jnp.expand_dims(x, 0) if axis is None else jnp.moveaxis(x, axis, 0) for x, axis in pairs)
     return pass_p.bind(*moved, call=call.batched()), 0
 
 
-pass_p.def_impl(_run_eagerly)
+pass_p.def_impl(lambda *operands, call: _jitted(call)(*operands))
 pass_p.def_abstract_eval(_result_aval)
 ad.primitive_jvps[pass_p] = _jvp
 ad.primitive_transposes[pass_p] = _transpose

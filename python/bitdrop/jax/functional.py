@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -23,18 +23,12 @@ from bitdrop.kinds.path import MODES, path_rule
 from bitdrop.records.noise import noise_rule
 from bitdrop.records.zoneout import zoneout_rule
 
-ShardLike = Shard | tuple[Sequence[int], Any]
-"""A shard, or its two fields, of which the start may be traced."""
+Noise = NoiseShape | None  # two short names, for signatures of one line
+Part = Shard | tuple[Sequence[int], Any] | None  # of the two fields of a shard, the start may be traced
 
 
 def dropout(
-    x: Any,
-    p: Number = 0.5,
-    *,
-    key: Any,
-    training: bool = True,
-    noise_shape: NoiseShape | None = None,
-    shard: ShardLike | None = None,
+    x: Any, p: Number = 0.5, *, key: Any, training: bool = True, noise_shape: Noise = None, shard: Part = None
 ) -> jax.Array:
     """Set each element to zero with probability `p`, and scale the rest so that the mean stays.
 
@@ -89,17 +83,11 @@ def dropout(
     Array([0., 0., 2., 2., 2., 0., 0., 2.], dtype=float32)
     """
     rule = dropout_rule(_validate.as_probability(p), "inverted", units_of(noise_shape))
-    return _run(rule, (x,), _Draws(key, training, shard))
+    return _run(rule, (x,), key, training, shard)
 
 
 def alpha_dropout(
-    x: Any,
-    p: Number = 0.5,
-    *,
-    key: Any,
-    training: bool = True,
-    noise_shape: NoiseShape | None = None,
-    shard: ShardLike | None = None,
+    x: Any, p: Number = 0.5, *, key: Any, training: bool = True, noise_shape: Noise = None, shard: Part = None
 ) -> jax.Array:
     """Apply dropout for self-normalising networks, which keeps mean and variance: see `bitdrop.AlphaDropout`.
 
@@ -115,17 +103,11 @@ def alpha_dropout(
     mean 0.00, standard deviation 1.00
     """
     rule = alpha_rule(_validate.as_probability(p), units_of(noise_shape))
-    return _run(rule, (x,), _Draws(key, training, shard))
+    return _run(rule, (x,), key, training, shard)
 
 
 def gaussian_dropout(
-    x: Any,
-    p: Number = 0.5,
-    *,
-    key: Any,
-    training: bool = True,
-    noise_shape: NoiseShape | None = None,
-    shard: ShardLike | None = None,
+    x: Any, p: Number = 0.5, *, key: Any, training: bool = True, noise_shape: Noise = None, shard: Part = None
 ) -> jax.Array:
     """Multiply each element by Gaussian noise of mean 1, as `bitdrop.gaussian_dropout` does.
 
@@ -140,7 +122,7 @@ def gaussian_dropout(
     mean 1.00, standard deviation 0.50
     """
     rule = noise_rule(p, units_of(noise_shape))
-    return _run(rule, (x,), _Draws(key, training, shard))
+    return _run(rule, (x,), key, training, shard)
 
 
 def drop_path(
@@ -151,7 +133,7 @@ def drop_path(
     *,
     key: Any,
     training: bool = True,
-    shard: ShardLike | None = None,
+    shard: Part = None,
 ) -> jax.Array:
     """Drop whole samples, for stochastic depth: see `bitdrop.DropPath`.
 
@@ -191,7 +173,7 @@ def drop_path(
     scaled = _validate.as_flag(scale_by_keep, "scale_by_keep")
     _validate.check_choice(mode, "mode", tuple(MODES))
     rule = path_rule(_validate.as_probability(p), scaled, mode)
-    return _run(rule, (x,), _Draws(key, training, shard))
+    return _run(rule, (x,), key, training, shard)
 
 
 def zoneout(
@@ -201,8 +183,8 @@ def zoneout(
     *,
     key: Any,
     training: bool = True,
-    noise_shape: NoiseShape | None = None,
-    shard: ShardLike | None = None,
+    noise_shape: Noise = None,
+    shard: Part = None,
 ) -> jax.Array:
     """Keep each element's previous value with probability `p`, as `bitdrop.zoneout` does.
 
@@ -233,7 +215,7 @@ def zoneout(
     Array([0., 0., 3., 4., 5., 0.], dtype=float32)
     """
     rule = zoneout_rule(p, units_of(noise_shape))
-    return _run(rule, (new, previous), _Draws(key, training, shard))
+    return _run(rule, (new, previous), key, training, shard)
 
 
 def fused_dropout(
@@ -245,8 +227,8 @@ def fused_dropout(
     activation: Activation | None = None,
     residual: Any = None,
     training: bool = True,
-    noise_shape: NoiseShape | None = None,
-    shard: ShardLike | None = None,
+    noise_shape: Noise = None,
+    shard: Part = None,
 ) -> jax.Array:
     """Return ``residual + dropout(activation(x + bias))``, in one pass: see `bitdrop.fused_dropout`.
 
@@ -290,26 +272,18 @@ def fused_dropout(
     check_activation(activation)
     active = activation is not None
     rule = fused_rule(_validate.as_probability(p), "inverted", active, units_of(noise_shape))
-    return _run(rule, (x, bias, residual), _Draws(key, training, shard))
+    return _run(rule, (x, bias, residual), key, training, shard)
 
 
-class _Draws(NamedTuple):
-    """The arguments that decide whether a call draws, and what."""
-
-    key: Any
-    training: bool
-    shard: ShardLike | None
-
-
-def _run(rule: Rule, inputs: tuple[Any, ...], draws: _Draws) -> Any:
+def _run(rule: Rule, inputs: tuple[Any, ...], key: Any, training: bool, shard: Part) -> Any:
     """Do a pass over inputs that have not been validated."""
     arrays = _as_inputs(inputs, rule.training)
-    if not _validate.as_flag(draws.training, "training"):
+    if not _validate.as_flag(training, "training"):
         return _at_inference(rule.inference, arrays)
-    key = key_words(draws.key)
-    shard, start = _as_shard(draws.shard)
-    done = rule.pass_with_key(arrays[0].shape, (0, 0), shard=shard)
-    return run(Call.of_pass(done, tuple(arrays)), key, start, tuple(arrays.values()))
+    words = key_words(key)
+    known, start = _as_shard(shard)
+    done = rule.pass_with_key(arrays[0].shape, (0, 0), shard=known)
+    return run(Call.of_pass(done, tuple(arrays)), words, start, tuple(arrays.values()))
 
 
 def _at_inference(operation: Operation, inputs: dict[int, Any]) -> Any:
@@ -317,12 +291,11 @@ def _at_inference(operation: Operation, inputs: dict[int, Any]) -> Any:
     if operation.name == "blend":
         return operation.factor * inputs[0] + operation.shift * inputs[1]
     y = inputs[0] + inputs[1] if 1 in inputs else inputs[0]
-    if operation.activates:
-        y = jnp.maximum(y, 0)
-    return inputs[2] + y if 2 in inputs else y
+    active = jnp.maximum(y, 0) if operation.activates else y
+    return inputs[2] + active if 2 in inputs else active
 
 
-def _as_shard(shard: ShardLike | None) -> tuple[Shard | None, Any]:
+def _as_shard(shard: Part) -> tuple[Shard | None, Any]:
     """Return a shard whose start is known, and an array that is added to that start, or None."""
     if not isinstance(shard, tuple):
         return shard, None
@@ -345,15 +318,11 @@ def _as_inputs(inputs: tuple[Any, ...], operation: Operation) -> dict[int, Any]:
             continue
         array = arrays[number] = _as_array(value, name, operation.takes_complex)
         if array.dtype != first.dtype:
-            raise TypeError(
-                f"{name} must be of {names[0]}'s dtype, {first.dtype}, but its dtype is {array.dtype}."
-            )
+            raise TypeError(f"{name} must be of {names[0]}'s dtype, {first.dtype}, but got {array.dtype}.")
         if name == "bias":
             arrays[number] = _as_bias(array, first.shape)
         elif array.shape != first.shape:
-            raise ValueError(
-                f"{name} must have {names[0]}'s shape, {first.shape}, but its shape is {array.shape}."
-            )
+            raise ValueError(f"{name} must have {names[0]}'s shape, {first.shape}, but got {array.shape}.")
     return arrays
 
 

@@ -113,10 +113,9 @@ def drop(kind: Kind, input: Tensor, p: float, training: bool, inplace: bool, opt
     plain = is_plain(input)
     if not plain and not is_supported(input):
         return _left_to_torch(kind, input, p, training, inplace, options)
-    if input.is_complex() and kind.setting is alpha:
+    lacks_axes = kind.leading is not None and input.dim() < kind.least_ndim(input.dim())
+    if lacks_axes or (kind.setting is alpha and input.is_complex()):
         return kind.torchs_own(input, p, training, inplace)  # raises, if it is to drop
-    if kind.leading is not None and input.dim() < kind.least_ndim(input.dim()):
-        return kind.torchs_own(input, p, training, inplace)  # likewise
     if not (in_range and _accepts(kind, input)):
         kind.torchs_own(input, p, False)  # returns the input, but first warns or raises as this torch does
         p = float(p)

@@ -121,5 +121,5 @@ def _skip(modules: Sequence[nn.Module], place: int, layer: nn.Module, zero_to_ze
 
 
 def is_watched(module: nn.Module) -> bool:
-    """Return whether a module has hooks, which must see all units."""
-    return any(getattr(module, name) for name in _HOOKS)
+    """Return whether a module has hooks, which must see all units, or a `forward` of its own."""
+    return "forward" in module.__dict__ or any(getattr(module, name) for name in _HOOKS)

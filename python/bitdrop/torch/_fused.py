@@ -1,8 +1,6 @@
 """Fused passes over tensors: one call of the engine if it can read all of them, else the same in steps."""
 
-from collections.abc import Sequence
 from functools import lru_cache
-from math import prod
 from typing import Any, NamedTuple
 
 import torch
@@ -18,8 +16,8 @@ from bitdrop.torch._calls import Options
 from bitdrop.torch._fused_operators import in_steps, unpack_bits
 from bitdrop.torch._native import HAS_KERNELS
 from bitdrop.torch._plain import is_plain, is_supported
-from bitdrop.torch._settings import MAX_PERMUTED, Setting, run_rule, units_of
-from bitdrop.torch._tensors import memory, memory_of_bits
+from bitdrop.torch._settings import MAX_PERMUTED, Setting, code_of, run_rule, units_of
+from bitdrop.torch._tensors import Axes, memory, memory_of_bits
 
 Inputs = tuple[Tensor, Tensor | None, Tensor | None]
 """x, bias and residual."""
@@ -92,9 +90,9 @@ def _is_one_pass(x: Tensor, *others: Tensor | None) -> bool:
 def _in_steps(inputs: Inputs, p: float, active: bool, options: Options) -> Tensor:
     """Return the same by torch's operations and bitdrop's dropout, or by one operator for a compiler."""
     if p != 0.0 and _is_one_operator(inputs, options):
-        setting, key = _placed(_calls.inverted(p), inputs, options), _keys.draw_words(options.generator)
-        *_, order, result_order = setting.arguments()
-        y: Tensor = torch.ops.bitdrop.fused(*inputs, key, p, setting.scale, int(active), order, result_order)
+        key, scale = _keys.draw_words(options.generator), _calls.inverted(p).scale
+        order, result_order = [code_of(order) for order in _orders(inputs)]
+        y: Tensor = torch.ops.bitdrop.fused(*inputs, key, p, scale, int(active), order, result_order)
         return y
 
     def drop(h: Tensor) -> Tensor:
@@ -114,19 +112,23 @@ def _is_one_operator(inputs: Inputs, options: Options) -> bool:
 
 
 def _placed(setting: Setting, inputs: Inputs, options: Options) -> Setting:
-    """Return the setting with the memory orders of the steps: that of the dropout, and that of the result."""
-    x, bias, residual = inputs
+    """Return the setting with the places of draws and results."""
+    x = inputs[0]
     shared = () if options.noise_shape is None else _calls.axes_of_noise_shape(options.noise_shape, x)
+    order, result_order = _orders(inputs, shared)
+    return setting._replace(shared=shared, order=() if shared else order, result_order=result_order)
+
+
+def _orders(inputs: Inputs, shared: Axes = ()) -> tuple[Axes, Axes]:
+    """Return the memory orders of the steps: that of the dropout, and that of the result."""
+    x, bias, residual = inputs
     if x.is_contiguous() and (residual is None or residual.is_contiguous()):
-        return setting._replace(shared=shared)
+        return (), ()
     like = _meta(x) if bias is None else _meta(x) + _meta(bias)
-    placed = setting._replace(shared=shared, order=(), result_order=_tensors.memory_order(like, shared))
-    if not shared:
-        placed = placed._replace(order=placed.result_order)
+    order = _tensors.memory_order(like, shared)
     if residual is None:
-        return placed
-    sums = _meta(residual) + _tensors.empty(like, placed.result_order)
-    return placed._replace(result_order=_tensors.memory_order(sums))
+        return order, order
+    return order, _tensors.memory_order(_meta(residual) + _tensors.empty(like, order))
 
 
 def _meta(x: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """What bitdrop's functions in C reach of PyTorch, without its headers: one binary serves all versions.
 
-Operators have kernels in C by PyTorch's stable C interface, whose functions are looked up in the loaded library.
-Ordinary calls also read tensors by DLPack's C exchange, from PyTorch 2.10 on. Where something is missing,
-everything takes its way in Python.
+Operators have kernels in C by PyTorch's stable C interface, whose functions are looked up in the loaded
+library. Ordinary calls also read tensors by DLPack's C exchange, from PyTorch 2.10 on. Where something is
+missing, everything takes its way in Python.
 """
 
 import os
@@ -44,8 +44,8 @@ HAS_PASSES = HAS_KERNELS and hasattr(torch.Tensor, "__dlpack_c_exchange_api__")
 def define(library: Any, name: str, schema: str, fake: Callable[..., Any]) -> None:
     """Define an operator ``native_...`` that has a kernel in C, which autograd passes by.
 
-    If autograd has to record it, for example because a graph runs on dual tensors, the kernel calls an operator
-    in Python instead, which takes the same arguments.
+    If autograd has to record it, for example because a graph runs on dual tensors, the kernel calls an
+    operator in Python instead, which takes the same arguments.
     """
     library.define(f"native_{name}{schema}")
     library.impl(f"native_{name}", torch.library.fallthrough_kernel, "Autograd")

@@ -128,8 +128,8 @@ library.impl("drop", _differentiable, "Autograd", with_keyset=True)
 
 
 def _below_autograd(dispatch_keys: Any, *arguments: Any) -> Tensor:
-    # Another transform of torch.func would have to record again. The first run of a graph that was made for dual
-    # tensors is watched by a mode, below autograd.
+    # Another transform of torch.func would have to record again. The first run of a graph that was made for
+    # dual tensors is watched by a mode, below autograd.
     records_again = _private.are_transforms_active() or _private.is_forward_mode()
     is_native = HAS_KERNELS and not records_again
     operator = torch.ops.bitdrop.native_drop.default if is_native else torch.ops.bitdrop.drop.default
@@ -141,11 +141,37 @@ def _below_autograd(dispatch_keys: Any, *arguments: Any) -> Tensor:
 @torch.library.register_vmap("bitdrop::drop", lib=library)
 @disable_dynamo
 def _batched(info: Any, in_dims: tuple[int | None, ...], *arguments: Any) -> Any:
-    """Do the pass over each sample of a batch. A sample has its own mask only if it has its own key."""
-    tensors, rest = arguments[:3], arguments[3:]
+    """Do the pass over all samples of a batch in one call, but for blocks.
+
+    Samples with keys of their own have the draws of one larger mask, under the key of the first one.
+    Otherwise they share their draws along the new axis, so that each has the mask of a single call.
+    """
+    tensors, setting = arguments[:3], setting_of(arguments[3:])
+    if setting.block_ndim:
+        return _one_by_one(info.batch_size, in_dims, tensors, setting), 0
+    x, previous, key = tensors
+    axes = [0, *(axis + 1 for axis in setting.order or range(x.dim() - (in_dims[0] is not None)))]
+    x = _with_batch(x, in_dims[0], info.batch_size).permute(axes)
+    if previous is not None:
+        previous = _with_batch(previous, in_dims[1], info.batch_size).permute(axes)
+    shared = tuple(axis + 1 for axis in setting.shared)
+    if in_dims[2] is None:
+        shared = (0, *shared)
+    else:
+        key = key.select(in_dims[2], 0)
+    y = drop(x, previous, key, setting._replace(shared=shared, order=(), result_order=()))
+    return y.permute([axes.index(axis) for axis in range(len(axes))]), 0
+
+
+def _with_batch(tensor: Tensor, axis: int | None, size: int) -> Tensor:
+    """Return a tensor with the axis of the batch in front."""
+    return tensor.expand(size, *tensor.shape) if axis is None else tensor.movedim(axis, 0)
+
+
+def _one_by_one(size: int, in_dims: Sequence[int | None], tensors: Sequence[Any], setting: Setting) -> Tensor:
+    """Do the pass over each sample of a batch."""
     batches = [
-        [tensor] * info.batch_size if axis is None else tensor.unbind(axis)
-        for tensor, axis in zip(tensors, in_dims[:3], strict=True)
+        [tensor] * size if axis is None or tensor is None else tensor.unbind(axis)
+        for tensor, axis in zip(tensors, in_dims, strict=False)
     ]
-    samples = [torch.ops.bitdrop.drop(*sample, *rest) for sample in zip(*batches, strict=True)]
-    return torch.stack(samples), 0
+    return torch.stack([drop(*sample, setting) for sample in zip(*batches, strict=True)])

@@ -23,7 +23,8 @@ def _slow_gradients(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
     setting = setting._replace(order=order, result_order=result_order)
     needs_x, needs_second, needs_third, _ = ctx.needs_input_grad
     if is_active:
-        kept = unpack_bits(*ctx.saved_tensors, dy.shape, order)
+        (bits,) = ctx.saved_tensors
+        kept = unpack_bits(bits, dy.shape, order)
         gradients: tuple[Tensor, ...] = (torch.where(kept, dy * setting.scale, 0.0),)
     else:
         gradients = _operators.gradients(dy, _keys.words_of(key), setting)

@@ -77,7 +77,7 @@ class Setting(NamedTuple):
         """Return the arguments of the operator after its tensors."""
         coefficients = self.operation, self.p, self.scale, self.shift, self.dropped
         blocks = self.block_ndim, self.block_size, self.eps, self.shared_channels
-        places = _mask_of(self.shared), _code_of(self.order), _code_of(self.result_order)
+        places = _mask_of(self.shared), code_of(self.order), code_of(self.result_order)
         return *coefficients, *blocks, *places
 
     def bit_count(self, shape: Sequence[int]) -> int:
@@ -159,7 +159,7 @@ def _axes_of(mask: int) -> Axes:
     return tuple([axis for axis in range(mask.bit_length()) if mask >> axis & 1])
 
 
-def _code_of(order: Axes) -> int:
+def code_of(order: Axes) -> int:
     """Return an order as a number: 1 and a hexadecimal digit for each axis, or 0 for C order."""
     code = 1 if order else 0
     for axis in order:

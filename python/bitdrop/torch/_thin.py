@@ -15,9 +15,10 @@ from torch.autograd import Function
 from torch.nn import functional
 from torch.nn.functional import pad
 
-from bitdrop.mask import Mask
+from bitdrop.records import Mask
 from bitdrop.torch import _calls, _keys
-from bitdrop.torch._plain import is_plain
+from bitdrop.torch._plain import is_exporting, is_plain
+from bitdrop.torch._private import disable_dynamo
 
 # Thinning costs some passes over the weights, and about 200 microseconds. It saves p of the products. Where
 # these break even was measured for widths from 128 to 1,024, 32 to 512 rows and p from 0.1 to 0.8.
@@ -188,12 +189,12 @@ def mlp(
 
 def run(x: Tensor, links: Sequence[Link], groups: int) -> Tensor:
     """Return the output of a chain."""
-    if torch.compiler.is_exporting():
+    if is_exporting():
         return _run(x, links, groups, False)
     return _run_eagerly(x, links, groups)
 
 
-@torch._disable_dynamo
+@disable_dynamo
 def _run_eagerly(x: Tensor, links: Sequence[Link], groups: int) -> Tensor:
     """Return the output of a chain, thinned if only autograd watches: the number of kept units is data."""
     tensors = (x, *(link.weight for link in links), *(link.bias for link in links if link.bias is not None))

@@ -6,14 +6,16 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.autograd import Function
 
-from bitdrop.mask import Mask
-from bitdrop.torch import _drop_path, _keys, functional, modules
-from bitdrop.torch._plain import is_plain
+from bitdrop.records import Mask
+from bitdrop.torch import _drop_path, _keys, functional
+from bitdrop.torch._plain import is_exporting, is_plain
+from bitdrop.torch._private import disable_dynamo
+from bitdrop.torch._served import Served
 
 __all__ = ["ResidualPath"]
 
 
-class ResidualPath(modules.Served, nn.Module):
+class ResidualPath(Served, nn.Module):
     """Residual connection with stochastic depth: ``x + drop_path(branch(x))``, run on kept samples alone.
 
     The method is from [1]_, in the form of `DropPath`: each sample drops the branch by itself.
@@ -77,8 +79,8 @@ class ResidualPath(modules.Served, nn.Module):
         if not self.training or self.p == 0.0:
             return x + _checked(self.branch(x), x)
         _drop_path.check(self.p, "row")
-        generator = self.generator if self._locks is None else self._locked_generator(x)
-        kept = None if torch.compiler.is_exporting() else _kept_samples(x, self.p, generator)
+        generator = self._source(x)
+        kept = None if is_exporting() else _kept_samples(x, self.p, generator)
         if kept is None:
             y = _checked(self.branch(x), x)
             return x + functional.drop_path(y, self.p, True, self.scale_by_keep, generator=generator)
@@ -94,17 +96,12 @@ class ResidualPath(modules.Served, nn.Module):
         return f"p={self.p}, scale_by_keep={self.scale_by_keep}"
 
 
-@torch._disable_dynamo
+@disable_dynamo
 def _kept_samples(x: Tensor, p: float, generator: Generator | None) -> Tensor | None:
     """Draw the mask of `drop_path`, and return the kept samples, or None if they must not be data."""
     if not is_plain(x) or x.dim() == 0 or x.numel() == 0:
         return None
-    indices = torch.from_numpy(Mask(len(x), p, key=_keys.draw(generator)).kept_indices())
-    if 1 < len(indices) < len(x):
-        torch._dynamo.maybe_mark_dynamic(
-            indices, 0
-        )  # else compiled functions would be compiled for each number
-    return indices
+    return torch.from_numpy(Mask(len(x), p, key=_keys.draw(generator)).kept_indices())
 
 
 def _checked(y: Tensor, x: Tensor) -> Tensor:
@@ -147,7 +144,7 @@ class Unchanged(Function):
         return dx.clone()
 
 
-@torch._disable_dynamo
+@disable_dynamo
 def _unchanged(x: Tensor, *parameters: Tensor) -> Tensor:
     y: Tensor = Unchanged.apply(x, *parameters)
     return y

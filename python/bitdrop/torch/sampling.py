@@ -134,7 +134,7 @@ def _drawing(model: nn.Module, dropouts: list[nn.Module], functional: bool) -> I
 
 
 def _normalises(module: nn.Module) -> bool:
-    return isinstance(module, nn.modules.batchnorm._NormBase) or "norm" in type(module).__name__.lower()
+    return any("norm" in kind.__name__.lower() for kind in type(module).__mro__)
 
 
 @contextmanager

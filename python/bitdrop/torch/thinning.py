@@ -8,15 +8,15 @@ from typing import Any
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from bitdrop.torch import _chains, _thin, modules
+from bitdrop.torch import _chains, _private, _thin, modules
 from bitdrop.torch._chains import CONVOLUTIONS, Chain, Stretch
+from bitdrop.torch._served import ORIGINALS, Served, replace
 from bitdrop.torch._thin import Link, Shared
-from bitdrop.torch.modules import make_leaf
 
 __all__ = ["thin_dropout"]
 
 
-class Thinned(modules.Served):
+class Thinned(Served):
     """Base class of dropout modules that draw one mask for a part of the batch."""
 
     p: float
@@ -36,7 +36,7 @@ class Thinned(modules.Served):
         """Return the dropout for a forward pass, or None if it drops nothing, or not such units."""
         if not self.training or not self.p or (self._ndim is not None and input.dim() != self._ndim):
             return None
-        generator = self.generator if self._locks is None else self._locked_generator(input)
+        generator = self._source(input)
         return Shared(float(self.p), self._axis, generator)
 
     def extra_repr(self) -> str:
@@ -76,7 +76,7 @@ class ThinnedSequential(nn.Sequential):
 
     def forward(self, input: Tensor) -> Tensor:
         """Pass input through all modules."""
-        if not isinstance(input, Tensor) or nn.modules.module._has_any_global_hook():
+        if not isinstance(input, Tensor) or _private.has_global_hooks():
             return super().forward(input)
         modules = list(_chains.flattened(self, _SEQUENTIAL))
         for step in _chains.split(modules, _is_thinned):
@@ -93,6 +93,10 @@ _CLASSES: dict[int, tuple[type[Thinned], Sequence[type[nn.Module]]]] = {
     2: (ThinnedDropout2d, (nn.Dropout2d, modules.Dropout2d)),
     3: (ThinnedDropout3d, (nn.Dropout3d, modules.Dropout3d)),
 }
+
+
+ORIGINALS[ThinnedSequential] = nn.Sequential
+ORIGINALS.update({thinned: replaced[0] for thinned, replaced in _CLASSES.values()})
 
 
 def thin_dropout(model: nn.Module, groups: int = 1, *, generator: Generator | None = None) -> int:
@@ -150,8 +154,7 @@ def thin_dropout(model: nn.Module, groups: int = 1, *, generator: Generator | No
             found |= {id(one.dropout): one for one in stretches}
     for one in found.values():
         dropout: Any = one.dropout
-        dropout.__class__ = _thinned_class(one.layer)
-        make_leaf(dropout)
+        replace(dropout, _thinned_class(one.layer))
         dropout.groups = count
         if generator is not None:
             dropout.generator = generator
