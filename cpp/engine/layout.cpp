@@ -1,5 +1,7 @@
 #include "layout.h"
 
+#include <algorithm>
+
 namespace bitdrop {
 
 bool Layout::continues(const Axis& outer, const Axis& added) const {
@@ -53,7 +55,7 @@ Cursor::Cursor(const Layout& layout, char* const* operands, uint64_t element) : 
     for (int i = 0; i < layout.operands; ++i) place[i] = operands[i];
     if (layout.bits_follow) bit = element;
     for (int a = layout.ndim - 1; a >= 0; --a) {
-        const uint64_t length = static_cast<uint64_t>(layout.axis[a].length);
+        const uint64_t length = std::max<uint64_t>(static_cast<uint64_t>(layout.axis[a].length), 1);  // of an empty box
         at_[a] = static_cast<int64_t>(element % length);
         element /= length;
         move(a, at_[a]);

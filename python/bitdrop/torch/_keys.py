@@ -142,11 +142,6 @@ if not HAS_KERNELS:  # the kernel in C draws the same
 
 @torch.library.register_fake("bitdrop::draw_key", lib=library)
 def _fake_key(position: int = 0) -> Tensor:
-    if torch.onnx.is_in_onnx_export():
-        raise RuntimeError(
-            "bitdrop.torch cannot be exported to ONNX in training mode: call model.eval() first, or use "
-            "torch's own modules."
-        )
     return torch.empty(2, dtype=torch.int64, device=_CPU)
 
 
