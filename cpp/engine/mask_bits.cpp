@@ -99,6 +99,7 @@ void generate_bits(const Kernels& kernels, const Plan& plan, const BitBox& box, 
 }
 
 void copy_box(const BitBox& box, const uint8_t* from, uint8_t* to) {
+    if (box.size() == 0) return;
     Cursor cursor(box.axes, nullptr, 0);
     cursor.bit += box.first;
     gather_bits(&cursor, from, to, box.size());

@@ -95,18 +95,17 @@ Pass pass_of(const Rule& rule, bool training, Lengths shape, const Shard* shard)
     pass.operation = training || pass.draws == Draws::normals ? rule.training : rule.inference;
     if (pass.operation.operation == Operation::affine)
         pass.operation = make_affine(pass.operation.scale, pass.operation.shift, pass.operation.dropped);
-    if (training) {
-        pass.p = rule.p;
-        const Lengths& whole = shard ? shard->shape : shape;
-        if (shard) {
-            check_shard(*shard, shape);
-            pass.shard = *shard;
-        }
-        if (!rule.units.are_elements() || rule.blocks.shared_channels) {
-            Lengths draws = rule.units.draws_of(whole);
-            if (rule.blocks.shared_channels) draws[draws.size() - static_cast<size_t>(rule.blocks.ndim) - 1] = 1;
-            if (draws != whole) pass.noise_shape = std::move(draws);
-        }
+    if (training) pass.p = rule.p;
+    if (training && shard) {
+        check_shard(*shard, shape);
+        pass.shard = *shard;
+    }
+    const bool shares = training && !rule.units.are_elements();
+    if (shares || rule.blocks.shared_channels) {
+        const Lengths& whole = pass.shard ? pass.shard->shape : shape;
+        Lengths draws = rule.units.draws_of(whole);
+        if (rule.blocks.shared_channels) draws[draws.size() - static_cast<size_t>(rule.blocks.ndim) - 1] = 1;
+        if (draws != whole) pass.noise_shape = std::move(draws);
     }
     pass.shape = std::move(shape);
     return pass;

@@ -206,13 +206,19 @@ py::object repeat(PassObject& self, const py::tuple& inputs, py::handle out, con
     return call.out.owner;
 }
 
-// Reads the array for the gradient with respect to the bias, which lies apart from dy and dx.
-Array read_bias_gradient(const Pass& pass, py::handle given, const Argument& dy, const Argument& dx) {
-    const char* const name = "bias_gradient";
-    if (!pass.bias_shape) raise_misfit(Misfit::no_bias, given, name, py::none(), "bias");
+// The shape of the bias, without memory.
+Array bias_shape_of(const Pass& pass, py::handle given) {
+    if (!pass.bias_shape) raise_misfit(Misfit::no_bias, given, "bias_gradient", py::none(), "bias");
     Array shape;
     shape.ndim = static_cast<int>(pass.bias_shape->size());
     std::copy(pass.bias_shape->begin(), pass.bias_shape->end(), shape.shape);
+    return shape;
+}
+
+// Reads the array for the gradient with respect to the bias, which lies apart from dy and dx.
+Array read_bias_gradient(const Pass& pass, py::handle given, const Argument& dy, const Argument& dx) {
+    const char* const name = "bias_gradient";
+    const Array shape = bias_shape_of(pass, given);
     Argument gradient;
     read_output(&gradient, given, name, {*dy.type, shape, "dy", "the bias"}, dy);
     check_apart(gradient, name, dx, "out", true);
@@ -229,63 +235,81 @@ int gradients_of(const OperationFacts& facts, Gradient* gradients) {
     return count;
 }
 
-void read_gradient(Argument* dy, const PassObject& self, py::handle object, const OperationFacts& facts) {
-    const bool complex = facts.takes_complex || facts.gradients[0] == Gradient::kept;
-    read_input(dy, object, facts.gradient_name, complex);
-    if (shape_lengths(dy->array) != self.pass.shape)
-        raise_misfit(Misfit::not_of_pass, shape_of(dy->array), facts.gradient_name, tuple_of_lengths(self.pass.shape),
-                     kind_of(self.pass));
-}
+// The gradient of the output, and its name.
+struct Given {
+    Argument array;
+    const char* name;
 
-py::object gradient(PassObject& self, py::handle dy, py::handle out, py::handle bias_gradient, py::handle bits,
-                    const Threads& threads);
+    Given(const PassObject& self, py::handle object, const char* its_name) : name(its_name) {
+        const OperationFacts& facts = facts_of(self.pass.operation.operation);
+        read_input(&array, object, name, facts.takes_complex || facts.gradients[0] == Gradient::kept);
+        if (shape_lengths(array.array) != self.pass.shape)
+            raise_misfit(Misfit::not_of_pass, shape_of(array.array), name, tuple_of_lengths(self.pass.shape),
+                         kind_of(self.pass));
+    }
+};
 
-// The gradient of x in its own type, which is narrower than that of dy: rounded once.
-py::object narrow_gradient(const PassObject& self, py::handle dy, py::handle out, py::handle bias_gradient,
-                           const Threads& threads) {
-    PassObject wide = self;
-    wide.input_type = nullptr;
-    Argument from, to;
-    read_gradient(&from, self, dy, facts_of(self.pass.operation.operation));
-    if (from.type->number != DType::float32 || from.type->parts != 1)
-        raise_misfit(Misfit::other_dtype, from.owner, "dy", py::str("float32"), "the result");
-    read_output(&to, out, "out", {*self.input_type, from.array, "x", "dy"}, from);
-    const py::object dx = gradient(wide, dy, py::none(), bias_gradient, py::none(), threads);
-    py::module_::import("numpy").attr("copyto")(to.owner, dx, "unsafe");
-    return to.owner;
-}
-
-// Gradients with respect to the inputs, from dy. Outputs may be dy itself: that one is written last.
-py::object gradient(PassObject& self, py::handle dy, py::handle out, py::handle bias_gradient, py::handle bits,
-                    const Threads& threads) {
-    const OperationFacts& facts = facts_of(self.pass.operation.operation);
-    Gradient gradients[kMaxInputs];
-    const int count = gradients_of(facts, gradients);
-    Argument from;
-    read_gradient(&from, self, dy, facts);
-    if (self.input_type) return narrow_gradient(self, dy, out, bias_gradient, threads);
+// Gradients with respect to the inputs. Outputs may be dy itself: that one is written last.
+py::object gradients(const PassObject& self, const Given& dy, py::handle out, py::handle bias_gradient,
+                     const StoredBits& stored, const Threads& threads) {
+    const Argument& from = dy.array;
+    Gradient wanted[kMaxInputs];
+    const int count = gradients_of(facts_of(self.pass.operation.operation), wanted);
     const py::tuple outs = count == 1 ? py::make_tuple(out) : out.is_none() ? py::make_tuple(out, out) : tuple_of(out);
     if (static_cast<int>(outs.size()) != count) throw py::type_error("out must have one array for each input.");
     Argument to[kMaxInputs];
     for (int i = 0; i < count; ++i) {
         const std::string name = count == 1 ? "out" : "out[" + std::to_string(i) + "]";
-        read_output(&to[i], outs[static_cast<size_t>(i)], name,
-                    {*from.type, from.array, facts.gradient_name, facts.gradient_name}, from);
-        check_apart(to[i], name, from, facts.gradient_name, false);
+        read_output(&to[i], outs[static_cast<size_t>(i)], name, {*from.type, from.array, dy.name, dy.name}, from);
+        check_apart(to[i], name, from, dy.name, false);
         if (i) check_apart(to[i], name, to[0], "out[0]", true);
     }
     const bool has_sums = !bias_gradient.is_none();
     const Array sums = has_sums ? read_bias_gradient(self.pass, bias_gradient, from, to[0]) : Array();
-    const StoredBits stored =
-        bits.is_none() ? self.stored() : StoredBits{bytes_of(bits, self.pass.stored_bits(), false), true};
     const bool first_last = count > 1 && to[0].array.same_memory(from.array);
     for (int i = 0; i < count; ++i) {
         const int next = first_last ? count - 1 - i : i;
-        const Work work(self.pass, gradients[next], *from.type, {&to[next].array, {&from.array}}, stored,
+        const Work work(self.pass, wanted[next], *from.type, {&to[next].array, {&from.array}}, stored,
                         has_sums ? &sums : nullptr);
         do_again(work, threads, self.pass);
     }
     return count == 1 ? to[0].owner : py::object(py::make_tuple(to[0].owner, to[1].owner));
+}
+
+// The gradients of x and bias in their own type, which is narrower than that of dy: each is rounded once.
+py::object narrow_gradients(const PassObject& self, const Given& dy, py::handle out, py::handle bias_gradient,
+                            const Threads& threads) {
+    const Argument& from = dy.array;
+    if (from.type->number != DType::float32 || from.type->parts != 1)
+        raise_misfit(Misfit::other_dtype, from.owner, dy.name, py::str("float32"), "the result");
+    Argument to, bias;
+    read_output(&to, out, "out", {*self.input_type, from.array, "x", dy.name}, from);
+    py::object wide_bias = py::none();
+    if (!bias_gradient.is_none()) {
+        const Array shape = bias_shape_of(self.pass, bias_gradient);
+        read_output(&bias, bias_gradient, "bias_gradient", {*self.input_type, shape, "x", "the bias"}, from);
+        check_apart(bias, "bias_gradient", to, "out", true);
+        wide_bias = py::array(py::dtype("float32"), *self.pass.bias_shape);
+    }
+    const py::object dx = gradients(self, dy, py::none(), wide_bias, self.stored(), threads);
+    const py::object copy = attribute_of_module("numpy", "copyto");
+    copy(to.owner, dx, "unsafe");
+    if (bias) copy(bias.owner, wide_bias, "unsafe");
+    return to.owner;
+}
+
+py::object gradient(const PassObject& self, py::handle object, py::handle out, py::handle bias_gradient,
+                    py::handle bits, const Threads& threads) {
+    const Given dy(self, object, facts_of(self.pass.operation.operation).gradient_name);
+    if (self.input_type) return narrow_gradients(self, dy, out, bias_gradient, threads);
+    const StoredBits stored =
+        bits.is_none() ? self.stored() : StoredBits{bytes_of(bits, self.pass.stored_bits(), false), true};
+    return gradients(self, dy, out, bias_gradient, stored, threads);
+}
+
+// Drops the elements of another array, and scales the others: what a fused mask does without the pass's other inputs.
+py::object drop(const PassObject& self, py::handle x, py::handle out) {
+    return gradients(self, Given(self, x, "x"), out, py::none(), self.stored(), 0);
 }
 
 // Packed bits, in an array that cannot be written to.
@@ -416,6 +440,7 @@ void add_passes(py::module_& m) {
         .def("repeat", &repeat, py::arg("inputs"), out, threads, "Repeat the pass on other inputs.")
         .def("gradient", &gradient, py::arg("dy"), out, py::arg("bias_gradient") = py::none(),
              py::arg("bits") = py::none(), threads, "Return the gradient of each input.")
+        .def("drop", &drop, py::arg("x"), out, "Drop the elements of an array, and scale the others.")
         .def("part", &part, py::arg("start"), py::arg("shape"), "Return the pass over a part of the arrays.")
         .def(
             "__eq__",

@@ -1,6 +1,8 @@
 """``python -m bitdrop``: the facts that a bug report should say, or raw mask bits."""
 
 import argparse
+import os
+import sys
 
 from bitdrop import _stream, show_config
 
@@ -15,7 +17,12 @@ def main() -> None:
     _stream.add_command(commands)
     parser.set_defaults(run=lambda arguments: show_config())
     arguments = parser.parse_args()
-    arguments.run(arguments)
+    try:
+        arguments.run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has closed the pipe. Python would flush the rest at exit, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -60,7 +60,9 @@ def _foreign_hint(x: Any, name: str) -> str | None:  # noqa: PLR0911
     kind = type_name(x)
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(x, torch.Tensor):
-        to_numpy = ".detach().float().numpy()" if x.dtype is torch.bfloat16 else ".detach().numpy()"
+        dense = "" if x.layout is torch.strided else ".to_dense()"
+        widened = ".float()" if x.dtype is torch.bfloat16 else ""
+        to_numpy = f".detach(){dense}{widened}.numpy()"
         return (
             f"is a PyTorch tensor, whose gradient would be lost: use bitdrop.torch, or pass {name}{to_numpy}"
         )
@@ -103,6 +105,8 @@ def _dtype_error(dtype: np.dtype[Any], x: Any, name: str, accept_complex: bool) 
 
 
 def _dtype_hint(dtype: np.dtype[Any], name: str, accept_complex: bool) -> str:
+    if dtype.kind == "T":  # NumPy's text of any length knows no byte order
+        return "convert its elements to numbers first"
     native = dtype.newbyteorder("=")
     if not dtype.isnative and native in _NATIVE and (accept_complex or native.kind == "f"):
         return f"pass {name}.astype('{native.name}'), which is in this machine's byte order"
@@ -112,7 +116,7 @@ def _dtype_hint(dtype: np.dtype[Any], name: str, accept_complex: bool) -> str:
         case "c" | "f" if dtype.itemsize > 8:
             target = "float64" if dtype.kind == "f" else "complex128"
             return f"pass {name}.astype('{target}'), which keeps fewer digits"
-        case "S" | "U" | "M" | "m" | "T":
+        case "S" | "U" | "M" | "m":
             return "convert its elements to numbers first"
         case "V" if dtype.names:
             return f"pass one of its fields, {name}[{dtype.names[0]!r}], say"

@@ -64,7 +64,7 @@ class Layer:
         name = type(self).__name__
         if unknown:
             raise TypeError(_validate.unknown_argument_message(name, unknown))
-        if noise_shape is not None and self._fixed_units is not None:
+        if noise_shape is not None and self._units_of_class() is not None:
             raise TypeError(
                 f"noise_shape must not be given to {name}, whose class says which elements share a draw."
             )
@@ -83,9 +83,15 @@ class Layer:
         """Return the rule of passes with a validated p."""
         raise NotImplementedError
 
+    def _units_of_class(self) -> Units | None:
+        """Return the units that only the class decides. None: those of noise_shape."""
+        return self._fixed_units
+
     @property
     def _units(self) -> Units:
-        return self._fixed_units or (ELEMENTS if self._noise_shape is None else units_of(self._noise_shape))
+        return self._units_of_class() or (
+            ELEMENTS if self._noise_shape is None else units_of(self._noise_shape)
+        )
 
     @property
     def p(self) -> float:

@@ -132,8 +132,7 @@ def _run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None
     try:
         _write(bits, arguments.bytes)
     except BrokenPipeError:
-        # The reader has closed the pipe. Python would flush the rest at exit, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise  # the caller knows what to do
     except KeyboardInterrupt:
         sys.exit(130)
     except OSError as error:

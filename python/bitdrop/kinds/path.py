@@ -68,6 +68,9 @@ class DropPath(Layer):
         self._mode = mode
         super().__init__(p, inplace=inplace, recompute=recompute, rng=rng, **unknown)
 
+    def _units_of_class(self) -> Units:
+        return MODES[self._mode]
+
     def _rule_of(self, p: float) -> Rule:
         return path_rule(p, self._scale_by_keep, self._mode, not self._recompute)
 

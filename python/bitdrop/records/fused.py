@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from numpy.typing import ArrayLike
 
-from bitdrop import _validate
-from bitdrop._arrays import as_array
 from bitdrop._typing import Array, Shape
 from bitdrop.records.mask import Mask
 
@@ -47,10 +45,7 @@ class FusedMask(Mask):
 
         Parameters, results and errors are those of `Mask.apply`.
         """
-        values = as_array(x, "x", True)
-        if values.shape != self.shape:
-            raise ValueError(_validate.pass_shape_message(values.shape, self.shape, "x", "mask"))
-        return self._pass.gradient(values, out)
+        return self._pass.drop(x, out)
 
     def backward(
         self, dy: ArrayLike, *, out: Array | None = None, bias_gradient: Array | None = None

@@ -189,9 +189,11 @@ class BitRecord(Record):
         """Return the expression that makes the mask. NumPy abridges large arrays."""
         if self._pass.draws is not Draws.GIVEN:
             return super().__repr__()
-        kept = np.asarray(self)
+        kept = np.unpackbits(self.bits, count=self.size, bitorder="little").view(np.bool_)
+        kept = kept.reshape(self._drawn_shape())
         shown = repr(kept) if kept.size else f"array([], dtype=bool).reshape({kept.shape})"
         options = "".join(f", {name}={value!r}" for name, value in self._given_options().items())
+        options += "" if kept.shape == self.shape else f", shape={self.shape}"
         return f"{type(self).__name__}.from_array({shown}{options})"
 
     def _given_options(self) -> dict[str, Any]:
