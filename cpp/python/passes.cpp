@@ -308,7 +308,7 @@ py::object gradient(const PassObject& self, py::handle object, py::handle out, p
 }
 
 // Drops the elements of another array, and scales the others: what a fused mask does without the pass's other inputs.
-py::object drop(const PassObject& self, py::handle x, py::handle out) {
+py::object drop_elements(const PassObject& self, py::handle x, py::handle out) {
     return gradients(self, Given(self, x, "x"), out, py::none(), self.stored(), 0);
 }
 
@@ -440,7 +440,7 @@ void add_passes(py::module_& m) {
         .def("repeat", &repeat, py::arg("inputs"), out, threads, "Repeat the pass on other inputs.")
         .def("gradient", &gradient, py::arg("dy"), out, py::arg("bias_gradient") = py::none(),
              py::arg("bits") = py::none(), threads, "Return the gradient of each input.")
-        .def("drop", &drop, py::arg("x"), out, "Drop the elements of an array, and scale the others.")
+        .def("drop", &drop_elements, py::arg("x"), out, "Drop the elements of an array, and scale the others.")
         .def("part", &part, py::arg("start"), py::arg("shape"), "Return the pass over a part of the arrays.")
         .def(
             "__eq__",

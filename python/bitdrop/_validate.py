@@ -174,17 +174,17 @@ def _shape_hint(shape: Shape, expected: Shape, applied: str) -> str:
     return "keep layer.mask of each call, or set layer.state to repeat a call on another shape"
 
 
-def as_part(start: Any, shape: Any, whole: Shape) -> tuple[Shape, Shape]:
-    """Return start and shape of a part that lies within a mask of shape `whole`."""
+def as_part(start: Any, shape: Any, whole: Shape, of: str) -> tuple[Shape, Shape]:
+    """Return start and shape of a part that lies within a mask or noise of shape `whole`."""
     first, lengths = as_shape(start, "start"), as_shape(shape)
     if not len(first) == len(lengths) == len(whole):
         raise ValueError(
-            f"start and shape must have an entry for each axis of the mask, {whole}, "
+            f"start and shape must have an entry for each axis of the {of}, {whole}, "
             f"but got {first} and {lengths}."
         )
     if any(index + length > end for index, length, end in zip(first, lengths, whole, strict=True)):
         raise ValueError(
-            f"The part of shape {lengths} that starts at {first} does not lie within the mask, {whole}."
+            f"The part of shape {lengths} that starts at {first} does not lie within the {of}, {whole}."
         )
     return first, lengths
 

@@ -112,7 +112,7 @@ class Record:
         array([[0., 2., 2., 0., 0., 2.],
                [0., 2., 2., 0., 0., 2.]])
         """
-        first, lengths = _validate.as_part(start, shape, self.shape)
+        first, lengths = _validate.as_part(start, shape, self.shape, self._format)
         return self if lengths == self.shape else self._of_part(self._pass.part(first, lengths))
 
     def _of_part(self, done: Pass) -> Record:
