@@ -135,7 +135,7 @@ Pass part_of(const Pass& pass, const Shard& place, const uint8_t* bits, Allocate
     const Lengths elements = c_order_strides(pass.shape);
     for (size_t a = 0; a < place.shape.size(); ++a) {
         const int64_t stride = pass.keeps_active_bits() ? elements[a] : draws.packed[a];
-        if (stride == 0) continue;
+        if (stride == 0 && keeps_draws) continue;
         box.add_axis(place.shape[a], stride);
         box.first += static_cast<uint64_t>(place.start[a] * stride);
     }
@@ -148,9 +148,7 @@ Pass part_of(const Pass& pass, const Shard& place, const uint8_t* bits, Allocate
         part.key = {};
         part.p = 0.0;
         part.blocks = {};
-        if (part.noise_shape)
-            for (size_t a = 0; a < place.shape.size(); ++a)
-                (*part.noise_shape)[a] = draws.packed[a] == 0 ? 1 : place.shape[a];
+        part.noise_shape.reset();
     }
     if (part.bias_shape) {
         const size_t added = pass.shape.size() - part.bias_shape->size();

@@ -166,6 +166,7 @@ const uint8_t* Work::kept_bits(const Resources& with, Pass* pass) const {
 
 // The bits of active elements are found in the order of memory, and stored in C order.
 void Work::find_active(const Resources& with, Pass* pass) const {
+    if (operands_.layout.size() == 0) return;
     generate_kept_bits(with, pass, kept_.get());
     uint8_t* const found = active_.get() ? active_.get() : bits_.bytes;
     order_bits(operands_.layout, kept_.get(), found, with.threads);

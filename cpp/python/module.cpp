@@ -81,7 +81,6 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     bitdrop::add_front_end(m);
     bitdrop::add_arrays(m);
     bitdrop::add_values(m);
-    bitdrop::add_passes(m);
     bitdrop::add_jax(m);
     bitdrop::add_keys(m);
     bitdrop::add_stream_counter(m);

@@ -276,7 +276,16 @@ py::object gradients(const PassObject& self, const Given& dy, py::handle out, py
     return count == 1 ? to[0].owner : py::object(py::make_tuple(to[0].owner, to[1].owner));
 }
 
-// The gradients of x and bias in their own type, which is narrower than that of dy: each is rounded once.
+// Sums the elements of dx for the bias.
+void sum_for_bias(const Pass& pass, const Argument& dx, py::handle bias_gradient, const Threads& threads) {
+    PassObject keeping_all{{}, py::none()};
+    keeping_all.pass.shape = pass.shape;
+    keeping_all.pass.bias_shape = pass.bias_shape;
+    gradients(keeping_all, Given(keeping_all, dx.owner, "dx"), py::none(), bias_gradient, {}, threads);
+}
+
+// The gradients of x and bias in their own type, which is narrower than that of dy. That of x is rounded once, and
+// then summed for the bias.
 py::object narrow_gradients(const PassObject& self, const Given& dy, py::handle out, py::handle bias_gradient,
                             const Threads& threads) {
     const Argument& from = dy.array;
@@ -284,17 +293,14 @@ py::object narrow_gradients(const PassObject& self, const Given& dy, py::handle 
         raise_misfit(Misfit::other_dtype, from.owner, dy.name, py::str("float32"), "the result");
     Argument to, bias;
     read_output(&to, out, "out", {*self.input_type, from.array, "x", dy.name}, from);
-    py::object wide_bias = py::none();
     if (!bias_gradient.is_none()) {
         const Array shape = bias_shape_of(self.pass, bias_gradient);
         read_output(&bias, bias_gradient, "bias_gradient", {*self.input_type, shape, "x", "the bias"}, from);
         check_apart(bias, "bias_gradient", to, "out", true);
-        wide_bias = py::array(py::dtype("float32"), *self.pass.bias_shape);
     }
-    const py::object dx = gradients(self, dy, py::none(), wide_bias, self.stored(), threads);
-    const py::object copy = attribute_of_module("numpy", "copyto");
-    copy(to.owner, dx, "unsafe");
-    if (bias) copy(bias.owner, wide_bias, "unsafe");
+    const py::object dx = gradients(self, dy, py::none(), py::none(), self.stored(), threads);
+    attribute_of_module("numpy", "copyto")(to.owner, dx, "unsafe");
+    if (bias) sum_for_bias(self.pass, to, bias_gradient, threads);
     return to.owner;
 }
 
@@ -346,14 +352,12 @@ PassObject part(PassObject& self, const py::tuple& start, const py::tuple& shape
     return made;
 }
 
-// A pass over bits of the user's own, which are those of `drawn`, a shape that is broadcast to `shape`.
-PassObject given(py::object bits, const py::tuple& drawn, const py::tuple& shape, const Affine& operation) {
+// A pass over bits of the user's own.
+PassObject given(py::object bits, const py::tuple& shape, const Affine& operation) {
     PassObject made{{}, std::move(bits)};
     made.pass.draws = Draws::given;
     made.pass.operation = operation;
     made.pass.shape = lengths_of(shape);
-    Lengths draws = lengths_of(drawn);
-    if (draws != made.pass.shape) made.pass.noise_shape = std::move(draws);
     bytes_of(made.bits, made.pass.stored_bits(), false);
     return made;
 }
@@ -414,11 +418,10 @@ PassObject restored(const py::tuple& values) {
 
 }  // namespace
 
-void add_passes(py::module_& m) {
+void add_methods(py::class_<PassObject>& pass) {
     const auto out = py::arg("out") = py::none();
     const auto threads = py::arg("threads") = Threads(0);
-    py::class_<PassObject>(m, "Pass", "What one call did: a value that repeats it, and gives its gradients.")
-        .def_static("given", &given, py::arg("bits"), py::arg("drawn"), py::arg("shape"), py::arg("operation"),
+    pass.def_static("given", &given, py::arg("bits"), py::arg("shape"), py::arg("operation"),
                     "Return the pass over bits of the user's own.")
         .def(py::init(&restored), py::arg("values"), "Make the pass of the values that its pickle holds.")
         .def_property_readonly("shape", [](const PassObject& self) { return tuple_of_lengths(self.pass.shape); })

@@ -30,6 +30,6 @@ PassObject pass_with_key(const Rule& rule, const Lengths& shape, pybind11::handl
 Operation operation_named(const std::string& name);
 
 void add_values(pybind11::module_& m);
-void add_passes(pybind11::module_& m);
+void add_methods(pybind11::class_<PassObject>& pass);
 
 }  // namespace bitdrop

@@ -135,9 +135,12 @@ void add_values(py::module_& m) {
                  return Threads(limit, reinterpret_cast<Team>(static_cast<uintptr_t>(team)));
              }),
              py::arg("limit") = 0, py::arg("team") = 0);
+    // All classes come before the methods whose signatures name them.
+    py::class_<PassObject> pass(m, "Pass", "What one call did: a value that repeats it, and gives its gradients.");
     add_operation(m);
     add_units(m);
     add_rule(m);
+    add_methods(pass);
 }
 
 }  // namespace bitdrop

@@ -78,7 +78,7 @@ def _mask(number: int, shape: Any, p: float, key: Any, *rest: Any) -> Record:
 
 def _array_mask(number: int, shape: Any, data: bytes, scale: float) -> Record:
     _validate.check_format(number, "mask", "The pickled mask")
-    return records.Mask._of(Pass.given(data, shape, shape, Operation.scale(scale)))
+    return records.Mask._of(Pass.given(data, shape, Operation.scale(scale)))
 
 
 def _fused_mask(number: int, shape: Any, p: float, key: Any, stream: int, rest: Any) -> Record:

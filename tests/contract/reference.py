@@ -117,7 +117,8 @@ class Reference:
             everything = np.ones(dy.shape, np.bool_)
             shares = [(self.drawn, 1.0), (~self.drawn, 1.0)]
             if not self.training:
-                shares = [(everything, 1.0 - self.p), (everything, self.p)]
+                weights = 1.0 - self.p, self.p  # a state of weight 0 is not read
+                shares = [(everything & (weight != 0), weight) for weight in weights]
         return tuple(
             by_parts(lambda d, kept=kept, scale=scale: oracle.applied(d, kept, scale), dy)
             for kept, scale in shares

@@ -301,7 +301,8 @@ def test_mask_of_an_array_keeps_what_the_array_says(data: st.DataObject, shape: 
         assert np.array_equal(one.bits, np.packbits(whole.ravel(), bitorder="little"))
         assert (one.shape, one.size, one.shard) == (shape, size, None)
         assert one.nbytes == (size + 7) // 8
-        assert eval(repr(one), NAMES) == one == pickle.loads(pickle.dumps(one))
+        assert pickle.loads(pickle.dumps(one)) == one
+        assert size > 1000 or eval(repr(one), NAMES) == one  # NumPy abridges large arrays
     assert mask == bitdrop.Mask.from_array(whole, scale=scale)
     changed = np.array(whole)
     if size:

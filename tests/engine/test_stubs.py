@@ -25,6 +25,8 @@ def signature_of(function: Any) -> ast.FunctionDef:
     """Parse the signature in the first line of a docstring by pybind11."""
     line = function.__doc__.splitlines()[0]
     line = re.sub(r"bitdrop\._core\.[A-Za-z.]+", "Any", line)  # of `self`
+    line = re.sub(r"<Any object at 0x[0-9a-f]+>", "None", line)  # of defaults
+    line = re.sub(r" = <[^>]+>", " = None", line)  # of enumerated defaults
     definition = ast.parse(f"def {line}: ...").body[0]
     assert isinstance(definition, ast.FunctionDef)
     return definition

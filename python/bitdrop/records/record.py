@@ -189,11 +189,9 @@ class BitRecord(Record):
         """Return the expression that makes the mask. NumPy abridges large arrays."""
         if self._pass.draws is not Draws.GIVEN:
             return super().__repr__()
-        kept = np.unpackbits(self.bits, count=self.size, bitorder="little").view(np.bool_)
-        kept = kept.reshape(self._drawn_shape())
+        kept = np.asarray(self)
         shown = repr(kept) if kept.size else f"array([], dtype=bool).reshape({kept.shape})"
         options = "".join(f", {name}={value!r}" for name, value in self._given_options().items())
-        options += "" if kept.shape == self.shape else f", shape={self.shape}"
         return f"{type(self).__name__}.from_array({shown}{options})"
 
     def _given_options(self) -> dict[str, Any]:
@@ -207,9 +205,8 @@ def given_pass(kept: ArrayLike, shape: Shape | int | None, operation: Operation)
     whole = array.shape if shape is None else _validate.as_shape(shape)
     if not _validate.broadcasts(array.shape, whole):
         raise ValueError(f"kept must broadcast to shape, {whole}, but its shape is {array.shape}.")
-    drawn = (1,) * (len(whole) - array.ndim) + array.shape
-    bits = np.packbits(array.ravel(), bitorder="little")
-    return Pass.given(bits, drawn, whole, operation)
+    bits = np.packbits(np.broadcast_to(array, whole).ravel(), bitorder="little")
+    return Pass.given(bits, whole, operation)
 
 
 def pass_of_arguments(
