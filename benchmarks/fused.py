@@ -53,7 +53,8 @@ class Case:
 
     def backward(self) -> Array:
         """Backward with the gradient of the bias, in one pass."""
-        return self.fused.backward(self.x, out=self.out, bias_gradient=self.gradient)
+        dx: Array = self.fused.backward(self.x, out=self.out, bias_gradient=self.gradient)
+        return dx
 
     def backward_in_steps(self) -> Array:
         """Backward, then a sum."""

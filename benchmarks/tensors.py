@@ -59,8 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     columns = ("elements", "p", "call", "torch, ns per element", "bitdrop, ns", "times faster", "to reach")
     report.print_table(f"New float32 tensors, threads: {options.threads}", columns, rows)
     rows = [_cold_row(n, options.seconds) for n in (2**10, 2**14, 2**18)]
-    columns = ("elements", "torch, us", "bitdrop, us", "bitdrop / torch")
-    report.print_table("Forward and backward pass, cold", columns, rows)
+    cold_columns = ("elements", "torch, us", "bitdrop, us", "bitdrop / torch")
+    report.print_table("Forward and backward pass, cold", cold_columns, rows)
 
 
 def _cold_row(n: int, seconds: float) -> list[str]:

@@ -131,7 +131,7 @@ def _torch(compiled: bool) -> Callable[[Operands, float, int], Steps]:
 
 
 def _jax(given: Operands, p: float, threads: int) -> Steps:
-    jax = jax_dropout._start(threads)
+    jax = jax_dropout.start(threads)
     numpy = jax.numpy
 
     def steps(x: Any, bias: Any, residual: Any, key: Any) -> Any:

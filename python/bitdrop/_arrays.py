@@ -104,7 +104,7 @@ def _dtype_error(dtype: np.dtype[Any], x: Any, name: str, accept_complex: bool) 
     )
 
 
-def _dtype_hint(dtype: np.dtype[Any], name: str, accept_complex: bool) -> str:
+def _dtype_hint(dtype: np.dtype[Any], name: str, accept_complex: bool) -> str:  # noqa: PLR0911
     if dtype.kind == "T":  # NumPy's text of any length knows no byte order
         return "convert its elements to numbers first"
     native = dtype.newbyteorder("=")

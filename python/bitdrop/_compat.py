@@ -90,7 +90,7 @@ def _fused_mask(number: int, shape: Any, p: float, key: Any, stream: int, rest: 
     return records.FusedMask._of(Pass(values))
 
 
-def _block_mask(number: int, shape: Any, p: float, blocks: Any, *rest: Any) -> Record:
+def _block_mask(number: int, shape: Any, p: float, blocks: tuple[int, int, float], *rest: Any) -> Record:
     _validate.check_format(number, "mask", "The pickled mask")
     key, stream, _ = rest
     rule = block_rule(p, as_blocks(*blocks, False), Units())

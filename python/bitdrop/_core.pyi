@@ -125,12 +125,12 @@ class Rule:
         self,
         inputs: tuple[ArrayLike | Memory | None, ...],
         out: _Array | Memory | None,
-        draw: Callable[[], _Key] | StreamCounter,
+        draw: Callable[[], _Key | None] | StreamCounter,
         training: bool,
         shard: Any = None,
         bits: _Bits | None = None,
         threads: Threads = ...,
-    ) -> tuple[Any, Pass]: ...
+    ) -> tuple[_Array, Pass]: ...
     def pass_with_key(
         self, shape: Sequence[int], key: _Key, stream: int = 0, shard: Any = None, training: bool = True
     ) -> Pass: ...
@@ -172,7 +172,7 @@ class Pass:
         inputs: tuple[ArrayLike | Memory | None, ...],
         out: _Array | Memory | None = None,
         threads: Threads = ...,
-    ) -> Any: ...
+    ) -> _Array: ...
     def gradient(
         self,
         dy: ArrayLike | Memory,
@@ -235,7 +235,9 @@ class torch:  # noqa: N801 - a submodule
     @staticmethod
     def register_kernels() -> None: ...
     @staticmethod
-    def keep_state_functions(forward_ad: Any, is_forward_enabled: Any, num_threads: Any, team: int) -> None: ...
+    def keep_state_functions(
+        forward_ad: Any, is_forward_enabled: Any, num_threads: Any, team: int
+    ) -> None: ...
     @staticmethod
     def keep_eager_functions(names: dict[str, Any]) -> None: ...
     @staticmethod

@@ -1,7 +1,6 @@
 """``python -m bitdrop stream``: raw mask bits on standard output, for batteries of random number tests."""
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -502,14 +502,15 @@ class _Chunk:
                 arguments = (x, None, *others) if part.operation.name.startswith("fused") else inputs
                 return part.repeat(arguments, new(), threads=threads)
             case "gradient":
-                return part.gradient(inputs[0], new(), threads=threads)
+                dx: Array = part.gradient(inputs[0], new(), threads=threads)
+                return dx
             case "gradient_of_active":
                 dy, x = inputs
                 dx = part.gradient(dy, new(), threads=threads)
                 dx[x <= 0] = 0  # a NaN is active
                 return dx
             case _:
-                pair = part.gradient(inputs[0], (new(), new()), threads=threads)
+                pair: tuple[Array, Array] = part.gradient(inputs[0], (new(), new()), threads=threads)
                 return pair[self.task == "gradient_of_previous"]
 
 

@@ -93,7 +93,9 @@ FUNCTIONS: dict[Any, dict[str, Any]] = {
     **{kind.layer: {} for kind in KINDS.values()},
 }
 # None is a shape there, and these take no noise shape.
-LEFT_OUT = {(kind.layer, "noise_shape") for kind in KINDS.values() if "noise_shape" in kind.lacks}
+LEFT_OUT: set[tuple[Any, str]] = {
+    (kind.layer, "noise_shape") for kind in KINDS.values() if "noise_shape" in kind.lacks
+}
 LEFT_OUT |= {(bitdrop.Mask.from_array, "shape")}
 ARGUMENTS = [
     (function, name)

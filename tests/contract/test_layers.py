@@ -201,9 +201,9 @@ class Named(bitdrop.Dropout2d):
         super().__init__(0.25, rng=0)
         self.names = names
 
-    def forward(self, x: Any, training: bool | None = None, **options: Any) -> Any:
+    def forward(self, *inputs: Any, training: bool | None = None, **options: Any) -> Any:
         """Do a forward pass in training."""
-        return super().forward(x, True, **options)
+        return super().forward(*inputs, training=True, **options)
 
 
 def test_deep_copy_keeps_one_layer_one() -> None:

@@ -13,6 +13,8 @@ from tests.helpers.support import Array, assert_identical, run_python
 RULE = _core.Rule(0.3, _core.Operation.scale(1 / 0.7))
 KEY = (5, 6)
 
+ANYWHERE: Any = "somewhere"
+
 
 def described(x: Array) -> Any:
     """Return a description of an array's memory. Strides are in elements."""
@@ -63,7 +65,7 @@ AT = X.ctypes.data
         lambda: _core.Memory("float32", AT, (4, 6), (1,)),
         lambda: _core.Memory("float32", AT, (1,) * 65, (1,) * 65),
         lambda: _core.Memory("int32", AT, (4, 6), (6, 1)),
-        lambda: _core.Memory("float32", "somewhere", (4, 6), (6, 1)),
+        lambda: _core.Memory("float32", ANYWHERE, (4, 6), (6, 1)),
         lambda: described(X.T),
         lambda: described(X.astype(np.float64)),
         lambda: described(X[:, :5]),

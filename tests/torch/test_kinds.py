@@ -49,7 +49,7 @@ KINDS: dict[str, tuple[Any, Any, int]] = {
         1,
     ),
     "gaussian_dropout": (lambda x: functional.gaussian_dropout(x, 0.3), noise_rule(0.3, Units()), 1),
-    "zoneout": (lambda *x: functional.zoneout(*x, 0.3), zoneout_rule(0.3, Units()), 2),
+    "zoneout": (lambda x, previous: functional.zoneout(x, previous, 0.3), zoneout_rule(0.3, Units()), 2),
     "drop_block1d": (
         lambda x: functional.drop_block1d(x.flatten(1, 2), 0.3, 3).view(x.shape),
         block_rule(0.3, as_blocks(1, 3, 1e-6, False), Units()),

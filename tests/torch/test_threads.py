@@ -72,7 +72,7 @@ def test_thread_may_begin_in_inference_mode() -> None:
 
 
 def test_calls_run_on_threads_of_torch_if_it_has_openmp() -> None:
-    assert (_threads.of_a_call()[1] != 0) == torch.backends.openmp.is_available()
+    assert (_threads._team != 0) == torch.backends.openmp.is_available()
 
 
 # An OpenMP runtime that has run does not survive a fork.

@@ -81,7 +81,8 @@ class FusedMask(Mask):
         The sum is made of the elements of the result, in float32 (float64 for float64), in an order that does
         not depend on threads or instruction set: see ``docs/reference/fused-passes.md``.
         """
-        return self._pass.gradient(dy, out, bias_gradient)
+        dx: Array = self._pass.gradient(dy, out, bias_gradient)
+        return dx
 
     def __repr__(self) -> str:
         """Return a description. No expression makes the mask, because it depends on x."""

@@ -258,7 +258,8 @@ class Mask(BitRecord):
         >>> bool((mask.backward(np.ones(4)) == y).all())
         True
         """
-        return self._pass.gradient(dy, out)
+        dx: Array = self._pass.gradient(dy, out)
+        return dx
 
     def _of_part(self, done: Pass) -> Record:
         """Return the mask of a part: one of an array if its bits are no function of the index."""

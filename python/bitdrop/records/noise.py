@@ -145,7 +145,8 @@ class Noise(Record):
         TypeError, ValueError
             As `apply`.
         """
-        return self._pass.gradient(dy, out)
+        dx: Array = self._pass.gradient(dy, out)
+        return dx
 
 
 def noise_rule(p: Number, units: Any) -> Rule:

@@ -160,7 +160,8 @@ class ZoneoutMask(BitRecord):
         >>> dnew + dprevious
         array([1., 1., 1., 1., 1., 1.])
         """
-        return self._pass.gradient(dh, out)
+        gradients: tuple[Array, Array] = self._pass.gradient(dh, out)
+        return gradients
 
     def part(self, start: int | Shape, shape: int | Shape) -> ZoneoutMask:
         """Return the mask of a part of the elements, as `Mask.part`."""

@@ -174,4 +174,6 @@ def _one_by_one(size: int, in_dims: Sequence[int | None], tensors: Sequence[Any]
         [tensor] * size if axis is None or tensor is None else tensor.unbind(axis)
         for tensor, axis in zip(tensors, in_dims, strict=False)
     ]
-    return torch.stack([drop(*sample, setting) for sample in zip(*batches, strict=True)])
+    return torch.stack(
+        [drop(x, previous, words, setting) for x, previous, words in zip(*batches, strict=True)]
+    )

@@ -90,7 +90,8 @@ class FusedSequential(nn.Sequential):
         fuses = isinstance(input, Tensor) and not _private.has_global_hooks()
         place = 0
         while place < len(children):
-            module, following = children[place], children[place + 1] if place + 1 < len(children) else None
+            module = children[place]
+            following: Any = children[place + 1] if place + 1 < len(children) else None
             if fuses and type(module) is nn.ReLU and _drops_after(module, following, place == 0):
                 options = Options(generator=following._source(input), noise_shape=following.noise_shape)
                 input = _fused.fused((input, None, None), following.p, True, True, options)
