@@ -8,7 +8,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from bitdrop import _core
 from bitdrop._core import Misfit
-from bitdrop._shard import shard_error
 from bitdrop._typing import Array, Shape
 from bitdrop._validate import NdimError, noise_shape_message, pass_shape_message, type_name
 
@@ -221,7 +220,18 @@ def _shape_error(misfit: Misfit, shape: Shape, name: str, expected: Any, of: str
                 f"but it is {size}."
             )
         case _:
-            return shard_error(expected, shape)
+            return _shard_error(expected, shape)
+
+
+def _shard_error(shard: Any, part: Shape) -> Exception:
+    """Return the error of a shard in which an array of shape `part` does not lie."""
+    if not (hasattr(shard, "shape") and hasattr(shard, "start")):
+        return TypeError(f"shard must be a bitdrop.Shard or None, but got {shard!r}.")
+    if len(shard.shape) != len(part):
+        return ValueError(
+            f"shard must have as many axes as x, whose shape is {part}, but its shape is {shard.shape}."
+        )
+    return ValueError(f"x of shape {part} does not lie within {shard.shape} if it starts at {shard.start}.")
 
 
 _core.set_front_end(as_array, error_of)

@@ -1,7 +1,6 @@
 """The place of an array in a larger one, and the units of a noise shape."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from bitdrop import _validate
 from bitdrop._core import Units
@@ -55,14 +54,3 @@ class Shard:
 def units_of(noise_shape: NoiseShape | None) -> Units:
     """Return the units of a noise shape that has not been validated."""
     return ELEMENTS if noise_shape is None else Units(noise_shape=_validate.as_noise_entries(noise_shape))
-
-
-def shard_error(shard: Any, part: Shape) -> Exception:
-    """Return the error of a shard in which an array of shape `part` does not lie."""
-    if not isinstance(shard, Shard):
-        return TypeError(f"shard must be a bitdrop.Shard or None, but got {shard!r}.")
-    if len(shard.shape) != len(part):
-        return ValueError(
-            f"shard must have as many axes as x, whose shape is {part}, but its shape is {shard.shape}."
-        )
-    return ValueError(f"x of shape {part} does not lie within {shard.shape} if it starts at {shard.start}.")

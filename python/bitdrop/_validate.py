@@ -1,16 +1,20 @@
 """Argument validation and error messages: `as_...` return a value, `check_...` raise."""
 
+from __future__ import annotations
+
 import operator
 from collections.abc import Sequence
 from decimal import Decimal
 from math import nan, prod
 from numbers import Real
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from bitdrop import _core
-from bitdrop._typing import Key, Shape
+
+if TYPE_CHECKING:
+    from bitdrop._typing import Key, Shape
 
 _MAX_NDIM = 64  # as in NumPy
 _MAX_SIZE = 2**63 - 1
@@ -58,6 +62,9 @@ def as_flag(value: Any, name: str) -> bool:
     if type(value) is bool or isinstance(value, np.bool_):
         return bool(value)
     raise TypeError(f"{name} must be True or False, but got {value!r}.")
+
+
+SCALINGS = ("inverted", "vanilla")
 
 
 def check_choice(value: Any, name: str, choices: tuple[str, ...]) -> None:

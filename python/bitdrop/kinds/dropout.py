@@ -15,8 +15,6 @@ from bitdrop._shard import ELEMENTS, Shard, units_of
 from bitdrop._typing import Array, NoiseShape, Number, RNGLike, Scaling
 from bitdrop.records.mask import Mask, inverted_scale
 
-SCALINGS = ("inverted", "vanilla")
-
 
 def dropout_rule(p: float, scaling: Scaling, units: Units = ELEMENTS, store: bool = True) -> Rule:
     """Return the rule of dropout with a scaling convention, for validated arguments."""
@@ -100,7 +98,7 @@ def dropout(
     array([0., 0., 2., 2., 0., 0., 2., 0.], dtype=float32)
     """
     probability = _validate.as_probability(p)
-    _validate.check_choice(scaling, "scaling", SCALINGS)
+    _validate.check_choice(scaling, "scaling", _validate.SCALINGS)
     if noise_shape is None:
         rule = _rule_of_elements(probability, scaling)
     else:
@@ -186,7 +184,7 @@ class Dropout(Layer):
         rng: RNGLike | None = None,
         **unknown: Never,
     ) -> None:
-        _validate.check_choice(scaling, "scaling", SCALINGS)
+        _validate.check_choice(scaling, "scaling", _validate.SCALINGS)
         self._scaling: Scaling = scaling
         if keep_prob is not None:
             if not isinstance(p, _NotGiven):

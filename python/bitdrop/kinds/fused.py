@@ -12,7 +12,6 @@ from bitdrop._layer import Layer
 from bitdrop._run import run
 from bitdrop._shard import Shard, units_of
 from bitdrop._typing import Array, NoiseShape, Number, RNGLike, Scaling
-from bitdrop.kinds.dropout import SCALINGS
 from bitdrop.records import FusedMask
 from bitdrop.records.mask import inverted_scale
 
@@ -113,7 +112,7 @@ def fused_dropout(
     array([2., 0., 2.])
     """
     probability = _validate.as_probability(p)
-    _validate.check_choice(scaling, "scaling", SCALINGS)
+    _validate.check_choice(scaling, "scaling", _validate.SCALINGS)
     check_activation(activation)
     rule = fused_rule(probability, scaling, activation is not None, units_of(noise_shape))
     y, done = run(rule, (x, bias, residual), out, training, rng, shard)
@@ -175,7 +174,7 @@ class FusedDropout(Layer):
         rng: RNGLike | None = None,
         **unknown: Never,
     ) -> None:
-        _validate.check_choice(scaling, "scaling", SCALINGS)
+        _validate.check_choice(scaling, "scaling", _validate.SCALINGS)
         check_activation(activation)
         if _validate.as_flag(recompute, "recompute") and activation is not None:
             raise ValueError(

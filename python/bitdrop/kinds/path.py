@@ -8,7 +8,7 @@ from bitdrop import _validate
 from bitdrop._core import Operation, Rule, Units
 from bitdrop._layer import Layer
 from bitdrop._typing import Number, RNGLike
-from bitdrop.kinds.dropout import dropout_rule
+from bitdrop.records.mask import inverted_scale
 
 MODES = {"row": Units(1, needs="DropPath needs x of shape (N, ...)"), "batch": Units(0)}
 
@@ -91,6 +91,5 @@ class DropPath(Layer):
 
 def path_rule(p: float, scale_by_keep: bool, mode: str, store: bool = True) -> Rule:
     """Return the rule of stochastic depth, for validated arguments."""
-    if scale_by_keep:
-        return dropout_rule(p, "inverted", MODES[mode], store)
-    return Rule(p, Operation.scale(1.0), units=MODES[mode], store=store)
+    scale = inverted_scale(p) if scale_by_keep else 1.0
+    return Rule(p, Operation.scale(scale), units=MODES[mode], store=store)
