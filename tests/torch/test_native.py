@@ -212,11 +212,13 @@ def test_large_result_of_a_pass_lives_in_reused_memory() -> None:
 
 KEY = torch.tensor([1, -2])
 BITS = torch.tensor([7, 200, 9], dtype=torch.uint8)
+X = torch.arange(1.0, 21.0).view(4, 5)
+BIAS = torch.tensor([-20.0, -4.0, 0.0, 1.0, -9.0])
 NATIVE: dict[str, tuple[Any, ...]] = {
-    "drop": (torch.rand(4, 5), None, KEY, 0, 0.5, 2.0, 0.0, 0.0, 0, 1, 0.0, False, 0, 0x110, 0x110),
-    "fused": (torch.rand(4, 5), torch.rand(5) - 1, torch.rand(4, 5), KEY, 0.5, 2.0, 1, 0, 0),
-    "fused_backward": (torch.rand(4, 5), BITS, 2.0, 0x110),
-    "fused_backward_bias": (torch.rand(4, 5), BITS, torch.rand(5), 2.0, 0),
+    "drop": (X, None, KEY, 0, 0.5, 2.0, 0.0, 0.0, 0, 1, 0.0, False, 0, 0x110, 0x110),
+    "fused": (X, BIAS, X * 2, KEY, 0.5, 2.0, 1, 0, 0),
+    "fused_backward": (X, BITS, 2.0, 0x110),
+    "fused_backward_bias": (X, BITS, BIAS, 2.0, 0),
 }
 
 
