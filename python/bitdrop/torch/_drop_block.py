@@ -88,7 +88,7 @@ def drop_block2d(
     >>> _ = torch.manual_seed(0)
     >>> y = bitdrop.torch.functional.drop_block2d(torch.ones(8, 4, 30, 30), 0.1, 5)
     >>> print(f"mean {y.mean():.2f}, dropped {(y == 0).float().mean():.2f}")
-    mean 1.00, dropped 0.09
+    mean 1.00, dropped 0.10
     """
     options = Options(recompute, generator)
     arguments = _Blocks(p, block_size, eps, shared_channels)

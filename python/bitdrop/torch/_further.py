@@ -245,7 +245,7 @@ def zoneout(
     >>> import torch, bitdrop.torch
     >>> _ = torch.manual_seed(0)
     >>> bitdrop.torch.functional.zoneout(torch.ones(6), torch.zeros(6), p=0.5)
-    tensor([0., 1., 1., 1., 0., 0.])
+    tensor([0., 0., 0., 1., 1., 1.])
     >>> bitdrop.torch.functional.zoneout(torch.ones(2), torch.zeros(2), p=0.25, training=False)
     tensor([0.7500, 0.7500])
     """
