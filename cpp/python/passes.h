@@ -27,6 +27,24 @@ pybind11::tuple run(const Rule& rule, const pybind11::tuple& inputs, pybind11::h
 PassObject pass_with_key(const Rule& rule, const Lengths& shape, pybind11::handle key, uint64_t stream,
                          pybind11::handle shard, bool training);
 
+// Repeats a pass on other inputs.
+pybind11::object repeat(PassObject& self, const pybind11::tuple& inputs, pybind11::handle out, const Threads& threads);
+
+// The gradient of each input, from that of the output, and the sum for the bias.
+pybind11::object gradient(const PassObject& self, pybind11::handle object, pybind11::handle out,
+                          pybind11::handle bias_gradient, pybind11::handle bits, const Threads& threads);
+
+// Drops the elements of another array, and scales the others: what a fused mask does without the pass's other inputs.
+pybind11::object drop_elements(const PassObject& self, pybind11::handle x, pybind11::handle out);
+
+// Packed bits, in an array that cannot be written to.
+pybind11::array bits_of(PassObject& self);
+
+PassObject part(PassObject& self, const pybind11::tuple& start, const pybind11::tuple& shape);
+
+// A pass over bits of the user's own.
+PassObject given(pybind11::object bits, const pybind11::tuple& shape, const Affine& operation);
+
 Operation operation_named(const std::string& name);
 
 void add_values(pybind11::module_& m);
