@@ -63,8 +63,8 @@ if [ -z "$sanitize" ]; then
     PYTHON_GIL=0 "$python" -m pytest -q
     pip_install pytest-run-parallel
     say "The core files, each test in four threads at once"
-    PYTHON_GIL=0 "$python" -m pytest -q --parallel-threads=4 tests/numpy/test_dropout.py tests/numpy/test_layer.py \
-        tests/numpy/test_mask.py tests/numpy/test_noise_shape.py tests/numpy/test_rng.py tests/numpy/test_shards.py \
+    PYTHON_GIL=0 "$python" -m pytest -q --parallel-threads=4 tests/contract/test_records.py tests/contract/test_options.py \
+        tests/numpy/test_fused.py tests/numpy/test_rng.py \
         tests/engine/test_core.py tests/engine/test_kernels.py
 else
     # CPython has races of its own, and lists only some of them: a report counts if it has a frame of bitdrop.

@@ -17,12 +17,11 @@ if ! arch-test "$architecture" >/dev/null; then
     update-binfmts --enable >/dev/null 2>&1 || true
     arch-test "$architecture" >/dev/null || skip "programs for $architecture cannot be run here"
 fi
-tests=(tests/engine tests/numpy)
+tests=(tests/contract tests/engine tests/numpy)
 if ! [[ $architecture = i386 && $(uname -m) = x86_64 ]]; then
     # Tests of what the Python layer reads and writes by itself: words, bytes, bits, strides, pickles.
-    tests=(tests/engine/test_{config,core,golden_file,kernels,mask_format,noise_format,stream}.py
-        tests/numpy/test_{alpha_dropout,complex,copies,drop_block,dropout,fused,gaussian_dropout,kept_indices,layer}.py
-        tests/numpy/test_{layer_kinds,layer_state,mask,mask_values,noise_shape,rng,shards,zoneout}.py
+    tests=(tests/engine/test_{config,core,golden,kernels,mask_format,noise_format,stream}.py
+        tests/numpy/test_{fused,kept_indices,locked,numbers,rng}.py tests/contract/test_{records,layers,options}.py
         # QEMU 7.2 lacks the ioctl (TCGETS2) by which new versions of glibc recognise a terminal.
         --deselect tests/engine/test_stream.py::test_output_to_terminal_is_refused)
 fi
