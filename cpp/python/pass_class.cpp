@@ -64,7 +64,7 @@ PassObject restored(const py::tuple& values) {
 
 void add_methods(py::class_<PassObject>& pass) {
     const auto out = py::arg("out") = py::none();
-    const auto threads = py::arg("threads") = Threads(0);
+    const auto threads = py::arg("threads") = py::none();
     pass.def_static("given", &given, py::arg("bits"), py::arg("shape"), py::arg("operation"),
                     "Return the pass over bits of the user's own.")
         .def(py::init(&restored), py::arg("values"), "Make the pass of the values that its pickle holds.")

@@ -133,12 +133,19 @@ bool changes_nothing(const Pass& pass, const Call& call) {
     }
 }
 
+// Without threads, those of the process.
+Threads threads_of(py::handle threads) { return threads.is_none() ? Threads(0) : threads.cast<const Threads&>(); }
+
 void do_work(const Work& work, const Threads& threads, Pass* pass) {
     without_lock(pass->size(), [&] { work.run(resources(threads), pass); });
 }
 
-// The same of a pass that other threads may read.
-void do_again(const Work& work, const Threads& threads, Pass pass) { do_work(work, threads, &pass); }
+// The same of a pass that other threads may read. Only the scale of DropBlock is written.
+void do_again(const Work& work, const Threads& threads, const Pass& pass) {
+    if (pass.draws != Draws::blocks) return do_work(work, threads, const_cast<Pass*>(&pass));
+    Pass copy = pass;
+    do_work(work, threads, &copy);
+}
 
 }  // namespace
 
@@ -148,7 +155,7 @@ StoredBits PassObject::stored() const {
 }
 
 py::tuple run(const Rule& rule, const py::tuple& inputs, py::handle out, py::handle draw, bool training,
-              py::handle shard, py::handle bits, const Threads& threads) {
+              py::handle shard, py::handle bits, py::handle threads) {
     Call call((training ? rule.training : rule.inference).operation);
     call.read_inputs(inputs, facts_of(rule.training.operation).takes_complex);
     PassObject done{prepared_pass(rule, training, shape_lengths(call.inputs[0].array), shard), py::none()};
@@ -172,7 +179,7 @@ py::tuple run(const Rule& rule, const py::tuple& inputs, py::handle out, py::han
     }
     const Work work(pass, *call.inputs[0].type, call.arrays(), memory);
     if (training) pass.key = draw_key(draw);
-    do_work(work, threads, &pass);
+    do_work(work, threads_of(threads), &pass);
     return py::make_tuple(call.out.owner, std::move(done));
 }
 
@@ -190,7 +197,7 @@ PassObject pass_with_key(const Rule& rule, const Lengths& shape, py::handle key,
 }
 
 // Repeats a pass on other inputs.
-py::object repeat(PassObject& self, const py::tuple& inputs, py::handle out, const Threads& threads) {
+py::object repeat(PassObject& self, const py::tuple& inputs, py::handle out, py::handle threads) {
     Call call(self.pass.operation.operation);
     call.read_inputs(inputs, call.facts.takes_complex);
     const Argument& first = call.inputs[0];
@@ -200,7 +207,7 @@ py::object repeat(PassObject& self, const py::tuple& inputs, py::handle out, con
     call.make_output(out);
     const StoredBits bits = self.pass.keeps_active_bits() ? StoredBits{} : self.stored();
     const Work work(self.pass, *first.type, call.arrays(), bits);
-    do_again(work, threads, self.pass);
+    do_again(work, threads_of(threads), self.pass);
     return call.out.owner;
 }
 
@@ -255,12 +262,14 @@ py::object gradients(const PassObject& self, const Given& dy, py::handle out, py
     const Argument& from = dy.array;
     Gradient wanted[kMaxInputs];
     const int count = gradients_of(facts_of(self.pass.operation.operation), wanted);
-    const py::tuple outs = count == 1 ? py::make_tuple(out) : out.is_none() ? py::make_tuple(out, out) : tuple_of(out);
-    if (static_cast<int>(outs.size()) != count) throw py::type_error("out must have one array for each input.");
+    const bool pair = count > 1 && !out.is_none();
+    const py::tuple outs = pair ? tuple_of(out) : py::tuple();
+    if (pair && static_cast<int>(outs.size()) != count) throw py::type_error("out must have one array for each input.");
     Argument to[kMaxInputs];
     for (int i = 0; i < count; ++i) {
         const std::string name = count == 1 ? "out" : "out[" + std::to_string(i) + "]";
-        read_output(&to[i], outs[static_cast<size_t>(i)], name, {*from.type, from.array, dy.name, dy.name}, from);
+        const py::handle given = pair ? py::handle(PyTuple_GET_ITEM(outs.ptr(), i)) : out;
+        read_output(&to[i], given, name, {*from.type, from.array, dy.name, dy.name}, from);
         check_apart(to[i], name, from, dy.name, false);
         if (i) check_apart(to[i], name, to[0], "out[0]", true);
     }
@@ -307,12 +316,12 @@ py::object narrow_gradients(const PassObject& self, const Given& dy, py::handle 
 }  // namespace
 
 py::object gradient(const PassObject& self, py::handle object, py::handle out, py::handle bias_gradient,
-                    py::handle bits, const Threads& threads) {
+                    py::handle bits, py::handle threads) {
     const Given dy(self, object, facts_of(self.pass.operation.operation).gradient_name);
-    if (self.input_type) return narrow_gradients(self, dy, out, bias_gradient, threads);
+    if (self.input_type) return narrow_gradients(self, dy, out, bias_gradient, threads_of(threads));
     const StoredBits stored =
         bits.is_none() ? self.stored() : StoredBits{bytes_of(bits, self.pass.stored_bits(), false), true};
-    return gradients(self, dy, out, bias_gradient, stored, threads);
+    return gradients(self, dy, out, bias_gradient, stored, threads_of(threads));
 }
 
 // Drops the elements of another array, and scales the others: what a fused mask does without the pass's other inputs.

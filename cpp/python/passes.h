@@ -21,18 +21,19 @@ struct PassObject {
 
 // A call by a rule: what may fail is done before the key is drawn.
 pybind11::tuple run(const Rule& rule, const pybind11::tuple& inputs, pybind11::handle out, pybind11::handle draw,
-                    bool training, pybind11::handle shard, pybind11::handle bits, const Threads& threads);
+                    bool training, pybind11::handle shard, pybind11::handle bits, pybind11::handle threads);
 
 // A pass of a rule that no call has done, under a given key.
 PassObject pass_with_key(const Rule& rule, const Lengths& shape, pybind11::handle key, uint64_t stream,
                          pybind11::handle shard, bool training);
 
 // Repeats a pass on other inputs.
-pybind11::object repeat(PassObject& self, const pybind11::tuple& inputs, pybind11::handle out, const Threads& threads);
+pybind11::object repeat(PassObject& self, const pybind11::tuple& inputs, pybind11::handle out,
+                        pybind11::handle threads);
 
 // The gradient of each input, from that of the output, and the sum for the bias.
 pybind11::object gradient(const PassObject& self, pybind11::handle object, pybind11::handle out,
-                          pybind11::handle bias_gradient, pybind11::handle bits, const Threads& threads);
+                          pybind11::handle bias_gradient, pybind11::handle bits, pybind11::handle threads);
 
 // Drops the elements of another array, and scales the others: what a fused mask does without the pass's other inputs.
 pybind11::object drop_elements(const PassObject& self, pybind11::handle x, pybind11::handle out);

@@ -113,7 +113,7 @@ void add_rule(py::module_& m) {
         .def_readonly("blocks", &Rule::blocks)
         .def_readonly("store", &Rule::store)
         .def("run", &run, py::arg("inputs"), py::arg("out"), py::arg("draw"), py::arg("training"),
-             py::arg("shard") = py::none(), py::arg("bits") = py::none(), py::arg("threads") = Threads(0),
+             py::arg("shard") = py::none(), py::arg("bits") = py::none(), py::arg("threads") = py::none(),
              "Do a pass over inputs: return the result and the pass. The key is drawn once nothing can fail any more.")
         .def("pass_with_key", &pass_with_key, py::arg("shape"), py::arg("key"), py::arg("stream") = 0,
              py::arg("shard") = py::none(), py::arg("training") = true,

@@ -129,7 +129,7 @@ class Rule:
         training: bool,
         shard: Any = None,
         bits: _Bits | None = None,
-        threads: Threads = ...,
+        threads: Threads | None = None,
     ) -> tuple[_Array, Pass]: ...
     def pass_with_key(
         self, shape: Sequence[int], key: _Key, stream: int = 0, shard: Any = None, training: bool = True
@@ -171,7 +171,7 @@ class Pass:
         self,
         inputs: tuple[ArrayLike | Memory | None, ...],
         out: _Array | Memory | None = None,
-        threads: Threads = ...,
+        threads: Threads | None = None,
     ) -> _Array: ...
     def gradient(
         self,
@@ -179,7 +179,7 @@ class Pass:
         out: Any = None,
         bias_gradient: _Array | Memory | None = None,
         bits: _Bits | None = None,
-        threads: Threads = ...,
+        threads: Threads | None = None,
     ) -> Any: ...
     def drop(self, x: ArrayLike, out: _Array | None = None) -> _Array: ...
     def part(self, start: _Lengths, shape: _Lengths) -> Pass: ...

@@ -134,7 +134,7 @@ class Layer:
 
     def __call__(self, *inputs: Any, **options: Any) -> Array:
         """Do a forward pass, as `forward`."""
-        return self.forward(*inputs, **options)
+        return self.forward(*inputs, **options) if options else self.forward(*inputs)
 
     def forward(
         self,
