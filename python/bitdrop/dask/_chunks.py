@@ -22,6 +22,8 @@ try:
 except ImportError as error:
     raise ImportError("bitdrop.dask needs dask: pip install 'bitdrop[dask]'.") from error
 
+__all__ = ["Call", "ChunkedMask", "da"]
+
 
 @dataclass(frozen=True, slots=True)
 class ChunkedMask:
