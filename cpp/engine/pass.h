@@ -1,4 +1,4 @@
-// What one call did, or will do: a value without memory. And the one way in which it is done.
+// The pass of a call as a value without memory, and the one way to do it.
 #pragma once
 
 #include <optional>

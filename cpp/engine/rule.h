@@ -1,4 +1,4 @@
-// What a layer or a call is set to do, before it meets an array.
+// The settings of a layer or a call, before it meets an array.
 #pragma once
 
 #include <stdexcept>
@@ -70,7 +70,7 @@ struct Blocks {
     double scale(double p, uint64_t size, uint64_t kept) const;
 };
 
-// Where the draws of a pass come from.
+// The source of a pass's draws.
 enum class Draws {
     bits,     // by the mask format
     blocks,   // the same, grown to blocks

@@ -13,7 +13,7 @@ namespace {
 
 using xla::DataType;
 
-// What is wrong with a call: XLA raises it in Python.
+// An error of a call, which XLA raises in Python.
 struct InvalidCall : std::runtime_error {
     explicit InvalidCall(const std::string& message) : std::runtime_error("bitdrop: " + message) {}
 };

@@ -38,7 +38,7 @@ enum class Gradient {
 struct OperationFacts {
     const char* name;
     int inputs;
-    // Whether it finds which elements are active. A NaN is active, as for PyTorch. The bits that it stores are those of
+    // True if it finds which elements are active. A NaN is active, as for PyTorch. The bits that it stores are those of
     // elements that are kept and active.
     bool activates;
     bool takes_complex;  // others add numbers that only the real part has

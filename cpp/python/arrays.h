@@ -28,7 +28,7 @@ struct Argument {
 // Reads an input. Objects that are not plain arrays of a supported dtype go to the front-end first.
 void read_input(Argument* input, pybind11::handle object, const char* name, bool accept_complex);
 
-// What an output must be, and whose dtype and shape that are.
+// The dtype and shape that an output must have, and the arguments that they come from.
 struct Expected {
     const ElementType& type;
     const Array& shape;
