@@ -76,17 +76,8 @@ Operands in_order_of_numbers(const Operands& operands) {
 
 }  // namespace
 
-// Bits that follow the elements are generated and applied at once; others are generated first.
-void drop(const Resources& with, const Operands& operands, const Affine& affine, const Plan& plan, const BitBox& box,
-          uint8_t* bits) {
-    const Layout& layout = operands.layout;
-    if (layout.size() == 0) return;
-    if (layout.bits_follow) return MaskTraversal(with, operands, affine, &plan, bits).run();
-    generate_bits(*with.kernels, plan, box, bits, with.threads);
-    if (!has_activation(affine.operation)) return apply(with, operands, affine, bits);
-    order_bits(layout, bits, with.active_bits, with.threads);
-    apply_and_find(with, operands, affine, with.active_bits);
-    restore_bits(layout, with.active_bits, bits, with.threads);
+void drop(const Resources& with, const Operands& operands, const Affine& affine, const Plan& plan, uint8_t* bits) {
+    if (operands.layout.size()) MaskTraversal(with, operands, affine, &plan, bits).run();
 }
 
 void apply(const Resources& with, const Operands& operands, const Affine& affine, const uint8_t* bits) {

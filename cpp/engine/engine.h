@@ -25,15 +25,11 @@ struct Operands {
 struct Resources {
     const Kernels* kernels;
     Threads threads;
-    // Memory for a bit of each element, if the operation has an activation and bits do not follow the elements.
-    uint8_t* active_bits = nullptr;
 };
 
-// Generates the bits of `box` and applies them. If the operands' bits follow the elements, `box` is all of the mask's
-// elements in order, and `bits` may be null; else `bits` has room for the box. Bits are stored there. For an operation
-// with an activation they are those of active elements, and every element must have its own bit, in C order.
-void drop(const Resources& with, const Operands& operands, const Affine& affine, const Plan& plan, const BitBox& box,
-          uint8_t* bits);
+// Generates bits and applies them at once. The operands' bits follow the elements. They are stored in `bits`, unless it
+// is null: for an operation with an activation those of active elements.
+void drop(const Resources& with, const Operands& operands, const Affine& affine, const Plan& plan, uint8_t* bits);
 
 // Applies stored bits. The operation has no activation.
 void apply(const Resources& with, const Operands& operands, const Affine& affine, const uint8_t* bits);

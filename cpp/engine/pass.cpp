@@ -86,7 +86,7 @@ DrawLayout Pass::layout() const {
     return layout;
 }
 
-Pass pass_of(const Rule& rule, bool training, Lengths shape, const Shard* shard) {
+Pass pass_of(const Rule& rule, bool training, Lengths&& shape, const Shard* shard) {
     if (!rule.units.accept(static_cast<int>(shape.size()))) throw MisfitError(Misfit::other_ndim);
     if (rule.blocks.ndim && !rule.blocks.fit(shape)) throw MisfitError(Misfit::large_block);
     Pass pass;

@@ -43,8 +43,8 @@ struct Pass {
 };
 
 // The pass that a rule decides for arrays of this shape, before a key is drawn: at inference its p is 0. Throws
-// MisfitError.
-Pass pass_of(const Rule& rule, bool training, Lengths shape, const Shard* shard);
+// MisfitError, and then leaves the shape as it is.
+Pass pass_of(const Rule& rule, bool training, Lengths&& shape, const Shard* shard);
 
 // The pass over a part of the arrays. Bits that are a part of the value are read from `bits` and written to the memory
 // that `allocate` returns for a number of bits.
@@ -102,6 +102,7 @@ private:
 
     Path path_of(const Pass& pass) const;
     void describe(const Pass& pass, const ElementType& type, const Arrays& arrays);
+    void describe_along(const int64_t* draw_strides, const Pass& pass, const ElementType& type, const Arrays& arrays);
     void make_room(const Pass& pass);
     const uint8_t* kept_bits(const Resources& with, Pass* pass) const;
     void find_active(const Resources& with, Pass* pass) const;

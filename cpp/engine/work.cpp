@@ -95,25 +95,17 @@ Work::Path Work::path_of(const Pass& pass) const {
 void Work::describe(const Pass& pass, const ElementType& type, const Arrays& arrays) {
     static const int64_t nowhere[kMaxNdim] = {};  // all elements share the draw, so that axes merge by memory alone
     const bool of_elements = bits_.valid && pass.keeps_active_bits();
-    const int64_t* strides = nullptr;
-    std::optional<DrawLayout> layout;
     if (path_ == Path::constant) {
-        strides = nowhere;
         if (operation_.operation == Operation::noise) operation_ = {1.0};
-    } else if (!pass.is_plain() && !of_elements) {
-        layout.emplace(pass.layout());
-        strides = path_ == Path::normals ? layout->in_whole : layout->packed;
-        first_ = layout->box.first;
+        describe_along(nowhere, pass, type, arrays);
+        operands_.layout.bits_follow = true;
+    } else if (pass.is_plain() || of_elements) {
+        describe_along(nullptr, pass, type, arrays);
+    } else {
+        const DrawLayout layout = pass.layout();
+        first_ = layout.box.first;
+        describe_along(path_ == Path::normals ? layout.in_whole : layout.packed, pass, type, arrays);
     }
-    Array sums;
-    if (sums_) {
-        const uint64_t count = static_cast<uint64_t>(sums_->size());
-        const uint64_t chunks = std::max<uint64_t>(chunks_of(pass.size(), Sums::chunk_for(count)), 1);
-        sum_memory_.allocate(static_cast<size_t>(chunks * count * static_cast<uint64_t>(sum_size(type.number)) + 1));
-        sums = contiguous_like(*sums_, sum_size(type.number), reinterpret_cast<char*>(sum_memory_.get()));
-    }
-    describe_operands(type, operation_.operation, arrays, strides, &operands_, sums_ ? &sums : nullptr);
-    if (path_ == Path::constant) operands_.layout.bits_follow = true;
     if (path_ == Path::active) {
         Operands in_c_order(type.number, 0);
         describe_operands(type, operation_.operation, arrays, nullptr, &in_c_order);
@@ -122,6 +114,16 @@ void Work::describe(const Pass& pass, const ElementType& type, const Arrays& arr
     // Bits that follow the elements are generated and applied at once.
     if (path_ == Path::active && operands_.layout.bits_follow) path_ = Path::generated;
     if (path_ == Path::generated && !operands_.layout.bits_follow) path_ = Path::kept_first;
+}
+
+void Work::describe_along(const int64_t* draw_strides, const Pass& pass, const ElementType& type,
+                          const Arrays& arrays) {
+    if (!sums_) return describe_operands(type, operation_.operation, arrays, draw_strides, &operands_);
+    const uint64_t count = static_cast<uint64_t>(sums_->size());
+    const uint64_t chunks = std::max<uint64_t>(chunks_of(pass.size(), Sums::chunk_for(count)), 1);
+    sum_memory_.allocate(static_cast<size_t>(chunks * count * static_cast<uint64_t>(sum_size(type.number)) + 1));
+    const Array sums = contiguous_like(*sums_, sum_size(type.number), reinterpret_cast<char*>(sum_memory_.get()));
+    describe_operands(type, operation_.operation, arrays, draw_strides, &operands_, &sums);
 }
 
 void Work::make_room(const Pass& pass) {
@@ -134,7 +136,7 @@ void Work::make_room(const Pass& pass) {
 void Work::run(const Resources& with, Pass* pass) const {
     const Key& key = pass->key;
     switch (path_) {
-        case Path::constant: return drop(with, operands_, operation_, make_plan(0, 0, 0, constant_p_), {}, nullptr);
+        case Path::constant: return drop(with, operands_, operation_, make_plan(0, 0, 0, constant_p_), nullptr);
         case Path::normals: {
             const DefaultFloatMode mode;
             return noise(with, operands_, make_noise_plan(key.words[0], key.words[1], key.stream, pass->p), first_);
@@ -142,7 +144,7 @@ void Work::run(const Resources& with, Pass* pass) const {
         case Path::stored: return apply(with, operands_, operation_, bits_.bytes);
         case Path::generated: {
             const Plan plan = make_plan(key.words[0], key.words[1], key.stream, pass->p);
-            return drop(with, operands_, operation_, plan, {}, bits_.bytes);
+            return drop(with, operands_, operation_, plan, bits_.bytes);
         }
         case Path::active: return find_active(with, pass);
         case Path::kept_first: break;

@@ -95,7 +95,7 @@ void read_input(Argument* input, py::handle object, const char* name, bool accep
     if (!read(input, array)) throw py::type_error("the front-end admitted an unknown dtype");
 }
 
-void read_output(Argument* output, py::handle out, const std::string& out_name, const Expected& expected,
+void read_output(Argument* output, py::handle out, const char* out_name, const Expected& expected,
                  const Argument& prototype) {
     if (out.is_none()) {
         if (!prototype.is_numpy) throw py::type_error("memory needs an output");
@@ -111,8 +111,7 @@ void read_output(Argument* output, py::handle out, const std::string& out_name, 
     if (misfit != Misfit::fits) raise_misfit(misfit, out, out_name, shape_of(expected.shape), expected.shape_of);
 }
 
-void check_apart(const Argument& output, const std::string& out_name, const Argument& input, const char* name,
-                 bool at_all) {
+void check_apart(const Argument& output, const char* out_name, const Argument& input, const char* name, bool at_all) {
     if (output.array.size() == 0 || input.array.size() == 0 || !output.array.bounds_meet(input.array)) return;
     if (!at_all && output.type == input.type && output.array.same_memory(input.array)) return;
     if (!output.is_numpy || !input.is_numpy) return;  // native front-ends know their memory

@@ -37,12 +37,11 @@ struct Expected {
 };
 
 // Reads an array to be written to: `out`, or without it a new one for a result that belongs to `prototype`.
-void read_output(Argument* output, pybind11::handle out, const std::string& out_name, const Expected& expected,
+void read_output(Argument* output, pybind11::handle out, const char* out_name, const Expected& expected,
                  const Argument& prototype);
 
 // Checks that an output does not overlap an input in part, or at all.
-void check_apart(const Argument& output, const std::string& out_name, const Argument& input, const char* name,
-                 bool at_all);
+void check_apart(const Argument& output, const char* out_name, const Argument& input, const char* name, bool at_all);
 
 // An uninitialised array for a result that belongs to an array, of a type and in the layout that NumPy would choose.
 pybind11::object empty_like(const pybind11::array& x, const ElementType& type);

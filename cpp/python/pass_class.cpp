@@ -62,31 +62,32 @@ PassObject restored(const py::tuple& values) {
 
 }  // namespace
 
-void add_methods(py::class_<PassObject>& pass) {
+void add_methods(PlainClass<PassObject>& pass) {
     const auto out = py::arg("out") = py::none();
-    const auto threads = py::arg("threads") = py::none();
     pass.def_static("given", &given, py::arg("bits"), py::arg("shape"), py::arg("operation"),
                     "Return the pass over bits of the user's own.")
-        .def(py::init(&restored), py::arg("values"), "Make the pass of the values that its pickle holds.")
-        .def_property_readonly("shape", [](const PassObject& self) { return tuple_of_lengths(self.pass.shape); })
-        .def_property_readonly("p", [](const PassObject& self) { return self.pass.p; })
-        .def_property_readonly("probability", [](const PassObject& self) { return self.pass.probability(); })
-        .def_property_readonly("key", [](const PassObject& self) { return key_words(self.pass.key); })
-        .def_property_readonly("stream", [](const PassObject& self) { return self.pass.key.stream; })
-        .def_property_readonly("draws", [](const PassObject& self) { return self.pass.draws; })
-        .def_property_readonly("operation", [](const PassObject& self) { return self.pass.operation; })
-        .def_property_readonly("blocks", [](const PassObject& self) { return self.pass.blocks; })
-        .def_property_readonly("noise_shape", [](const PassObject& self) { return or_none(self.pass.noise_shape); })
-        .def_property_readonly("shard", [](const PassObject& self) { return shard_tuples(self.pass); })
-        .def_property_readonly("bias_shape", [](const PassObject& self) { return or_none(self.pass.bias_shape); })
-        .def_property_readonly("size", [](const PassObject& self) { return self.pass.stored_bits(); })
-        .def_property_readonly("bits", &bits_of)
-        .def_property_readonly(
-            "nbytes",
-            [](const PassObject& self) { return self.bits.is_none() ? 0 : (self.pass.stored_bits() + 7) / 8; })
-        .def("repeat", &repeat, py::arg("inputs"), out, threads, "Repeat the pass on other inputs.")
-        .def("gradient", &gradient, py::arg("dy"), out, py::arg("bias_gradient") = py::none(),
-             py::arg("bits") = py::none(), threads, "Return the gradient of each input.")
+        .init(&restored, py::arg("values"))
+        .property("shape", [](const PassObject& self) { return tuple_of_lengths(self.pass.shape); })
+        .property("p", [](const PassObject& self) { return self.pass.p; })
+        .property("probability", [](const PassObject& self) { return self.pass.probability(); })
+        .property("key", [](const PassObject& self) { return key_words(self.pass.key); })
+        .property("stream", [](const PassObject& self) { return self.pass.key.stream; })
+        .property("draws", [](const PassObject& self) { return self.pass.draws; })
+        .property("operation", [](const PassObject& self) { return self.pass.operation; })
+        .property("blocks", [](const PassObject& self) { return self.pass.blocks; })
+        .property("noise_shape", [](const PassObject& self) { return or_none(self.pass.noise_shape); })
+        .property("shard", [](const PassObject& self) { return shard_tuples(self.pass); })
+        .property("bias_shape", [](const PassObject& self) { return or_none(self.pass.bias_shape); })
+        .property("size", [](const PassObject& self) { return self.pass.stored_bits(); })
+        .property("bits", &bits_of)
+        .property("nbytes",
+                  [](const PassObject& self) { return self.bits.is_none() ? 0 : (self.pass.stored_bits() + 7) / 8; })
+        .hot<&repeat, 1, 3>("repeat",
+                            "repeat($self, inputs, out=None, threads=None, /)\n--\n\n"
+                            "Repeat the pass on other inputs.")
+        .hot<&gradient, 1, 5>("gradient",
+                              "gradient($self, dy, out=None, bias_gradient=None, bits=None, threads=None, /)\n--\n\n"
+                              "Return the gradient of each input.")
         .def("drop", &drop_elements, py::arg("x"), out, "Drop the elements of an array, and scale the others.")
         .def("part", &part, py::arg("start"), py::arg("shape"), "Return the pass over a part of the arrays.")
         .def(
@@ -95,7 +96,8 @@ void add_methods(py::class_<PassObject>& pass) {
             py::arg("other"))
         .def("__hash__", [](const PassObject& self) { return py::hash(values_of(self)); })
         .def("__reduce__", [](const py::object& self) {
-            return py::make_tuple(py::type::of(self), py::make_tuple(values_of(self.cast<PassObject&>())));
+            return py::make_tuple(py::type::of(self),
+                                  py::make_tuple(values_of(PlainObject<PassObject>::of(self.ptr()))));
         });
 }
 

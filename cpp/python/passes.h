@@ -5,6 +5,7 @@
 
 #include "../engine/pass.h"
 #include "arrays.h"
+#include "plain_class.h"
 
 namespace bitdrop {
 
@@ -20,20 +21,19 @@ struct PassObject {
 };
 
 // A call by a rule: what may fail is done before the key is drawn.
-pybind11::tuple run(const Rule& rule, const pybind11::tuple& inputs, pybind11::handle out, pybind11::handle draw,
-                    bool training, pybind11::handle shard, pybind11::handle bits, pybind11::handle threads);
+// Arguments: inputs, out, draw, training, shard, bits, threads.
+pybind11::object run(const Rule& rule, const Arguments<7>& arguments);
 
 // A pass of a rule that no call has done, under a given key.
 PassObject pass_with_key(const Rule& rule, const Lengths& shape, pybind11::handle key, uint64_t stream,
                          pybind11::handle shard, bool training);
 
-// Repeats a pass on other inputs.
-pybind11::object repeat(PassObject& self, const pybind11::tuple& inputs, pybind11::handle out,
-                        pybind11::handle threads);
+// Repeats a pass on other inputs. Arguments: inputs, out, threads.
+pybind11::object repeat(const PassObject& self, const Arguments<3>& arguments);
 
-// The gradient of each input, from that of the output, and the sum for the bias.
-pybind11::object gradient(const PassObject& self, pybind11::handle object, pybind11::handle out,
-                          pybind11::handle bias_gradient, pybind11::handle bits, pybind11::handle threads);
+// The gradient of each input, from that of the output, and the sum for the bias. Arguments: dy, out, bias_gradient,
+// bits, threads.
+pybind11::object gradient(const PassObject& self, const Arguments<5>& arguments);
 
 // Drops the elements of another array, and scales the others: what a fused mask does without the pass's other inputs.
 pybind11::object drop_elements(const PassObject& self, pybind11::handle x, pybind11::handle out);
@@ -49,6 +49,18 @@ PassObject given(pybind11::object bits, const pybind11::tuple& shape, const Affi
 Operation operation_named(const std::string& name);
 
 void add_values(pybind11::module_& m);
-void add_methods(pybind11::class_<PassObject>& pass);
+void add_methods(PlainClass<PassObject>& pass);
 
 }  // namespace bitdrop
+
+namespace pybind11::detail {
+
+template <> struct type_caster<bitdrop::PassObject> : bitdrop::PlainCaster<bitdrop::PassObject> {
+    static constexpr auto name = const_name("Pass");
+};
+
+template <> struct type_caster<bitdrop::Rule> : bitdrop::PlainCaster<bitdrop::Rule> {
+    static constexpr auto name = const_name("Rule");
+};
+
+}  // namespace pybind11::detail

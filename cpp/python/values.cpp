@@ -100,21 +100,22 @@ void add_units(py::module_& m) {
 }
 
 void add_rule(py::module_& m) {
-    py::class_<Rule>(m, "Rule", "What a layer or a call is set to do.")
-        .def(py::init([](double p, const Affine& training, const Affine& inference, const Units& units,
-                         std::optional<Blocks> blocks,
-                         bool store) { return Rule{p, training, inference, units, blocks.value_or(Blocks{}), store}; }),
-             py::arg("p"), py::arg("training"), py::arg("inference") = Affine{}, py::arg("units") = Units{},
-             py::arg("blocks") = py::none(), py::arg("store") = true)
-        .def_readonly("p", &Rule::p)
-        .def_readonly("training", &Rule::training)
-        .def_readonly("inference", &Rule::inference)
-        .def_readonly("units", &Rule::units)
-        .def_readonly("blocks", &Rule::blocks)
-        .def_readonly("store", &Rule::store)
-        .def("run", &run, py::arg("inputs"), py::arg("out"), py::arg("draw"), py::arg("training"),
-             py::arg("shard") = py::none(), py::arg("bits") = py::none(), py::arg("threads") = py::none(),
-             "Do a pass over inputs: return the result and the pass. The key is drawn once nothing can fail any more.")
+    PlainClass<Rule>(m, "Rule", "What a layer or a call is set to do.")
+        .init([](double p, const Affine& training, const Affine& inference, const Units& units,
+                 std::optional<Blocks> blocks,
+                 bool store) { return Rule{p, training, inference, units, blocks.value_or(Blocks{}), store}; },
+              py::arg("p"), py::arg("training"), py::arg("inference") = Affine{}, py::arg("units") = Units{},
+              py::arg("blocks") = py::none(), py::arg("store") = true)
+        .member("p", &Rule::p)
+        .member("training", &Rule::training)
+        .member("inference", &Rule::inference)
+        .member("units", &Rule::units)
+        .member("blocks", &Rule::blocks)
+        .member("store", &Rule::store)
+        .hot<&run, 4, 7>("run",
+                         "run($self, inputs, out, draw, training, shard=None, bits=None, threads=None, /)\n--\n\n"
+                         "Do a pass over inputs: return the result and the pass. The key is drawn once nothing can "
+                         "fail any more.")
         .def("pass_with_key", &pass_with_key, py::arg("shape"), py::arg("key"), py::arg("stream") = 0,
              py::arg("shard") = py::none(), py::arg("training") = true,
              "Return the pass that a run would have done under a key.");
@@ -136,7 +137,10 @@ void add_values(py::module_& m) {
              }),
              py::arg("limit") = 0, py::arg("team") = 0);
     // All classes come before the methods whose signatures name them.
-    py::class_<PassObject> pass(m, "Pass", "What one call did: a value that repeats it, and gives its gradients.");
+    PlainClass<PassObject> pass(
+        m, "Pass",
+        "What one call did: a value that repeats it, and gives its gradients. It is made of the "
+        "values that its pickle holds.");
     add_operation(m);
     add_units(m);
     add_rule(m);

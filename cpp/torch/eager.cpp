@@ -8,6 +8,7 @@
 #include "../engine/dispatch.h"
 #include "../python/gil.h"
 #include "../python/guarded_calls.h"
+#include "../python/plain_class.h"
 #include "caller.h"
 #include "eager_tensors.h"
 
@@ -109,7 +110,7 @@ std::unique_ptr<Call> call_of(const Rule& rule, const TensorMemory& x) {
 // (x, second input, third input, rule, setting, recompute): the result of a call in training, or NotImplemented if it
 // is left to Python. The values of the arguments have been checked.
 py::object drop(PyObject* const* arguments) {
-    const Rule& rule = py::handle(arguments[3]).cast<const Rule&>();
+    const Rule& rule = PlainObject<Rule>::of(arguments[3]);
     const OperationFacts& facts = facts_of(rule.training.operation);
     Inputs inputs(arguments);
     std::unique_ptr<Call> call;

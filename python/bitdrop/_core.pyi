@@ -130,6 +130,7 @@ class Rule:
         shard: Any = None,
         bits: _Bits | None = None,
         threads: Threads | None = None,
+        /,
     ) -> tuple[_Array, Pass]: ...
     def pass_with_key(
         self, shape: Sequence[int], key: _Key, stream: int = 0, shard: Any = None, training: bool = True
@@ -172,6 +173,7 @@ class Pass:
         inputs: tuple[ArrayLike | Memory | None, ...],
         out: _Array | Memory | None = None,
         threads: Threads | None = None,
+        /,
     ) -> _Array: ...
     def gradient(
         self,
@@ -180,6 +182,7 @@ class Pass:
         bias_gradient: _Array | Memory | None = None,
         bits: _Bits | None = None,
         threads: Threads | None = None,
+        /,
     ) -> Any: ...
     def drop(self, x: ArrayLike, out: _Array | None = None) -> _Array: ...
     def part(self, start: _Lengths, shape: _Lengths) -> Pass: ...

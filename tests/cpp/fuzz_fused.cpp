@@ -73,9 +73,8 @@ void try_operations(Random* random) {
 
     const std::vector<unsigned char> around = out.all_but_elements();
     set_non_temporal_threshold(random->one_in(2) ? 0 : ~uint64_t{0});
-    Resources with = {&kernels, static_cast<int>(random->between(1, 8))};
-    if (active && !places.follow) with.active_bits = more.data();
-    drops ? drop(with, operands, affine, plan, contiguous_box(0, places.reach), bits.data())
+    const Resources with = {&kernels, static_cast<int>(random->between(1, 8))};
+    drops ? drop_in_steps(with, operands, affine, plan, places.reach, bits.data(), more.data())
           : apply(with, operands, affine, bits.data());
 
     const std::vector<unsigned char> got = out.gather();

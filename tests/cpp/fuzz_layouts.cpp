@@ -78,7 +78,7 @@ void try_arrays(Random* random) {
     const Resources with = {&kernels, static_cast<int>(random->between(1, 8))};
     uint8_t* const given = with_bits ? bits.data() : nullptr;
     if (drops)
-        drop(with, operands, affine, plan, contiguous_box(0, places.reach), given);
+        drop_in_steps(with, operands, affine, plan, places.reach, given, nullptr);
     else
         apply(with, operands, affine, given);
 

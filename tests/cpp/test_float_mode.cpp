@@ -124,7 +124,7 @@ Results compute(const Kernels& kernels, DType dtype, const std::vector<unsigned 
     const Plan plan = make_plan(1, 2, 3, 0.1);
     const uint64_t elements = static_cast<uint64_t>(count);
     drop({&kernels, threads}, contiguous_operands(dtype, r.y.data(), x.data(), elements), {1 / 0.9}, plan,
-         contiguous_box(0, elements), r.bits.data());
+         r.bits.data());
     generate_bits(kernels, plan, contiguous_box(77, elements), r.more_bits.data(), threads);
     static const NoisePlan noise_plan = make_noise_plan(1, 2, 3, 0.1);  // in the default mode
     noise({&kernels, threads}, contiguous_operands(dtype, r.noisy.data(), x.data(), elements), noise_plan, 77);

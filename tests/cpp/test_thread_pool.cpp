@@ -81,7 +81,7 @@ private:
     void compute(Threads threads, Result* result) const {
         const Plan plan = make_plan(1, 2, 3, 0.3);
         drop({&active_kernels(), threads}, contiguous_operands(DType::float32, result->y.data(), x_.data(), kElements),
-             {1 / 0.7}, plan, contiguous_box(0, kElements), nullptr);
+             {1 / 0.7}, plan, nullptr);
         generate_bits(active_kernels(), plan, contiguous_box(1000, kBitsElements), result->bits.data(), threads);
     }
 

@@ -22,9 +22,9 @@ def described(x: Array) -> Any:
     return _core.Memory(x.dtype.name, x.ctypes.data, x.shape, strides)
 
 
-def run(x: Any, out: Any, **options: Any) -> Any:
+def run(x: Any, out: Any, bits: Any = None) -> Any:
     """Do a pass in training with a key."""
-    return RULE.run((x,), out, lambda: KEY, True, **options)[1]
+    return RULE.run((x,), out, lambda: KEY, True, None, bits)[1]
 
 
 LAYOUTS: dict[str, Callable[[Array], Array]] = {
@@ -44,11 +44,11 @@ def test_address_shape_and_strides_give_same_result_as_array(layout: str) -> Non
     expected, y = np.empty_like(x), np.full_like(x, -1)
     done = run(x, expected)
     bits = np.empty((x.size + 7) // 8, np.uint8)
-    other = run(described(x), described(y), bits=described(bits))
+    other = run(described(x), described(y), described(bits))
     assert_identical(y, expected)
     assert np.array_equal(bits, np.frombuffer(done.bits, np.uint8) if x.size else bits)
     y.fill(-1)
-    other.gradient(described(x), described(y), bits=bits)
+    other.gradient(described(x), described(y), None, bits)
     assert_identical(y, expected)
     y.fill(-1)
     done.repeat((described(x),), described(y))
@@ -106,10 +106,10 @@ _core.set_num_threads(4)
 _core.testing.set_waking_factor(1)
 for limit in (1, 2, 3):
     threads = _core.Threads(limit)
-    _, done = rule.run((x,), x, lambda: (1, 2), True, threads=threads)
+    _, done = rule.run((x,), x, lambda: (1, 2), True, None, None, threads)
     assert workers() == limit - 1, ("run", limit, workers())
-    done.repeat((x,), x, threads=threads)
-    done.gradient(x, x, threads=threads)
+    done.repeat((x,), x, threads)
+    done.gradient(x, x, None, None, threads)
     assert workers() == limit - 1, ("gradient", limit, workers())
 done.gradient(x, x)
 assert workers() == 3, workers()

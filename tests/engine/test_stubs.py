@@ -11,7 +11,7 @@ from bitdrop import _core
 
 def parameters(function: ast.FunctionDef) -> list[tuple[str, bool]]:
     """Return the names of the parameters, each with whether it has a default. `self` is left out."""
-    arguments = function.args.args
+    arguments = function.args.posonlyargs + function.args.args
     required = len(arguments) - len(function.args.defaults)
     found = [(argument.arg, position >= required) for position, argument in enumerate(arguments)]
     found += [
@@ -21,9 +21,15 @@ def parameters(function: ast.FunctionDef) -> list[tuple[str, bool]]:
     return [parameter for parameter in found if parameter[0] != "self"]
 
 
+def doc_line(function: Any) -> str:
+    line: str = function.__doc__.splitlines()[0]
+    return line
+
+
 def signature_of(function: Any) -> ast.FunctionDef:
     """Parse the signature in the first line of a docstring by pybind11."""
-    line = function.__doc__.splitlines()[0]
+    by_position = getattr(function, "__text_signature__", None)  # of a method that pybind11 does not dispatch
+    line = function.__name__ + by_position.replace("$self", "self") if by_position else doc_line(function)
     line = re.sub(r"bitdrop\._core\.[A-Za-z.]+", "Any", line)  # of `self`
     line = re.sub(r"<Any object at 0x[0-9a-f]+>", "None", line)  # of defaults
     line = re.sub(r" = <[^>]+>", " = None", line)  # of enumerated defaults
@@ -45,7 +51,10 @@ def check_functions(nodes: list[ast.stmt], scope: Any) -> set[str]:
             if any(getattr(decorator, "id", "") == "property" for decorator in node.decorator_list):
                 assert isinstance(getattr(scope, node.name), property), node.name
             else:
-                assert parameters(node) == parameters(signature_of(getattr(scope, node.name))), node.name
+                function = getattr(scope, node.name)
+                if function is object.__init__:
+                    function = scope  # whose docstring begins with the constructor
+                assert parameters(node) == parameters(signature_of(function)), node.name
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             names.add(node.target.id)
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):

@@ -184,15 +184,15 @@ class _Chunk:
             case "repeat":
                 x, *others = inputs
                 arguments = (x, None, *others) if part.operation.name.startswith("fused") else inputs
-                return part.repeat(arguments, new(), threads=threads)
+                return part.repeat(arguments, new(), threads)
             case "gradient":
-                dx: Array = part.gradient(inputs[0], new(), threads=threads)
+                dx: Array = part.gradient(inputs[0], new(), None, None, threads)
                 return dx
             case "gradient_of_active":
                 dy, x = inputs
-                dx = part.gradient(dy, new(), threads=threads)
+                dx = part.gradient(dy, new(), None, None, threads)
                 dx[x <= 0] = 0  # a NaN is active
                 return dx
             case _:
-                pair: tuple[Array, Array] = part.gradient(inputs[0], (new(), new()), threads=threads)
+                pair: tuple[Array, Array] = part.gradient(inputs[0], (new(), new()), None, None, threads)
                 return pair[self.task == "gradient_of_previous"]
