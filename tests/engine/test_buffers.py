@@ -1,7 +1,6 @@
 """Buffer pool: memory of large results is reused after its last view has died, never before."""
 
 import gc
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,8 +9,7 @@ import numpy as np
 import pytest
 from bitdrop import _core
 
-from tests.helpers.support import Array, assert_identical, normal, run_python
-from tests.helpers.threads import at_once
+from tests.helpers.support import Array, assert_identical, normal
 
 LIMIT = 64 * 2**20
 X = normal(np.dtype(np.float32), (1024, 1024))
@@ -67,14 +65,6 @@ def test_results_in_reused_memory_are_right_in_every_layout(dtype: np.dtype[Any]
             assert_identical(y, expected)
 
 
-def test_held_memory_stays_within_limit() -> None:
-    ys = [bitdrop.dropout(X, rng=n)[0] for n in range(24)]
-    ys.clear()
-    assert 0 < _core.held_buffer_bytes() <= LIMIT
-    bitdrop.set_buffer_limit(10 * 2**20)
-    assert 0 < _core.held_buffer_bytes() <= 10 * 2**20
-
-
 def test_limit_of_0_disables_reuse() -> None:
     bitdrop.set_buffer_limit(0)
     bitdrop.dropout(X, rng=0)
@@ -97,57 +87,3 @@ def test_large_result_does_not_own_its_memory() -> None:
     assert not large.flags.owndata
     with pytest.raises(ValueError, match="does not own its data"):
         large.resize((2, 3))
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_forked_child_reuses_held_memory_without_changing_parent() -> None:
-    process = run_python("-W", "ignore", "-c", FORK)
-    assert process.stdout == "{0} True True\n", process.stderr
-
-
-FORK = """
-import os, signal, threading
-import numpy as np, bitdrop
-from bitdrop import _core
-
-x = np.ones((1024, 1024), np.float32)
-mask = bitdrop.Mask(x.shape, 0.5, key=(1, 2))
-expected = mask.apply(x, out=np.empty_like(x))
-living = mask.apply(x)
-mask.apply(x)  # dies, and its memory is held
-stop = threading.Event()
-
-def take_and_return():
-    while not stop.is_set():
-        _core.empty_like(x)
-
-takers = [threading.Thread(target=take_and_return) for _ in range(2)]
-for taker in takers:
-    taker.start()
-statuses = set()
-for _ in range(30):
-    child = os.fork()
-    if child == 0:
-        signal.alarm(30)  # ends a child that hangs
-        right = np.array_equal(mask.apply(x), expected) and np.array_equal(living, expected)
-        living.fill(7)
-        bitdrop.clear_buffers()
-        os._exit(0 if right and _core.held_buffer_bytes() == 0 else 1)
-    statuses.add(os.waitpid(child, 0)[1])
-stop.set()
-for taker in takers:
-    taker.join()
-print(statuses, np.array_equal(living, expected), _core.held_buffer_bytes() > 0)
-"""
-
-
-def test_results_of_concurrent_threads_do_not_share_memory() -> None:
-    wrong: list[int] = []
-
-    def work(seed: int) -> None:
-        mask = bitdrop.Mask(X.shape, 0.5, key=(seed, 0))
-        expected = mask.apply(X, out=np.empty_like(X))
-        wrong.extend(seed for _ in range(10) if not np.array_equal(mask.apply(X), expected))
-
-    at_once(work, 4)
-    assert not wrong

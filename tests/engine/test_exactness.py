@@ -67,46 +67,6 @@ def test_element_is_dropped_with_probability_t_over_2_to_64(isa: str, p: float) 
     assert abs(dropped - Fraction(p)) <= Fraction(1, 2**65)
 
 
-@pytest.mark.parametrize("p", PROBABILITIES)
-def test_level_of_first_zero_decides_keep_bit(isa: str, p: float) -> None:
-    threshold, levels, _ = _core.testing.threshold(p)
-    keep, undecided = sliced(isa, p, levels)
-    for column in range(2**levels):
-        # The last draw is level 1, so levels are read from the column's most significant bit down.
-        flips = f"{column:0{levels}b}"
-        level = flips.find("0") + 1
-        if level:
-            assert keep[column] == (not oracle.level_bit(threshold, level))
-            assert not undecided[column]
-        else:
-            assert keep[column]
-
-
-def test_lanes_of_slicing_are_independent(isa: str) -> None:
-    p = 0.1
-    _, levels, _ = _core.testing.threshold(p)
-    draws = np.random.default_rng(5).integers(0, 2**64, (levels, LANES), dtype=np.uint64)
-    keep, undecided = _core.testing.slice(isa, p, draws)
-    for lane in range(LANES):
-        z = und = 2**64 - 1
-        for draw in range(levels):
-            r = int(draws[draw, lane])
-            t_j = (2**64 - 1) * oracle.level_bit(oracle.threshold(p), levels - draw)
-            z, und = (r & z) | (~r & ~t_j & (2**64 - 1)), und & r
-        assert (int(keep[lane]), int(undecided[lane])) == (z, und)
-
-
-@pytest.mark.parametrize(
-    "threshold", [1, 2**51, 2**52 - 1, 0x5555555555555555, oracle.threshold(0.1), 2**64 - 1]
-)
-def test_tie_rule_reads_level_of_trailing_ones_of_hash(threshold: int) -> None:
-    for ones in range(65):
-        level = 13 + ones
-        keeps = level > 64 or not oracle.level_bit(threshold, level)
-        for above in (0, 1, 0xAAAAAAAAAAAAAAAA, 2**64 - 1):
-            assert _core.testing.tie_keeps(threshold, hash_ending_in(ones, above)) == keeps, ones
-
-
 @pytest.mark.parametrize("threshold", [1, 2**52 - 1, 0x5555555555555555, oracle.threshold(0.3)])
 def test_ties_are_dropped_with_remaining_probability(threshold: int) -> None:
     assert tie_drop_probability(threshold) == Fraction(threshold % 2**52, 2**52)

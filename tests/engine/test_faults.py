@@ -4,7 +4,6 @@ import os
 import signal
 import sys
 from collections import Counter
-from typing import Any
 
 import bitdrop
 import numpy as np
@@ -264,26 +263,3 @@ def test_interrupted_layer_continues_with_unused_stream(x: Array) -> None:
             assert_identical(y, bitdrop.Mask(x.shape, 0.3, key=key, stream=position).apply(x))
             assert_identical(layer.backward(x), y)
     assert interrupted == 100
-
-
-class Unwilling:
-    """Array-like whose conversion fails."""
-
-    def __init__(self, error: type[BaseException]) -> None:
-        self.error = error
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        raise self.error
-
-
-@pytest.mark.parametrize("error", [ValueError, MemoryError, KeyboardInterrupt])
-def test_failed_call_takes_no_stream_and_keeps_last_mask(error: type[BaseException]) -> None:
-    layer, rng = bitdrop.Dropout(rng=0), np.random.default_rng(0)
-    layer(SMALL)
-    mask, state, generator = layer.mask, layer.state, rng.bit_generator.state
-    for call in (layer, layer.backward, lambda x: bitdrop.dropout(x, rng=rng)):
-        with pytest.raises((error, TypeError)):
-            call(Unwilling(error))
-    assert layer.mask is mask
-    assert layer.state == state
-    assert rng.bit_generator.state == generator

@@ -10,7 +10,7 @@ from bitdrop import _core
 
 from tests.helpers import oracle
 from tests.helpers.float_modes import flushing_denormals
-from tests.helpers.support import DTYPES, UNSIGNED, Array, any_bits, assert_identical, normal
+from tests.helpers.support import UNSIGNED, Array, any_bits, assert_identical, normal
 
 KEY, STREAM = (71, 72), 73
 ALWAYS, NEVER = 0, 2**63
@@ -87,36 +87,6 @@ def test_arrays_at_any_byte_offset_give_same_result(isa: str, dtype: np.dtype[An
             assert y.untouched_around(), (offset, n)
             assert_identical(drawn(x.array, p, scale, x.array), expected[:n], f"in place at {offset}")
             assert x.untouched_around(), (offset, n)
-
-
-HALF_SCALES = [1.0, 2.0, 1 / 0.9, 1 / 0.7, 1 / 3, 0.9, 3.0, 2.0**-14, 1e-8, 3e38, 65504.0, -1.5]
-
-
-@pytest.mark.parametrize("half", DTYPES[:2], ids=lambda half: half.name)
-@pytest.mark.parametrize("scale", HALF_SCALES)
-def test_every_half_value_is_multiplied_in_float32_and_rounded_to_even(
-    isa: str, half: np.dtype[Any], scale: float
-) -> None:
-    _core.set_isa(isa)
-    x, everything = np.arange(65536, dtype=np.uint16).view(half), np.ones(65536, np.bool_)
-    expected = oracle.applied(x, everything, scale)
-    assert_identical(drawn(x, 0.0, scale), expected)
-    assert_identical(stored(x, everything, scale), expected)
-
-
-def test_scale_is_rounded_once_to_type_of_arithmetic(isa: str) -> None:
-    _core.set_isa(isa)
-    scale = 1 / 0.9
-    assert drawn(np.array([3.0], np.float32), 0.0, scale)[0] == np.float32(3) * np.float32(scale)
-    assert drawn(np.array([3.0]), 0.0, scale)[0] == 3.0 * scale
-
-
-def test_number_of_threads_does_not_change_bits_of_range(isa: str) -> None:
-    start, stop = 2**40 + 17, 2**40 + 17 + 4 * 8 * 2**17 + 99
-    expected = oracle.packed(KEY, STREAM, 0.3, start, stop)
-    for threads in (1, 2, 3, 8):
-        _core.set_num_threads(threads)
-        assert np.array_equal(_core.testing.bits((KEY, STREAM, 0.3), start, stop, isa=isa), expected), threads
 
 
 def test_output_with_gaps_is_written_at_its_elements_only(isa: str, dtype: np.dtype[Any]) -> None:

@@ -15,7 +15,7 @@ from scipy.stats import binom, norm
 
 from tests.helpers import noise_measures, noise_sources, statistics_measures, statistics_sources
 from tests.helpers.noise_measures import of_squares, of_sums
-from tests.helpers.statistics_measures import PValues, _shares_of_ranks, p_values, ranks
+from tests.helpers.statistics_measures import PValues, p_values
 
 FAMILY_WISE_ERROR = 1e-6
 SUBJECTS: dict[str, tuple[Any, Any]] = {
@@ -99,22 +99,3 @@ def test_p_values_are_uniform_for_normal_numbers() -> None:
             assert abs(count - 20000 * level) < 6 * np.sqrt(20000 * level * (1 - level))
     np.testing.assert_allclose(of_sums([1.959963984540054, 0.0], 1), [0.05, 1.0])
     np.testing.assert_allclose(of_sums(2 * norm.isf(1e-9), 4), 2e-9)
-
-
-def test_ranks_equal_those_of_known_matrices() -> None:
-    rows = np.random.default_rng(0).integers(0, 2**64, (3, 64), dtype=np.uint64)
-    rows[1, 40:] = rows[1, :24] ^ rows[1, 16:40]  # sums of other rows
-    rows[2] = rows[2, 0]
-    identity = np.uint64(1) << np.arange(64, dtype=np.uint64)[None]
-    found = ranks(np.concatenate([rows, identity, np.zeros_like(identity)]))
-    assert found[0] >= 62
-    assert found[1:].tolist() == [40, 1, 64, 0]
-
-
-def test_shares_of_ranks_equal_published_values() -> None:
-    # Marsaglia and Tsay, "Matrices and the structure of random number sequences", Linear Algebra and its
-    # Applications 67, 1985.
-    np.testing.assert_allclose(_shares_of_ranks(64, 4), [0.2888, 0.5776, 0.1284, 0.0052], atol=1e-4)
-    matrices = [np.array([[a, b], [c, d]]) for a in (0, 1) for b in (0, 1) for c in (0, 1) for d in (0, 1)]
-    determinants = [round(np.linalg.det(matrix)) % 2 for matrix in matrices]
-    np.testing.assert_allclose(_shares_of_ranks(2, 3)[0], np.mean(determinants))

@@ -117,22 +117,6 @@ def test_partial_write_is_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert written == np.concatenate(chunks)[:5000].tobytes()
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="this system has no SIGSTOP")
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_paused_process_loses_no_byte(unbuffered: str) -> None:
-    command = [*COMMAND, "--bytes", str(2**25)]
-    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
-        assert process.stdout is not None
-        found = process.stdout.read(1)
-        for _ in range(20):  # while it blocks in a write
-            process.send_signal(signal.SIGSTOP)
-            process.send_signal(signal.SIGCONT)
-            found += process.stdout.read(2**17)
-        found += process.stdout.read()
-    assert found == oracle.packed((1, 2), 0, 0.5, 0, 2**28).tobytes()
-
-
 def test_closed_pipe_ends_process_without_error() -> None:
     with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -202,8 +186,3 @@ def test_bad_argument_is_reported_in_one_sentence(arguments: list[str], message:
     assert process.stdout == b""
     error = process.stderr.decode().splitlines()[-1]
     assert error.startswith(f"python -m bitdrop stream: error: {message}")
-
-
-def test_help_names_every_choice() -> None:
-    shown = run("--help").stdout.decode()
-    assert all(f"{choice}: " in shown for choice in _stream.CHOICES)

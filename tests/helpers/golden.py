@@ -1,4 +1,4 @@
-"""Inputs and hashes of the golden files, as tests/cpp/golden.h has them."""
+"""Golden values: inputs and hashes, as tests/cpp/golden.h has them, and numbers in documents."""
 
 import hashlib
 from typing import Any
@@ -20,6 +20,11 @@ def golden_input(dtype: np.dtype[Any], first: int, elements: int) -> Array:
     exponent, mantissa = (np.uint64(table[dtype.name]) for table in (EXPONENT, MANTISSA))
     words = np.where(words & exponent == exponent, words & ~mantissa, words)
     return words.astype(UNSIGNED[dtype.itemsize]).view(dtype)
+
+
+def number(text: str) -> float:
+    """Return the number in a cell of a document, such as 2^40+17, 1/3 or 0.5."""
+    return float(text) if "." in text else eval(text.replace("^", "**"))
 
 
 def hash_of(x: NDArray[Any]) -> str:

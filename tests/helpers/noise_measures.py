@@ -11,7 +11,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
-from scipy.stats import chi2, kstest, norm
+from scipy.stats import chi2, norm
 
 from tests.helpers.noise_sources import Floats, Source
 from tests.helpers.oracle import packed
@@ -57,13 +57,6 @@ def cells(source: Source, size: int = 2**23) -> PValues:
         counts += np.bincount((ndtr(z) * 4096).astype(np.int64), minlength=4096)
     found = [p_values(counts.reshape(n, -1).sum(axis=1), size, 1 / n) for n in (2, 16, 256, 4096)]
     return np.concatenate(found)
-
-
-def kolmogorov_smirnov(source: Source, size: int = 2**21) -> PValues:
-    """Compare the distribution function with the normal one, of all numbers and of single lanes."""
-    z = source(KEY, 2, 0, size).astype(np.float64)
-    lanes = z.reshape(-1, 16, 2).swapaxes(0, 1).reshape(16, -1)
-    return np.array([kstest(part, "norm").pvalue for part in (z, *lanes)])
 
 
 def tails(source: Source, size: int = 2**26) -> PValues:
@@ -163,7 +156,7 @@ def mask_of_same_key(source: Source) -> PValues:
 MEASURES: dict[str, Measure] = {
     measure.__name__: measure
     for measure in (
-        *(moments, cells, kolmogorov_smirnov, tails, position),
+        *(moments, cells, tails, position),
         *(correlations, neighbours, avalanche, mask_of_same_key),
     )
 }

@@ -44,13 +44,13 @@ FAULTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "six random bits make a number": (
         "    i = (bits | np.uint32(1))",
         "    i = (bits & np.uint32(0xFC000000) | np.uint32(0x2000000))",
-        ("kolmogorov_smirnov", "cells", "tails"),
+        ("cells", "tails"),
     ),
     "the cells are uneven": (_CHOICE, "np.where(np.abs(q) < 0.01, q * np.float32(2.4), tail)", ("cells",)),
     "a lane is scaled": (
         "halves[:, draw, :, 1] = ",
         "halves[:, draw, 5, 0] &= np.uint32(0xBFFFFFFF)\n        halves[:, draw, :, 1] = ",
-        ("position", "kolmogorov_smirnov"),
+        ("position",),
     ),
     "both halves of a draw are the same": (
         _UPPER,

@@ -32,6 +32,12 @@ def shape_for(name: str) -> tuple[int, ...]:
     return SHAPES.get(name, (4, 5, 2, 3))
 
 
+def next_key() -> tuple[int, int]:
+    """Return the key that a call draws from the default generator, as the documents say."""
+    first, second = torch.randint(-(2**63), 2**63 - 1, (2,)).tolist()
+    return first % 2**64, second % 2**64
+
+
 @dataclass
 class Outcome:
     """Outcome of a call: facts about its result, or the error, and the warnings."""

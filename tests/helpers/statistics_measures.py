@@ -72,23 +72,6 @@ def position(source: Source) -> PValues:
     return np.concatenate(found)
 
 
-def runs(source: Source) -> PValues:
-    """Count the runs of 1, 2, ... kept and dropped elements, among a fixed number of runs."""
-    size = 2**24
-    found = []
-    for p in PS:
-        kept = source(KEY, 3, p, 0, size)
-        lengths = np.diff(np.flatnonzero(np.diff(kept, prepend=~kept[:1])))
-        taken = int(0.45 * size * 2 * p * (1 - p))
-        for first, ends in ((0, p), (1, 1 - p)) if kept[0] else ((1, p), (0, 1 - p)):
-            longest = int(np.log(1e-4) / np.log(1 - ends)) + 1
-            of_length = np.bincount(np.minimum(lengths[first::2][:taken], longest), minlength=longest + 1)[1:]
-            k = np.arange(1, longest + 1)
-            share = np.where(k < longest, ends, 1.0) * (1 - ends) ** (k - 1)
-            found.append(p_values(of_length, taken, share))
-    return np.concatenate(found)
-
-
 def autocorrelation(source: Source) -> PValues:
     """Count differences between elements at a distance, in disjoint pairs, paired in two ways."""
     found = []
@@ -121,44 +104,6 @@ def neighbours(source: Source) -> PValues:
     return np.concatenate(found)
 
 
-def rank(source: Source) -> PValues:
-    """Count the ranks over GF(2) of masks of shape (64, 64): one block, and one lane of 64 blocks."""
-    kept = source(KEY, 6, 0.5, 0, BLOCK * 2**11)
-    words = np.packbits(kept, bitorder="little").view("<u8").astype(np.uint64).reshape(-1, 64)
-    shares = _shares_of_ranks(64, 4)
-    found = []
-    for matrices in (words, words.reshape(-1, 64, 64).swapaxes(1, 2).reshape(-1, 64)):
-        deficiency = np.minimum(64 - ranks(matrices), 3)
-        found.append(p_values(np.bincount(deficiency, minlength=4), len(matrices), shares))
-    return np.concatenate(found)
-
-
-def ranks(matrices: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Return the rank over GF(2) of each matrix. Rows are words."""
-    rows = matrices.copy()
-    found = np.zeros(len(rows), np.int64)
-    each = np.arange(len(rows))
-    for bit in range(64):
-        has = (rows >> np.uint64(bit) & np.uint64(1)).astype(bool)
-        pivot = has.argmax(axis=1)
-        there = has[each, pivot]
-        chosen = np.where(there, rows[each, pivot], 0)
-        # This sets the pivot itself to 0, so it is not chosen twice.
-        rows ^= np.where(has, chosen[:, None], np.uint64(0))
-        found += there
-    return found
-
-
-def _shares_of_ranks(n: int, cells: int) -> PValues:
-    """Return the probabilities of rank deficiency 0, 1, ...; the last cell includes all higher ones."""
-    factors = 1 - 0.5 ** np.arange(1, n + 1)
-    shares = []
-    for missing in range(cells - 1):
-        twice = np.prod(factors[n - missing :]) / np.prod(factors[:missing])
-        shares.append(2.0 ** -(missing**2) * np.prod(factors[missing:]) * twice)
-    return np.array([*shares, 1 - sum(shares)])
-
-
 def avalanche(source: Source) -> PValues:
     """Count changes in the mask, and at each position, when one bit of key or stream changes."""
     found = []
@@ -184,6 +129,5 @@ def _one_bit_changed(key: tuple[int, int], stream: int) -> Iterator[tuple[tuple[
 
 
 MEASURES: dict[str, Measure] = {
-    measure.__name__: measure
-    for measure in (rate, words, position, runs, autocorrelation, neighbours, rank, avalanche)
+    measure.__name__: measure for measure in (rate, words, position, autocorrelation, neighbours, avalanche)
 }

@@ -38,7 +38,7 @@ _ROW = "    for row in range(4):\n"
 _DRAW = "r = x + y\n"
 
 FAULTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
-    "a shift of xorshift128+ is forgotten": ("(y >> np.uint64(5))", "y", ("runs", "autocorrelation")),
+    "a shift of xorshift128+ is forgotten": ("(y >> np.uint64(5))", "y", ("autocorrelation",)),
     "the hash is left with half a word": ("z ^ (z >> np.uint64(31))", "z >> np.uint64(33)", ("avalanche",)),
     "blocks repeat after 256, as with 4,096 streams": (
         _LANES,
@@ -53,10 +53,10 @@ FAULTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "all rows of a block are the same": (
         _ROW,
         f"    seeds = s0, s1\n{_ROW}        s0, s1 = seeds\n",
-        ("neighbours", "rank"),
+        ("neighbours",),
     ),
-    "lanes are seeded with seed ^ (1 << lane)": (_SEEDS, _LINEAR_SEEDS, ("neighbours", "rank")),
-    "eight lanes instead of sixteen": (_LANES, f"({_LANES} | np.uint64(8))", ("neighbours", "rank")),
+    "lanes are seeded with seed ^ (1 << lane)": (_SEEDS, _LINEAR_SEEDS, ("neighbours",)),
+    "eight lanes instead of sixteen": (_LANES, f"({_LANES} | np.uint64(8))", ("neighbours",)),
     "a threshold of 8 bits": ("round(Fraction(p) * _WORD)", "round(Fraction(p) * 256) << 56", ("rate",)),
     "no tie rule": ("keep[ties] = _tie_keeps", "_tie_keeps", ("rate",)),
     "the stream is added to the key before it is mixed": ("if r == 2:", "if r == 0:", ("neighbours",)),
@@ -70,7 +70,7 @@ FAULTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "one draw, shifted, serves all levels": (
         _DRAW,
         "r = x + y if (und == _ALL_ONES).all() else r << np.uint64(1) | r >> np.uint64(63)\n",
-        ("runs", "words"),
+        ("words",),
     ),
     "two bits of each draw are stuck": (
         _DRAW,

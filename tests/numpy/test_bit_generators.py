@@ -7,8 +7,6 @@ import bitdrop
 import numpy as np
 import pytest
 
-from tests.helpers.threads import at_once
-
 SIXTY_FOUR_BITS = [np.random.PCG64, np.random.PCG64DXSM, np.random.Philox, np.random.SFC64]
 ALL = [*SIXTY_FOUR_BITS, np.random.MT19937]
 
@@ -73,15 +71,3 @@ def test_draw_waits_for_lock_of_generator() -> None:
     assert len(keys) == 1
     assert generator.bit_generator.lock.acquire(blocking=False)  # it was released
     generator.bit_generator.lock.release()
-
-
-def test_threads_share_the_keys_of_one_generator() -> None:
-    generator, other = np.random.default_rng(2), np.random.default_rng(2)
-    keys: list[tuple[int, int]] = []
-
-    def draw(_: int) -> None:
-        keys.extend(key_of(generator) for _ in range(500))
-
-    at_once(draw, 4)
-    expected = other.integers(0, 2**64, size=(2000, 2), dtype=np.uint64)
-    assert sorted(keys) == sorted(map(tuple, expected.tolist()))  # no word is torn from its pair

@@ -10,7 +10,7 @@ from bitdrop import _core
 
 from tests.contract.reference import arithmetic
 from tests.helpers import oracle
-from tests.helpers.support import DTYPES, Array, any_bits, assert_identical, normal
+from tests.helpers.support import DTYPES, Array, assert_identical, normal
 
 FLOAT32 = np.dtype(np.float32)
 Shape = tuple[int, ...]
@@ -86,22 +86,6 @@ def test_bias_gradient_of_strided_arrays(order: Any) -> None:
     assert dx is dy
     assert np.allclose(memory[::2], dx.sum(axis=0, dtype=np.float64), atol=1e-5)
     assert not memory[1::2].any()
-
-
-def test_p_1_gives_the_residual_and_relu_its_numbers() -> None:
-    x, residual = any_bits(FLOAT32, 500), normal(FLOAT32, 500)
-    assert_identical(bitdrop.fused_dropout(x, 1.0, activation="relu", bias=x)[0], np.zeros(500, np.float32))
-    assert_identical(bitdrop.fused_dropout(x, 1.0, activation="relu", residual=residual)[0], residual)
-    x = np.array([np.nan, -0.0, 0.0, np.inf, -np.inf, 1e-45], np.float32)
-    y, mask = bitdrop.fused_dropout(x, 0.0, activation="relu", rng=0)
-    assert_identical(y, np.maximum(x, np.float32(0)))
-    assert np.asarray(mask).tolist() == [True, False, False, True, False, True]
-
-
-def test_part_of_a_mask_knows_which_elements_were_active() -> None:
-    _, mask = bitdrop.fused_dropout(-np.ones(6), 0.0, activation="relu")
-    assert mask.part((0,), (3,)).backward(np.ones(3)).tolist() == [0, 0, 0]
-    assert mask.part((0,), (5,)).part((1,), (2,)).backward(np.ones(2)).tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("half", DTYPES[:2], ids=lambda half: half.name)

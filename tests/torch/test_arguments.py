@@ -1,4 +1,4 @@
-"""Arguments of functions: accepted, refused or left to torch as in the installed torch."""
+"""Functions beside the installed torch's: values, and arguments accepted, refused or left to torch."""
 
 import inspect
 import math
@@ -12,7 +12,13 @@ pytest.importorskip("torch", reason="needs PyTorch: pip install '.[torch]'")
 import bitdrop.torch
 import torch
 
-from tests.helpers.pytorch_support import assert_same_outcome, for_all_functions, pair, shape_for
+from tests.helpers.pytorch_support import (
+    assert_same_outcome,
+    for_all_dtypes,
+    for_all_functions,
+    pair,
+    shape_for,
+)
 
 Functional = bitdrop.torch.functional
 
@@ -105,3 +111,18 @@ def test_nested_tensors_go_to_torch_with_their_gradients(layout: torch.layout) -
         assert gradients == [[0.0, 2.0]] * 2
     with pytest.raises(ValueError, match="generator must be None"):
         Functional.dropout(leaf, 0.5, generator=torch.Generator())
+
+
+@for_all_functions
+@for_all_dtypes
+def test_kept_and_dropped_elements_have_the_values_of_torchs(name: str, torch_dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(shape_for(name), dtype=torch_dtype)
+    tolerance = {2: 2e-2, 4: 1e-6, 8: 1e-12}[torch_dtype.itemsize]
+    for p in (0.25, 0.5, 0.75):
+        mine, others = (
+            torch.stack([function(x, p, True) for _ in range(100)]).double() for function in pair(name)
+        )
+        # In a hundred draws every element takes both of its values.
+        for extreme in (torch.amin, torch.amax):
+            torch.testing.assert_close(extreme(mine, 0), extreme(others, 0), rtol=tolerance, atol=tolerance)

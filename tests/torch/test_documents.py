@@ -1,4 +1,4 @@
-"""Document, example and benchmarks of `bitdrop.torch`."""
+"""Document, examples and benchmarks of `bitdrop.torch`."""
 
 import re
 from importlib.util import find_spec
@@ -14,11 +14,31 @@ pytest.importorskip("torch", reason="needs PyTorch: pip install '.[torch]'")
 BLOCKS = re.findall(
     r"```python\n(.*?)```", (ROOT / "docs/how-to/pytorch.md").read_text(encoding="utf-8"), re.DOTALL
 )
-
+GAIN = "Dropout changes the accuracy on the test images by"
+# The script, its arguments, and what it prints. It writes a picture.
+SCRIPTS = {
+    f"torch_digits, {side}": (
+        f"examples/torch_digits.py --epochs 4 --seeds 2 --dropout {side}",
+        [GAIN],
+    )
+    for side in ("torch", "bitdrop")
+} | {
+    "torch_uncertainty": (
+        "examples/torch_uncertainty.py --epochs 4 --seeds 2 --samples 8",
+        ["mean of 8 masks", "mutual information"],
+    ),
+}
 needs_plots = pytest.mark.skipif(
     any(find_spec(name) is None for name in ("matplotlib", "rich", "sklearn", "threadpoolctl")),
     reason="needs pip install '.[examples]'",
 )
+
+
+def run(script: str, *arguments: str) -> str:
+    """Run a script of the repository and return what it prints."""
+    process = run_python(str(ROOT / script), *arguments)
+    assert process.returncode == 0, process.stderr
+    return process.stdout
 
 
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
@@ -32,23 +52,20 @@ def test_torch_document_has_two_examples() -> None:
 
 
 @needs_plots
-@pytest.mark.parametrize("dropout", ["torch", "bitdrop"])
-def test_digits_example_prints_gain_and_writes_plot(tmp_path: Path, dropout: str) -> None:
-    plot = tmp_path / "plot.png"
-    arguments = ("--epochs", "4", "--seeds", "2", "--dropout", dropout, "--output", str(plot))
-    process = run_python(str(ROOT / "examples/torch_digits.py"), *arguments)
-    assert process.returncode == 0, process.stderr
-    assert "Dropout changes the accuracy on the test images by" in " ".join(process.stdout.split())
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_example_prints_its_findings_and_writes_its_plot(name: str, tmp_path: Path) -> None:
+    plot, (command, findings) = tmp_path / "plot.png", SCRIPTS[name]
+    printed = " ".join(run(*command.split(), "--output", str(plot)).split())
+    assert all(finding in printed for finding in findings)
     assert plot.read_bytes().startswith(b"\x89PNG")
 
 
 @needs_plots
 def test_training_benchmark_prints_four_sides_and_writes_chart(tmp_path: Path) -> None:
     chart = tmp_path / "chart.png"
-    arguments = ("--builds", "2", "--rounds", "1", "--threads", "1", "--output", str(chart))
-    process = run_python(str(ROOT / "benchmarks/training.py"), *arguments)
-    assert process.returncode == 0, process.stderr
-    rows = [line.split("|")[1:-1] for line in process.stdout.splitlines() if "MiB |" in line]
+    options = ("--builds", "2", "--rounds", "1", "--threads", "1", "--output", str(chart))
+    printed = run("benchmarks/training.py", *options)
+    rows = [line.split("|")[1:-1] for line in printed.splitlines() if "MiB |" in line]
     cells = [[cell.strip() for cell in row] for row in rows]
     assert [row[2] for row in cells] == ["no dropout", "torch's", "bitdrop's", "bitdrop's, fused"] * 4
     saved = [float(row[6].removesuffix(" MiB")) for row in cells]
@@ -60,12 +77,24 @@ def test_training_benchmark_prints_four_sides_and_writes_chart(tmp_path: Path) -
 
 def test_tensor_benchmark_compares_every_call() -> None:
     pytest.importorskip("rich")
-    process = run_python(str(ROOT / "benchmarks/tensors.py"), "--seconds", "0.01")
-    assert process.returncode == 0, process.stderr
-    rows = [line.split("|")[1:-1] for line in process.stdout.splitlines() if line.startswith("| ")][1:]
+    printed = run("benchmarks/tensors.py", "--seconds", "0.01")
+    rows = [line.split("|")[1:-1] for line in printed.splitlines() if line.startswith("| ")][1:]
     assert len(rows) == 3 * 7
-    for row in rows:
-        torchs, bitdrops, faster = map(float, row[3:6])
-        assert torchs > 0
-        assert bitdrops > 0
-        assert faster > 0
+    assert all(float(cell) > 0 for row in rows for cell in row[3:6])
+
+
+@needs_plots
+def test_accuracy_benchmark_writes_results_and_plots_them_again(tmp_path: Path) -> None:
+    output = tmp_path / "accuracy.json"
+    for more in (("--data", "tumours", "--seeds", "1", "--steps", "3"), ("--read",)):
+        printed = run("benchmarks/accuracy.py", "--output", str(output), *more)
+        assert printed.count("thinned, groups=") == 4
+        assert output.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+@needs_plots
+def test_benchmark_of_what_is_needed_compares_all_sides() -> None:
+    options = ("--processes", "1", "--rounds", "1", "--only", "width 256, SGD", "p = 0.5", "perceptron")
+    printed = run("benchmarks/needed.py", *options)
+    assert printed.count("1.00") >= 3
+    assert all(side in printed for side in ("thinned", "ResidualPath", "monte_carlo"))

@@ -1,6 +1,7 @@
-"""Kinds that torch lacks, all kinds beside NumPy's, and modules pickled by 0.1."""
+"""Kinds of the contract in torch's manner, kinds that torch lacks, and modules pickled by 0.1."""
 
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,80 +11,88 @@ pytest.importorskip("torch", reason="needs PyTorch: pip install '.[torch]'")
 import bitdrop.torch
 import numpy as np
 import torch
-from bitdrop._core import Units
-from bitdrop.kinds.alpha import alpha_rule
-from bitdrop.kinds.dropout import dropout_rule
-from bitdrop.kinds.fused import fused_rule
-from bitdrop.kinds.path import path_rule
-from bitdrop.records.blocks import as_blocks, block_rule
-from bitdrop.records.noise import noise_rule
-from bitdrop.records.zoneout import zoneout_rule
-from bitdrop.torch import _keys, functional
+from bitdrop.torch import _autograd, _passes, functional
 from torch import Tensor
 
+from tests.contract.kinds import KINDS
+from tests.contract.reference import Reference
 from tests.helpers.paths import ROOT
+from tests.helpers.pytorch_support import next_key
+from tests.helpers.support import DTYPES, any_bits, assert_identical, normal
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
-SHAPE = (6, 5, 8, 9)
-CHANNELS = Units(noise_shape=(None, None, 1, 1))
 
-# The function of torch's manner, the rule of NumPy's layer, and the number of inputs.
-KINDS: dict[str, tuple[Any, Any, int]] = {
-    "dropout": (lambda x: functional.dropout(x, 0.3), dropout_rule(0.3, "inverted"), 1),
-    "noise_shape": (
-        lambda x: functional.dropout(x, 0.3, noise_shape=(None, None, 1, 1)),
-        dropout_rule(0.3, "inverted", CHANNELS),
-        1,
-    ),
-    "dropout2d": (lambda x: functional.dropout2d(x, 0.3), dropout_rule(0.3, "inverted", Units(2)), 1),
-    "alpha_dropout": (lambda x: functional.alpha_dropout(x, 0.3, True), alpha_rule(0.3, Units()), 1),
-    "alpha, noise_shape": (
-        lambda x: functional.alpha_dropout(x, 0.3, True, noise_shape=(None, None, 1, 1)),
-        alpha_rule(0.3, CHANNELS),
-        1,
-    ),
-    "drop_path": (lambda x: functional.drop_path(x, 0.3), path_rule(0.3, True, "row"), 1),
-    "drop_path, unscaled": (
-        lambda x: functional.drop_path(x, 0.3, True, False, "batch"),
-        path_rule(0.3, False, "batch"),
-        1,
-    ),
-    "gaussian_dropout": (lambda x: functional.gaussian_dropout(x, 0.3), noise_rule(0.3, Units()), 1),
-    "zoneout": (lambda x, previous: functional.zoneout(x, previous, 0.3), zoneout_rule(0.3, Units()), 2),
-    "drop_block1d": (
-        lambda x: functional.drop_block1d(x.flatten(1, 2), 0.3, 3).view(x.shape),
-        block_rule(0.3, as_blocks(1, 3, 1e-6, False), Units()),
-        1,
-    ),
-    "drop_block2d": (
-        lambda x: functional.drop_block2d(x, 0.3, 3, shared_channels=True),
-        block_rule(0.3, as_blocks(2, 3, 1e-6, True), Units()),
-        1,
-    ),
-    "fused_dropout": (
-        lambda *x: functional.fused_dropout(x[0], 0.3, None, "relu", x[1]),
-        fused_rule(0.3, "inverted", True, Units()),
-        2,
-    ),
-    "fused, noise_shape": (
-        lambda *x: functional.fused_dropout(x[0], 0.3, None, "relu", x[1], noise_shape=(None, None, 1, 1)),
-        fused_rule(0.3, "inverted", True, CHANNELS),
-        2,
-    ),
+# By the name of a kind of the contract: the function, called with its inputs, p and options.
+CALLS: dict[str, Callable[..., Tensor]] = {
+    "dropout": functional.dropout,
+    "shared": functional.dropout,
+    "channels 1d": functional.dropout1d,
+    "channels 1d, one sample": functional.dropout1d,
+    "channels 2d": functional.dropout2d,
+    "channels 3d": functional.dropout3d,
+    "channels 3d, one sample": functional.dropout3d,
+    "path": functional.drop_path,
+    "path unscaled": functional.drop_path,
+    "path of a batch": functional.drop_path,
+    "alpha": functional.alpha_dropout,
+    "alpha shared": functional.alpha_dropout,
+    "alpha of channels": functional.feature_alpha_dropout,
+    "gaussian": functional.gaussian_dropout,
+    "gaussian shared": functional.gaussian_dropout,
+    "zoneout": functional.zoneout,
+    "blocks 1d": functional.drop_block1d,
+    "blocks 2d": functional.drop_block2d,
+    "blocks 2d shared": functional.drop_block2d,
+    "blocks 3d": functional.drop_block3d,
+    "fused": functional.fused_dropout,
+    "fused bias": functional.fused_dropout,
+    "fused relu": functional.fused_dropout,
+    "fused bias, relu, residual": functional.fused_dropout,
 }
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", KINDS)
-def test_each_kind_has_the_bits_of_numpys_for_one_key(name: str, dtype: Any) -> None:
-    call, rule, count = KINDS[name]
-    inputs = [np.random.default_rng(n).standard_normal(SHAPE).astype(dtype) for n in range(count)]
-    torch.manual_seed(3)
-    y = call(*map(torch.from_numpy, inputs))
-    torch.manual_seed(3)
-    done = rule.pass_with_key(SHAPE, _keys.draw(None))
-    given = (inputs[0], None, inputs[1]) if "fused" in name else tuple(inputs)
-    assert np.array_equal(y.numpy(), done.repeat(given))
+def tensor_of(x: Any) -> Tensor:
+    """Return an array as a tensor. NumPy's bfloat16 is another library's dtype."""
+    if x.dtype.name == "bfloat16":
+        return torch.from_numpy(x.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(x)
+
+
+def array_of(x: Tensor, dtype: Any) -> Any:
+    """Return a tensor as an array of a dtype of its size."""
+    x = x.detach()
+    return (x.view(torch.int16) if x.dtype == torch.bfloat16 else x).numpy().view(dtype)
+
+
+@pytest.mark.parametrize("way", ["in C", "in Python", "held bits"])
+@pytest.mark.parametrize("name", CALLS)
+def test_values_and_gradients_are_those_of_the_contract(
+    name: str, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of any bit patterns, for the key that torch draws."""
+    if way == "in Python":
+        monkeypatch.setattr(_passes, "drop", lambda *_: NotImplemented)
+    elif way == "held bits":
+        monkeypatch.setattr(_autograd, "_RECOMPUTED", 0)  # small masks are generated again otherwise
+    kind = KINDS[name]
+    for dtype in DTYPES:
+        for p in (0.4,) if kind.rule == "noise" else (0.4, 1.0):
+            inputs = {
+                part: any_bits(dtype, x.size, n).reshape(x.shape)
+                for n, (part, x) in enumerate(kind.arrays(dtype).items())
+            }
+            leaves = {part: tensor_of(x).requires_grad_() for part, x in inputs.items()}
+            torch.manual_seed(3)
+            reference = Reference(kind, kind.shape, p, next_key())
+            torch.manual_seed(3)
+            by_place = [leaves[part] for part in kind.inputs]
+            further = {part: leaves[part] for part in kind.further}
+            y = CALLS[name](*by_place, p, training=True, **kind.options, **further)
+            assert_identical(array_of(y, dtype), reference.forward(inputs), f"{dtype}, {p}")
+            dy = normal(dtype, kind.shape, 5)
+            found = torch.autograd.grad(y, by_place, tensor_of(dy))
+            for gradient, expected in zip(found, reference.gradients(dy, inputs), strict=True):
+                assert_identical(array_of(gradient, dtype), expected, f"gradient in {dtype}, {p}")
 
 
 FUNCTIONS: dict[str, Any] = {
@@ -99,8 +108,6 @@ FUNCTIONS: dict[str, Any] = {
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_gradients_equal_finite_differences(name: str, transposed: bool, monkeypatch: Any) -> None:
-    from bitdrop.torch import _autograd  # noqa: PLC0415
-
     monkeypatch.setattr(_autograd, "_RECOMPUTED", 0)  # hold the bits of small masks, too
 
     def call(x: Tensor, y: Tensor) -> Tensor:

@@ -141,20 +141,6 @@ def test_copies_of_a_locked_module_are_unlocked(duplicate: Any) -> None:
         assert torch.equal(module(X), y)
 
 
-def test_replaced_module_can_be_locked() -> None:
-    model = torch.nn.Sequential(torch.nn.Dropout(0.5))
-    bitdrop.torch.replace_dropout(model)
-    with model[0].locked():  # type: ignore[operator]
-        assert torch.equal(model(X), model(X))
-    assert model.state_dict() == {}
-
-
-def test_smaller_batches_use_the_first_bits() -> None:
-    module = bitdrop.torch.Dropout(0.5)
-    with module.locked():
-        assert torch.equal(module(X)[:70], module(X[:70]))
-
-
 def test_double_backward_passes_through_the_locked_mask() -> None:
     module, x = bitdrop.torch.Dropout(0.5), torch.randn(20, dtype=torch.float64, requires_grad=True)
 
@@ -191,13 +177,6 @@ def test_tensor_that_torch_drops_cannot_repeat_a_mask() -> None:
     ):
         module(torch.ones(3, device="meta"))
     module(torch.ones(3, device="meta"))
-
-
-def test_noise_shape_and_lock_work_together() -> None:
-    module = bitdrop.torch.Dropout(0.5, noise_shape=(1, None))
-    with module.locked():
-        y = module(torch.ones(4, 50))
-        assert torch.equal(module(torch.ones(9, 50)), y[:1].expand(9, 50))
 
 
 @pytest.mark.parametrize("use_reentrant", [False, True])

@@ -13,34 +13,8 @@ import bitdrop.torch
 import torch
 from bitdrop import _core
 from bitdrop.torch import functional
-from torch.utils.checkpoint import checkpoint
-
-from tests.helpers.pytorch_support import NAMES, pair, shape_for
 
 X = torch.ones(64)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_seed_repeats_masks_and_calls_differ(name: str) -> None:
-    x = torch.ones(4, 40, *shape_for(name)[2:])
-    function = pair(name)[0]
-    torch.manual_seed(0)
-    first, second = function(x, 0.5, True), function(x, 0.5, True)
-    torch.manual_seed(0)
-    assert torch.equal(function(x, 0.5, True), first)
-    assert not torch.equal(first, second)
-    torch.manual_seed(1)
-    assert not torch.equal(function(x, 0.5, True), first)
-
-
-def test_mask_has_key_drawn_from_torch() -> None:
-    x = torch.ones(3, 1000)
-    torch.manual_seed(4)
-    y = functional.dropout(x, 0.3)
-    torch.manual_seed(4)
-    words = torch.randint(-(2**63), 2**63 - 1, (2,)).tolist()
-    mask = bitdrop.Mask((3, 1000), 0.3, key=(words[0] % 2**64, words[1] % 2**64))
-    assert np.array_equal(mask.apply(x.numpy()), y.numpy())
 
 
 def test_keys_have_128_random_bits() -> None:
@@ -81,25 +55,6 @@ def test_forked_generators_and_saved_states_restore_masks() -> None:
     assert torch.equal(functional.dropout(X, 0.5), first)
 
 
-@pytest.mark.parametrize("use_reentrant", [False, True])
-@pytest.mark.parametrize("recompute", [False, True])
-def test_checkpoint_repeats_masks(use_reentrant: bool, recompute: bool) -> None:
-    def block(x: torch.Tensor) -> torch.Tensor:
-        y = functional.dropout(x.sin(), 0.4, recompute=recompute)
-        return functional.dropout2d(y.sin().view(2, 4, 4, 2), 0.3)
-
-    x = torch.randn(64, requires_grad=True)
-    torch.manual_seed(0)
-    (expected,) = torch.autograd.grad(block(x).sum(), x)
-    torch.manual_seed(0)
-    y = checkpoint(block, x, use_reentrant=use_reentrant)
-    functional.dropout(x, 0.5)  # a draw in between must not matter
-    assert x.grad is None
-    y.sum().backward()
-    assert x.grad is not None
-    assert torch.equal(x.grad, expected)
-
-
 class DroppedRows(torch.utils.data.Dataset[torch.Tensor]):
     """Data set that applies dropout in the worker."""
 
@@ -138,13 +93,3 @@ def test_threads_and_isa_do_not_change_mask() -> None:
             torch.manual_seed(9)
             results.append(functional.dropout(x, 0.1))
     assert all(torch.equal(result, results[0]) for result in results)
-    dropped = (results[0] == 0).double().mean().item()
-    assert dropped == pytest.approx(0.1, abs=5 * (0.09 / 300_000) ** 0.5)
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-def test_every_dtype_has_same_mask(dtype: torch.dtype) -> None:
-    torch.manual_seed(2)
-    expected = functional.dropout(torch.ones(1000), 0.5)
-    torch.manual_seed(2)
-    assert torch.equal(functional.dropout(torch.ones(1000, dtype=dtype), 0.5).float(), expected)

@@ -304,22 +304,6 @@ def test_modules_stay_dropouts_with_their_state(dropout: Any) -> None:
     assert torch.equal(model.eval()(x), plain.eval()(x))
 
 
-def test_steps_of_an_optimiser_equal_those_of_the_dense_network() -> None:
-    model = mlp(5, 30, 30, 2).double()
-    other = copy.deepcopy(model)
-    thin_dropout(model)
-    optimisers = [torch.optim.Adam(network.parameters()) for network in (model, other)]
-    for step in range(3):
-        x = torch.randn(7, 5, dtype=torch.float64)
-        results(model, model, x, step)
-        results(lambda leaf: dense(other, leaf), other, x, step)
-        for optimiser in optimisers:
-            optimiser.step()
-    for mine, expected in zip(model.parameters(), other.parameters(), strict=True):
-        torch.testing.assert_close(mine, expected)
-    assert all(state.keys() == {"step", "exp_avg", "exp_avg_sq"} for state in optimisers[0].state.values())
-
-
 def test_modules_may_be_exchanged_and_hooks_added_later() -> None:
     model = mlp(5, 30, 30, 2)
     thin_dropout(model)
