@@ -13,63 +13,64 @@ import numpy as np
 import pytest
 from scipy.stats import binom, norm
 
-from tests.helpers import noise_measures, noise_sources, statistics_measures, statistics_sources
+from tests.helpers import noise_measures, noise_oracle, oracle, planted_faults, statistics_measures
 from tests.helpers.noise_measures import of_squares, of_sums
 from tests.helpers.statistics_measures import PValues, p_values
 
 FAMILY_WISE_ERROR = 1e-6
-SUBJECTS: dict[str, tuple[Any, Any]] = {
-    "masks": (statistics_measures.MEASURES, statistics_sources),
-    "noise": (noise_measures.MEASURES, noise_sources),
+MEASURES: dict[str, dict[str, Any]] = {
+    "masks": statistics_measures.MEASURES,
+    "noise": noise_measures.MEASURES,
 }
-MEASURES = [(subject, measure) for subject, (measures, _) in SUBJECTS.items() for measure in measures]
-FAULTS = [
+ENGINES = {"masks": planted_faults.masks_of_engine, "noise": planted_faults.noise_of_engine}
+ORACLES = {"masks": (oracle, "kept"), "noise": (noise_oracle, "normals")}
+FAULTS = {"masks": planted_faults.MASK_FAULTS, "noise": planted_faults.NOISE_FAULTS}
+ALL = [(subject, measure) for subject, measures in MEASURES.items() for measure in measures]
+REJECTED = [
     (subject, fault, measure)
-    for subject, (_, sources) in SUBJECTS.items()
-    for fault, (*_, noticed) in sources.FAULTS.items()
+    for subject, faults in FAULTS.items()
+    for fault, (*_, noticed) in faults.items()
     for measure in noticed
 ]
 
 
 def check(found: PValues, subject: str, accepted: bool = True) -> None:
     """Check that a measure's p-values accept their source, or reject it."""
-    smallest = found.min() * len(SUBJECTS[subject][0]) * found.size
+    smallest = found.min() * len(MEASURES[subject]) * found.size
     assert (smallest >= FAMILY_WISE_ERROR) == accepted, f"{np.argmin(found)}: {found.min()} of {found.size}"
 
 
 @cache
 def faulty(subject: str, fault: str) -> Any:
-    sources = SUBJECTS[subject][1]
-    old, new, _ = sources.FAULTS[fault]
-    return sources.altered_oracle(old, new)
+    old, new, _ = FAULTS[subject][fault]
+    return planted_faults.altered_function(*ORACLES[subject], old, new)
 
 
-@pytest.mark.parametrize(("subject", "measure"), MEASURES)
+@pytest.mark.parametrize(("subject", "measure"), ALL)
 def test_engine_passes_every_measure(subject: str, measure: str) -> None:
-    measures, sources = SUBJECTS[subject]
-    check(measures[measure](sources.engine), subject)
+    check(MEASURES[subject][measure](ENGINES[subject]), subject)
 
 
-@pytest.mark.parametrize(("subject", "fault", "measure"), FAULTS)
+@pytest.mark.parametrize(("subject", "fault", "measure"), REJECTED)
 def test_planted_fault_is_rejected(subject: str, fault: str, measure: str) -> None:
-    check(SUBJECTS[subject][0][measure](faulty(subject, fault)), subject, accepted=False)
+    check(MEASURES[subject][measure](faulty(subject, fault)), subject, accepted=False)
 
 
 def test_every_measure_rejects_some_fault() -> None:
-    assert {(subject, measure) for subject, _, measure in FAULTS} == set(MEASURES)
+    assert {(subject, measure) for subject, _, measure in REJECTED} == set(ALL)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("measure", "size"), [("moments", 2**31), ("cells", 2**30), ("tails", 2**33)])
 def test_engine_passes_with_billions_of_numbers(measure: str, size: int) -> None:
-    check(noise_measures.MEASURES[measure](noise_sources.engine, size), "noise")  # type: ignore[call-arg]
+    check(noise_measures.MEASURES[measure](ENGINES["noise"], size), "noise")  # type: ignore[call-arg]
 
 
 def test_stream_1_of_key_is_not_stream_0_of_next_key() -> None:
     """An early draft of the format added the stream number before it mixed the key."""
     draft, engine = (
         faulty("masks", "the stream is added to the key before it is mixed"),
-        statistics_sources.engine,
+        planted_faults.masks_of_engine,
     )
     assert np.array_equal(draft((1, 2), 1, 0.5, 0, 4096), draft((1, 3), 0, 0.5, 0, 4096))
     differ = np.count_nonzero(engine((1, 2), 1, 0.5, 0, 4096) ^ engine((1, 3), 0, 0.5, 0, 4096))

@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 from scipy.stats import chi2, norm
 
-from tests.helpers.noise_sources import Floats, Source
 from tests.helpers.oracle import packed
+from tests.helpers.planted_faults import Floats
+from tests.helpers.planted_faults import Noise as Source
 from tests.helpers.statistics_measures import LAGS, PValues, p_values
 
 Measure = Callable[[Source], PValues]

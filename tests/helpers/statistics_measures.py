@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binom
 
-from tests.helpers.statistics_sources import Kept, Source
+from tests.helpers.planted_faults import Kept
+from tests.helpers.planted_faults import Masks as Source
 
 PValues = NDArray[np.float64]
 Measure = Callable[[Source], PValues]
