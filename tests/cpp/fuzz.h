@@ -26,6 +26,10 @@ void try_fill(Random* random);
 void try_accumulate(Random* random);
 void try_scale_sum(Random* random);
 
+// fuzz_arrays.cpp
+void try_arrays(Random* random);
+void try_sums(Random* random);
+
 // fuzz_bits.cpp
 void try_generate_bits(Random* random);
 void try_generate_box(Random* random);
@@ -35,13 +39,7 @@ void try_copy_bits(Random* random);
 // fuzz_blocks.cpp
 void try_generate_block_bits(Random* random);
 
-// fuzz_layouts.cpp
-void try_arrays(Random* random);
-
 // fuzz_noise.cpp
 void try_generate_noise(Random* random);
 void try_noise(Random* random);
 void try_noise_arrays(Random* random);
-// fuzz_fused.cpp
-void try_operations(Random* random);
-void try_sums(Random* random);

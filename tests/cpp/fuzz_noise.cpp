@@ -1,6 +1,6 @@
 // Noise: the kernels on one span, and arrays of any layout whose numbers are in order, scattered or shared along axes.
 #include "fuzz.h"
-#include "noise_golden.h"
+#include "golden.h"
 #include "strided_array.h"
 
 using namespace bitdrop;

@@ -54,15 +54,12 @@ void try_one(Random* random) {
         case 9: return try_generate_block_bits(random);
         case 10: return try_accumulate(random);
         case 11: return try_scale_sum(random);
-        case 12:
-        case 13:
-        case 14: return try_operations(random);
-        case 15: return try_sums(random);
-        case 16: return try_generate_noise(random);
-        case 17: return try_noise(random);
-        case 18:
-        case 19: return try_noise_arrays(random);
-        case 20: return try_double_bits(random);
+        case 12: return try_sums(random);
+        case 13: return try_generate_noise(random);
+        case 14: return try_noise(random);
+        case 15:
+        case 16: return try_noise_arrays(random);
+        case 17: return try_double_bits(random);
         default: return try_arrays(random);
     }
 }

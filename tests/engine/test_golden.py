@@ -14,7 +14,7 @@ from tests.helpers.support import DTYPES, Array
 
 
 class Case(NamedTuple):
-    """One line of a file. tests/cpp/golden.h and noise_golden.h describe the columns."""
+    """One line of a file. tests/cpp/golden.h describes the columns."""
 
     dtype: np.dtype[Any]
     key: tuple[int, int]

@@ -94,6 +94,30 @@ def test_numbers_are_symmetric_and_those_of_oracle(region: str) -> None:
     assert_identical(noise_oracle.normal_of(odd_bits(-odd)), -z)
 
 
+@pytest.mark.parametrize("step", [257, pytest.param(1, marks=pytest.mark.slow)])
+def test_distribution_is_that_of_the_document(step: int) -> None:
+    """By enumeration of every step-th of the 2^30 magnitudes; of all, the figures of the document."""
+    count, error, chunk = 0, 0.0, step * 2**23
+    powers, exact_powers, beyond = np.zeros(2), np.zeros(2), np.zeros(6, np.int64)
+    for first in range(1, 2**31, chunk):
+        odd = np.arange(first, min(first + chunk, 2**31), 2 * step)
+        z, exact = _core.testing.normal_of(odd_bits(odd)).astype(np.float64), quantiles(odd)
+        density = np.exp(-(exact**2) / 2) / math.sqrt(2 * math.pi)
+        error = max(error, float(np.max(np.abs(z - exact) * density)) + 2.0**-32)
+        powers += np.sum([z**2, z**4], axis=1)
+        exact_powers += np.sum([exact**2, exact**4], axis=1)
+        beyond += [np.count_nonzero(z > bound) for bound in range(1, 7)]
+        count += odd.size
+    assert error < 2e-7
+    assert (np.abs(powers - exact_powers) < count * np.array([1e-7, 1e-6])).all()
+    if step == 1:
+        variance, fourth = 1 - powers[0] / count, 3 - powers[1] / count
+        assert f"by more than {error:.1e}".replace("e-0", "e-") in FORMAT
+        assert f"1 - {variance:.1e}, the fourth moment 3 - {fourth:.1e}".replace("e-0", "e-") in FORMAT
+        for bound, share in enumerate(beyond / count, 1):
+            assert f"| {bound} | {share:.8g} |".replace("e-0", "e-") in FORMAT
+
+
 def test_lowest_bit_is_not_used() -> None:
     bits = np.random.default_rng(0).integers(0, 2**32, 10000, dtype=np.uint32)
     assert_identical(_core.testing.normal_of(bits ^ np.uint32(1)), _core.testing.normal_of(bits))

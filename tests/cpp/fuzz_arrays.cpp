@@ -1,5 +1,6 @@
-// Operations of several inputs on arrays of any layout, and sums of the result, which must not depend on kernels,
-// threads, or places in memory.
+// Operations on arrays of any layout, and sums of the result. Bits are in the order of the elements, in another order,
+// or shared along axes like those of a noise shape. They are generated, generated and stored, or only applied. Results
+// must not depend on kernels, threads, or places in memory.
 #include "bit_places.h"
 #include "fuzz.h"
 #include "strided_array.h"
@@ -8,8 +9,10 @@ using namespace bitdrop;
 
 namespace {
 
-Layout layout_of(const std::vector<size_t>& order, const Shape& shape, const BitPlaces& places,
-                 const std::vector<const StridedArray*>& arrays) {
+// The output, then the inputs.
+using Arrays = std::vector<const StridedArray*>;
+
+Layout layout_of(const std::vector<size_t>& order, const Shape& shape, const BitPlaces& places, const Arrays& arrays) {
     Layout layout(static_cast<int>(arrays.size()), places.follow);
     for (const size_t axis : order) {
         Axis added = {shape[axis], {}, places.strides[axis]};
@@ -19,53 +22,61 @@ Layout layout_of(const std::vector<size_t>& order, const Shape& shape, const Bit
     return layout;
 }
 
-// The bits of the elements in C order.
-std::vector<uint8_t> kept_bits(const Shape& shape, const BitPlaces& places, const uint8_t* bits) {
-    std::vector<uint8_t> kept(size_of(shape) / 8 + 1);
+// The bits of the elements in C order, looked up one by one; of a complex number's parts twice.
+std::vector<uint8_t> kept_bits(const Shape& shape, const BitPlaces& places, const uint8_t* bits, int parts) {
+    std::vector<uint8_t> kept(static_cast<size_t>(parts) * size_of(shape) / 8 + 1);
     uint64_t i = 0;
     for_each_element(shape, [&](const Shape& at) {
         const unsigned keep = packed_bit(bits, static_cast<uint64_t>(place_of(at, places.strides)));
-        kept[i / 8] = static_cast<uint8_t>(kept[i / 8] | keep << (i % 8));
-        ++i;
+        for (int part = 0; part < parts; ++part, ++i)
+            kept[i / 8] = static_cast<uint8_t>(kept[i / 8] | keep << (i % 8));
     });
     return kept;
 }
 
+bool takes_complex(Operation operation, DType dtype) {
+    return item_size(dtype) >= 4 &&
+           (operation == Operation::scale || operation == Operation::select || operation == Operation::blend);
+}
+
 }  // namespace
 
-void try_operations(Random* random) {
+void try_arrays(Random* random) {
     const Kernels& kernels = any_kernels(random);
     const Shape shape = shape_of_arrays(random);
-    const uint64_t size = size_of(shape);
     const DType dtype = random->dtype();
-    const size_t item = kItemSize[static_cast<int>(dtype)];
     const Affine affine = random->operation();
+    const int parts = takes_complex(affine.operation, dtype) && random->one_in(3) ? 2 : 1;
+    const size_t number = kItemSize[static_cast<int>(dtype)], item = number * static_cast<size_t>(parts);
+    const uint64_t size = size_of(shape);
     const bool active = has_activation(affine.operation);
     BitPlaces places(random, shape);
     while (active && !places.mask) places = BitPlaces(random, shape);
     const bool drops = active || (places.mask && random->one_in(2));
+    const bool with_bits = active || !drops || !places.follow || random->one_in(2);
 
-    const uint64_t choice = random->below(3);  // a new output, x, or the residual
+    const uint64_t choice = random->below(3);  // a new output, x, or the last input
     StridedArray x(random, shape, item, choice != 1), y(random, shape, item, false);
-    StridedArray bias(random, shape, item, true), residual(random, shape, item, choice != 2);
+    StridedArray bias(random, shape, item, true), last(random, shape, item, choice != 2);
     const int inputs = inputs_of(affine.operation);
-    StridedArray& out = choice == 1 ? x : choice == 2 && inputs > 1 ? residual : y;
-    std::vector<const StridedArray*> arrays = {&out, &x};
+    StridedArray& out = choice == 1 ? x : choice == 2 && inputs > 1 ? last : y;
+    Arrays arrays = {&out, &x};
     if (inputs == 3) arrays.push_back(&bias);
-    if (inputs > 1) arrays.push_back(&residual);
+    if (inputs > 1) arrays.push_back(&last);
     Operands operands(dtype, static_cast<int>(arrays.size()));
     operands.layout = layout_of(axes_order(random, places, out), shape, places, arrays);
+    operands.parts = parts;
     for (size_t i = 0; i < arrays.size(); ++i) operands.data[i] = reinterpret_cast<char*>(arrays[i]->origin());
 
     const Plan plan = random->plan();
-    Guarded bits = random->bytes((places.reach + 7) / 8), more = random->bytes((size + 7) / 8);
+    Guarded bits = random->bytes(with_bits ? (places.reach + 7) / 8 : 0), more = random->bytes((size + 7) / 8);
     random->fill(bits.data(), bits.size());
     std::vector<uint8_t> want_bits(bits.data(), bits.data() + bits.size());
     if (drops) want_bits = mask_bits(plan, places.reach);
-    std::vector<uint8_t> kept = kept_bits(shape, places, want_bits.data());
+    std::vector<uint8_t> kept = kept_bits(shape, places, want_bits.data(), parts);
     std::vector<unsigned char> want(size * item + 1);
     std::vector<std::vector<unsigned char>> gathered;
-    Span span = make_span(want.data(), nullptr, size);
+    Span span = make_span(want.data(), nullptr, size * static_cast<uint64_t>(parts));
     for (size_t i = 1; i < arrays.size(); ++i) gathered.push_back(arrays[i]->gather());
     for (size_t i = 0; i < gathered.size(); ++i) span.inputs[i] = gathered[i].data();
     kScalarKernels.apply[static_cast<int>(affine.operation)][static_cast<int>(dtype)](kept.data(), 0, affine, span);
@@ -74,15 +85,16 @@ void try_operations(Random* random) {
     const std::vector<unsigned char> around = out.all_but_elements();
     set_non_temporal_threshold(random->one_in(2) ? 0 : ~uint64_t{0});
     const Resources with = {&kernels, static_cast<int>(random->between(1, 8))};
-    drops ? drop_in_steps(with, operands, affine, plan, places.reach, bits.data(), more.data())
-          : apply(with, operands, affine, bits.data());
+    uint8_t* const given = with_bits ? bits.data() : nullptr;
+    drops ? drop_in_steps(with, operands, affine, plan, places.reach, given, more.data())
+          : apply(with, operands, affine, given);
 
     const std::vector<unsigned char> got = out.gather();
-    for (size_t at = 0; at < got.size(); at += item)
-        CHECK_CASE(same_element(dtype, got.data() + at, want.data() + at), "operations", kernels);
+    for (size_t at = 0; at < got.size(); at += number)
+        CHECK_CASE(same_element(dtype, got.data() + at, want.data() + at), "arrays", kernels);
     CHECK_CASE(out.all_but_elements() == around, "bytes between the elements", kernels);
-    CHECK_CASE(x.intact() && y.intact() && bias.intact() && residual.intact() && more.intact(), "a guard", kernels);
-    check_bytes(bits, want_bits.data(), "bits of operations", kernels);
+    CHECK_CASE(x.intact() && y.intact() && bias.intact() && last.intact() && more.intact(), "a guard", kernels);
+    check_bytes(bits, want_bits.data(), "bits of arrays", kernels);
 }
 
 void try_sums(Random* random) {
