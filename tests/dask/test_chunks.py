@@ -18,7 +18,7 @@ from tests.contract.reference import Reference
 from tests.helpers.cuts import chunkings, noise_shapes
 from tests.helpers.passes import record_of
 from tests.helpers.strategies import SEEDS
-from tests.helpers.support import Array, assert_identical, normal, run_python
+from tests.helpers.support import Array, assert_identical, normal
 
 pytest.importorskip("dask.array", reason="needs pip install '.[dask]'")
 distributed = pytest.importorskip("distributed", reason="needs pip install '.[dask]'")
@@ -195,18 +195,6 @@ def test_results_of_chunks_are_not_held_in_buffer_pool() -> None:
     bitdrop.clear_buffers()
     computed(y.sum())
     assert _core.held_buffer_bytes() == 0
-
-
-def test_import_without_dask_says_how_to_install_it() -> None:
-    code = "import sys; sys.modules['dask'] = None; import bitdrop.dask"
-    process = run_python("-c", code)
-    assert process.returncode != 0
-    assert "ImportError: bitdrop.dask needs dask: pip install 'bitdrop[dask]'." in process.stderr
-
-
-def test_import_of_bitdrop_does_not_import_dask() -> None:
-    process = run_python("-c", "import sys, bitdrop; sys.exit('dask' in sys.modules)")
-    assert process.returncode == 0
 
 
 def test_cluster_that_loses_worker_gives_values_of_one_machine(tmp_path: Path) -> None:

@@ -42,10 +42,14 @@ OF_ALL: list[tuple[dict[str, Any], type[Exception], str]] = [
 @for_all_kinds
 def test_bad_argument_is_refused(kind: Kind, options: Any, error: type[Exception], message: str) -> None:
     arrays = on_jax(kind.inputs())
-    arguments = {"p": 0.5, "key": KEY, **kind.options, **options}
-    for call in (kind.function, jax.jit(lambda *arrays: kind.function(*arrays, **arguments))):
+    arguments = {"p": 0.5, "key": KEY, **kind.own.options, **options}
+
+    def call(arrays: Any) -> Any:
+        return kind.call(arrays, **arguments)
+
+    for each in (call, jax.jit(call)):
         with pytest.raises(error, match=message):
-            call(*arrays, **(arguments if call is kind.function else {}))
+            each(arrays)
 
 
 @for_all_kinds
@@ -68,7 +72,7 @@ def test_bad_array_is_refused(kind: Kind) -> None:
 def test_traced_p_is_refused(kind: Kind) -> None:
     arrays = on_jax(kind.inputs())
     with pytest.raises(TypeError, match="p must be a number"):
-        jax.jit(lambda p: kind.function(*arrays, p=p, key=KEY, **kind.options))(0.5)
+        jax.jit(lambda p: kind.call(arrays, p=p, key=KEY, **kind.own.options))(0.5)
 
 
 OF_ONE: list[tuple[Any, type[Exception], str]] = [
@@ -109,9 +113,7 @@ def test_bad_argument_of_one_function_is_refused(call: Any, error: type[Exceptio
 def test_p_of_0_and_1(kind: Kind) -> None:
     arrays = kind.inputs()
     for p in (0.0, 2.0**-70, 1.0):
-        if p == 1.0 and kind.name == "gaussian_dropout":
+        if p == 1.0 and kind.own.rule == "noise":
             continue
-        layer = kind.layer()
-        layer.p = p
-        y = kind.function(*on_jax(arrays), p=p, key=KEY, **kind.options)
-        assert np.asarray(y).tobytes() == kind.forward(layer, *arrays).tobytes()
+        y = kind.call(on_jax(arrays), p=p, key=KEY, **kind.own.options)
+        assert np.asarray(y).tobytes() == kind.numpy(arrays, KEY, p)[0].tobytes()

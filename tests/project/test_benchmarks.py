@@ -56,19 +56,6 @@ def test_sides_alternate_forwards_and_backwards() -> None:
     assert "".join(log).startswith("aaabbbccc" + "abccba")
 
 
-def test_fast_side_is_called_often_enough_for_clock() -> None:
-    calls: list[int] = []
-
-    class Counting(FakeTimer):
-        def timeit(self, number: int) -> float:
-            calls.append(number)
-            return super().timeit(number)
-
-    timing.alternate([{"a": Counting("a", 1e-6, [])}], "a", seconds=0)
-    assert calls[:-1] == [1, 1, 1]
-    assert calls[-1] * 1e-6 == pytest.approx(timing.SAMPLE_SECONDS, rel=0.01)
-
-
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_buffers_have_given_offsets_from_page(dtype: type) -> None:
     pairs = timing.buffers(1000, dtype)

@@ -172,15 +172,6 @@ def test_averaging_is_exact_for_linear_network_only(tmp_path: Path) -> None:
     assert plot.read_bytes().startswith(b"\x89PNG")
 
 
-@needs_extras
-def test_overfitting_refuses_zero_epochs(tmp_path: Path) -> None:
-    process = run_python(
-        str(EXAMPLES / "overfit_digits.py"), "--epochs", "0", "--output", str(tmp_path / "plot.png")
-    )
-    assert process.returncode == 2
-    assert "must be 1 or more" in process.stderr
-
-
 @pytest.mark.skipif(find_spec("matplotlib") is None, reason="needs pip install '.[examples]'")
 def test_monte_carlo_is_less_certain_away_from_training_set(tmp_path: Path) -> None:
     plot = tmp_path / "plot.png"

@@ -30,7 +30,14 @@ def test_private_names_remain_importable() -> None:
     assert bitdrop._core.MASK_FORMAT == bitdrop.MASK_FORMAT
 
 
-def test_jax_front_end_without_jax_names_extra() -> None:
-    process = run_python("-c", "import sys; sys.modules['jax'] = None; import bitdrop.jax")
+@pytest.mark.parametrize(("library", "said"), [("dask", "dask"), ("jax", "JAX"), ("torch", "PyTorch")])
+def test_front_end_without_its_library_names_the_extra(library: str, said: str) -> None:
+    process = run_python("-c", f"import sys; sys.modules['{library}'] = None; import bitdrop.{library}")
     assert process.returncode == 1
-    assert process.stderr.endswith("ImportError: bitdrop.jax needs JAX: pip install 'bitdrop[jax]'.\n")
+    expected = f"ImportError: bitdrop.{library} needs {said}: pip install 'bitdrop[{library}]'.\n"
+    assert process.stderr.endswith(expected)
+
+
+def test_import_of_bitdrop_imports_no_other_library() -> None:
+    code = "import sys, bitdrop; print({'dask', 'jax', 'torch'} & set(sys.modules))"
+    assert run_python("-c", code).stdout == "set()\n"

@@ -1,7 +1,6 @@
 """PyTorch's own checks of operators, with the samples that it has for dropout."""
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 import pytest
@@ -16,11 +15,10 @@ import torch
 from bitdrop.torch import functional
 from bitdrop.torch._settings import AFFINE, NOISE, SCALE, SELECT, Setting
 from torch import Tensor
-from torch.autograd import gradcheck, gradgradcheck
 from torch.testing._internal import common_methods_invocations as common
 from torch.testing._internal import composite_compliance
 
-from tests.helpers.pytorch_support import NAMES, TORCHS_OWN
+from tests.helpers.pytorch_support import NAMES
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -62,38 +60,6 @@ def test_pytorch_has_samples_for_every_function_but_dropout1d() -> None:
 
 
 @for_all_samples
-def test_results_have_the_properties_of_torchs(info: Any) -> None:
-    for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
-        for function, sample in samples(info, dtype):
-            y = function(sample.input, *sample.args, **sample.kwargs)
-            reference = TORCHS_OWN[info.name.rpartition(".")[2]](sample.input, *sample.args, **sample.kwargs)
-            assert (y.shape, y.dtype, y.stride()) == (reference.shape, reference.dtype, reference.stride())
-            if not sample.kwargs.get("training", True) or sample.kwargs.get("p") in (0.0, 1.0):
-                torch.testing.assert_close(y, reference)
-
-
-@for_all_samples
-def test_gradients_and_tangents_are_the_derivatives(info: Any) -> None:
-    for function, sample in samples(info, torch.float64, requires_grad=True):
-        call = partial(function, **sample.kwargs)
-        assert gradcheck(
-            call,
-            (sample.input, *sample.args),
-            check_forward_ad=True,
-            check_batched_grad=True,
-            check_batched_forward_grad=False,  # vmap would have to draw: an error, as in torch
-            fast_mode=True,
-        )
-        assert gradgradcheck(
-            call,
-            (sample.input, *sample.args),
-            check_fwd_over_rev=True,
-            check_rev_over_rev=True,
-            fast_mode=True,
-        )
-
-
-@for_all_samples
 def test_subclasses_and_modes_that_wrap_every_result_are_complied_with(info: Any) -> None:
     for function, sample in samples(info, torch.float32):
         arguments = [sample.input, *sample.args], sample.kwargs
@@ -115,20 +81,6 @@ def test_derivatives_comply_with_subclasses(info: Any) -> None:
         composite_compliance.check_forward_ad_formula(
             function, *arguments, info.gradcheck_wrapper, torch.testing.assert_close
         )
-
-
-@for_all_samples
-@pytest.mark.parametrize("randomness", ["same", "different"])
-def test_vmap_over_every_axis_drops_as_it_is_told(info: Any, randomness: str) -> None:
-    function = getattr(functional, info.name.rpartition(".")[2])
-    shape = (4, 5, 6, 7, 8)[: 5 if "3d" in info.name else 4]
-    if "dropout1d" in info.name:
-        shape = shape[:3]
-    for axis in range(len(shape) + 1):
-        x = torch.ones(shape).unsqueeze(axis).expand(*shape[:axis], 3, *shape[axis:])
-        y = torch.func.vmap(lambda one: function(one, 0.5, True), axis, axis, randomness=randomness)(x)
-        assert y.shape == x.shape
-        assert len(y.movedim(axis, 0).flatten(1).unique(dim=0)) == (1 if randomness == "same" else 3)
 
 
 SETTINGS = {

@@ -10,7 +10,20 @@ from torch import Tensor
 from torch.func import grad, jacfwd, jacrev, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from tests.helpers.pytorch_support import NAMES, pair, shape_for
+
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("randomness", ["same", "different"])
+def test_vmap_over_every_axis_drops_as_it_is_told(name: str, randomness: str) -> None:
+    shape = (4, 9, 6, 7, 8)[: len(shape_for(name))]
+    for axis in range(len(shape) + 1):
+        x = torch.ones(shape).unsqueeze(axis).expand(*shape[:axis], 3, *shape[axis:])
+        y = vmap(lambda one: pair(name)[0](one, 0.5, True), axis, axis, randomness=randomness)(x)
+        assert y.shape == x.shape
+        assert len(y.movedim(axis, 0).flatten(1).unique(dim=0)) == (1 if randomness == "same" else 3)
 
 
 def squares(x: Tensor) -> Tensor:
