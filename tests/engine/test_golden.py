@@ -96,16 +96,6 @@ def test_draws_and_outputs_of_every_isa_are_golden(file: str, isa: str, settings
 
 
 @for_both_files
-@pytest.mark.parametrize("threads", range(1, 9))
-def test_outputs_are_golden_for_any_number_of_threads(
-    file: str, threads: int, settings_restored: None
-) -> None:
-    bitdrop.set_num_threads(threads)
-    for case in (case for case in FILES[file] if case.first == 0 and case.elements > 2**20):
-        assert hash_of(case.record(file == "noise").apply(case.input)) == case.output, case
-
-
-@for_both_files
 def test_draws_and_outputs_of_oracle_are_golden(file: str) -> None:
     for case in FILES[file]:
         if file == "noise":

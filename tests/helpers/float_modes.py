@@ -1,4 +1,4 @@
-"""Flush-to-zero, denormals-are-zero and rounding modes, set through the fenv.h of the C library."""
+"""Flush-to-zero and denormals-are-zero modes, set through the fenv.h of the C library."""
 
 import ctypes
 import platform
@@ -10,27 +10,11 @@ import numpy as np
 
 _MXCSR_AT = 28  # byte offset in fenv_t of glibc on x86-64
 _FLUSH_TO_ZERO_AND_DENORMALS_ARE_ZERO = 0x8040
-_UPWARD = 0x800  # FE_UPWARD of glibc on x86-64
 
 
 def _is_known_machine() -> bool:
     linux = sys.platform == "linux" and platform.machine() == "x86_64"
     return linux and platform.libc_ver()[0] == "glibc"
-
-
-@contextmanager
-def rounding_upward() -> Iterator[bool]:
-    """Round upward in this thread until the block exits; yield whether numbers are rounded upward now."""
-    if not _is_known_machine():
-        yield False
-        return
-    libm = ctypes.CDLL("libm.so.6")
-    before = libm.fegetround()
-    libm.fesetround(_UPWARD)
-    try:
-        yield bool((np.ones(1) + 2.0**-60)[0] > 1)
-    finally:
-        libm.fesetround(before)
 
 
 @contextmanager

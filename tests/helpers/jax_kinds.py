@@ -22,7 +22,7 @@ SHAPE = (4, 6, 5)
 
 @dataclass(frozen=True, eq=False)
 class Kind:
-    """A function of `bitdrop.jax` and the name of its kind. Arrays are inputs, in the order of the contract."""
+    """A function of `bitdrop.jax` and the name of its kind. Arrays are the inputs in the contract's order."""
 
     name: str
     function: Callable[..., Any]

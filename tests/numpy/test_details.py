@@ -10,8 +10,7 @@ import bitdrop
 import numpy as np
 import pytest
 
-from tests.helpers.float_modes import rounding_upward
-from tests.helpers.support import DTYPES, any_bits, assert_identical, normal, run_python
+from tests.helpers.support import DTYPES, any_bits, normal, run_python
 
 IMAGES = (5, 7, 11, 13)
 
@@ -48,19 +47,6 @@ def test_noise_shape_of_all_lengths_is_none_at_all() -> None:
     mask = bitdrop.Mask(IMAGES, 0.5, key=(1, 2), noise_shape=IMAGES)
     assert mask == bitdrop.Mask(IMAGES, 0.5, key=(1, 2))
     assert mask.noise_shape is None
-
-
-def test_rounding_mode_of_caller_changes_nothing(dtype: np.dtype[Any]) -> None:
-    x = normal(dtype, 5000)
-    records: list[Any] = [bitdrop.Noise(5000, p, key=(1, 2)) for p in (0.1, 0.3, 0.45, 0.7, 0.9, 0.999)]
-    records.append(bitdrop.Mask(5000, 0.3, key=(1, 2), shift=0.1, dropped=-2.0))
-    before = [record.apply(x) for record in records]
-    with rounding_upward() as upward:
-        after = [record.apply(x) for record in records]
-    if not upward:
-        pytest.skip("no known way to change the rounding mode")
-    for y, other in zip(before, after, strict=True):
-        assert_identical(other, y)
 
 
 def test_real_and_imaginary_parts_share_a_mask_as_the_error_advises() -> None:

@@ -31,11 +31,6 @@ def test_kept_indices_use_last_axis_by_default() -> None:
     assert 10 < len(mask.kept_indices()) < 40
 
 
-def test_kept_indices_of_vector_need_no_noise_shape() -> None:
-    mask = bitdrop.Mask(50, 0.5, key=KEY)
-    assert mask.kept_indices().tolist() == np.flatnonzero(np.asarray(mask)).tolist()
-
-
 def test_kept_indices_of_shard_count_from_its_start() -> None:
     whole = bitdrop.Mask((4, 60), 0.5, key=KEY, noise_shape=(1, None))
     shard = bitdrop.Shard((4, 60), (2, 20))

@@ -22,6 +22,14 @@ needs_extras = pytest.mark.skipif(
 )
 
 
+def printed_by(script: str, plot: Path, *arguments: str, **environment: str) -> str:
+    """Run an example, check that it writes its plot, and return what it prints."""
+    process = run_python(str(EXAMPLES / script), *arguments, "--output", str(plot), **environment)
+    assert process.returncode == 0, process.stderr
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    return process.stdout
+
+
 def small_network(dropout: bitdrop.Dropout) -> Network:
     rng = np.random.default_rng(1)
     return Network([Affine(6, 8, rng), ReLU(), dropout, Affine(8, 3, rng)])
@@ -74,14 +82,9 @@ def test_trained_network_fits_its_training_set() -> None:
 
 @needs_extras
 def test_overfitting_prints_gain_and_writes_plot(tmp_path: Path) -> None:
-    plot = tmp_path / "plot.png"
-    arguments = ("--epochs", "6", "--seeds", "2", "--output", str(plot))
-    process = run_python(str(EXAMPLES / "overfit_digits.py"), *arguments)
-    assert process.returncode == 0, process.stderr
-    printed = " ".join(process.stdout.split())
-    assert "Dropout changes the accuracy on the test images by" in printed
-    assert "of 2 seeds" in printed
-    assert plot.read_bytes().startswith(b"\x89PNG")
+    printed = printed_by("overfit_digits.py", tmp_path / "plot.png", "--epochs", "6", "--seeds", "2")
+    assert "Dropout changes the accuracy on the test images by" in " ".join(printed.split())
+    assert "of 2 seeds" in " ".join(printed.split())
 
 
 @needs_extras
@@ -145,56 +148,44 @@ def test_thinned_network_is_network_of_shared_masks_up_to_rounding() -> None:
 
 @needs_extras
 def test_thinned_network_prints_both_tables_and_writes_its_plot(tmp_path: Path) -> None:
-    plot = tmp_path / "plot.png"
-    arguments = ("--epochs", "2", "--seeds", "2", "--rounds", "2", "--output", str(plot))
-    process = run_python(str(EXAMPLES / "thinned_network.py"), *arguments)
-    assert process.returncode == 0, process.stderr
-    rows = [line.strip("│").split("│") for line in process.stdout.splitlines() if "│" in line]
+    arguments = ("--epochs", "2", "--seeds", "2", "--rounds", "2")
+    printed = printed_by("thinned_network.py", tmp_path / "plot.png", *arguments)
+    rows = [line.strip("│").split("│") for line in printed.splitlines() if "│" in line]
     kinds = ["without dropout", "dropout as usual", "shared masks", "thinned"]
     assert [row[0].strip() for row in rows] == 2 * kinds
     assert all(float(row[2]) > 0 for row in rows[:4])
     assert float(rows[4][1]) == 1
-    assert plot.read_bytes().startswith(b"\x89PNG")
 
 
 @needs_extras
 def test_averaging_is_exact_for_linear_network_only(tmp_path: Path) -> None:
-    plot = tmp_path / "plot.png"
-    process = run_python(str(EXAMPLES / "averaging.py"), "--samples", "2000", "--output", str(plot))
-    assert process.returncode == 0, process.stderr
-    rows = [line.replace("│", " ").split() for line in process.stdout.splitlines() if "│" in line]
+    printed = printed_by("averaging.py", tmp_path / "plot.png", "--samples", "2000")
+    rows = [line.replace("│", " ").split() for line in printed.splitlines() if "│" in line]
     distances = {name: (float(sampled.rstrip("%")) / 100, float(exact)) for name, sampled, exact in rows}
     assert distances["linear"][0] < 0.1
     assert distances["linear"][1] < 1e-12
     assert distances["ReLU"] == pytest.approx(
         (0.28, 0.28), abs=0.03
     )  # the figure in docs/explanation/dropout.md
-    assert plot.read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.skipif(find_spec("matplotlib") is None, reason="needs pip install '.[examples]'")
 def test_monte_carlo_is_less_certain_away_from_training_set(tmp_path: Path) -> None:
-    plot = tmp_path / "plot.png"
-    process = run_python(
-        str(EXAMPLES / "monte_carlo.py"), "--samples", "100", "--output", str(plot), OPENBLAS_NUM_THREADS="1"
+    printed = printed_by(
+        "monte_carlo.py", tmp_path / "plot.png", "--samples", "100", OPENBLAS_NUM_THREADS="1"
     )
-    assert process.returncode == 0, process.stderr
-    spread = dict(re.findall(r"deviation ([\w ]+): ([\d.]+)", process.stdout))
+    spread = dict(re.findall(r"deviation ([\w ]+): ([\d.]+)", printed))
     assert float(spread["outside"]) > 1.5 * float(spread["on the training set"]) > 0
     assert float(spread["in its gap"]) > 1.1 * float(spread["on the training set"])
-    assert plot.read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.skipif(find_spec("matplotlib") is None, reason="needs pip install '.[examples]'")
 def test_pictures_of_blocks_drop_about_the_same_share(tmp_path: Path) -> None:
-    plot = tmp_path / "plot.png"
-    process = run_python(str(EXAMPLES / "drop_block.py"), "--output", str(plot))
-    assert process.returncode == 0, process.stderr
-    shares = dict(re.findall(r"(\w+): ([\d.]+) of the elements", process.stdout))
+    printed = printed_by("drop_block.py", tmp_path / "plot.png")
+    shares = dict(re.findall(r"(\w+): ([\d.]+) of the elements", printed))
     assert {name: float(share) for name, share in shares.items()} == pytest.approx(
         {"Dropout": 0.3, "DropBlock2d": 0.3, "Dropout2d": 1 / 3}, abs=0.04
     )
-    assert plot.read_bytes().startswith(b"\x89PNG")
 
 
 @without_asan

@@ -14,7 +14,7 @@ from torch.autograd import forward_ad
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from tests.helpers.pytorch_support import NAMES, pair, shape_for
+from tests.helpers.pytorch_support import NAMES, Quiet, pair, shape_for
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 needs_compiler = pytest.mark.skipif(
@@ -24,13 +24,6 @@ needs_compiler = pytest.mark.skipif(
 
 class Named(Tensor):
     """A subclass of the plainest kind."""
-
-
-class Quiet(TorchDispatchMode):
-    """A mode that changes nothing."""
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return func(*args, **(kwargs or {}))
 
 
 def watched(mode: Callable[[], Any]) -> Callable[..., Tensor]:

@@ -13,8 +13,6 @@ import torch
 
 from tests.helpers.pytorch_support import MODULES, NAMES, outcome, pair, shape_for
 
-Functional = bitdrop.torch.functional
-
 
 @pytest.mark.parametrize("kind", MODULES)
 @pytest.mark.parametrize("arguments", [(), (0.1,), (0.1, True)], ids=str)

@@ -13,9 +13,8 @@ from bitdrop.torch import _native, _passes, functional
 from bitdrop.torch._settings import SCALE, SELECT, Setting
 from torch import Tensor
 from torch.autograd import forward_ad
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from tests.helpers.pytorch_support import compiled_fresh, for_all_dtypes
+from tests.helpers.pytorch_support import Quiet, compiled_fresh, for_all_dtypes
 
 needs_passes = pytest.mark.skipif(not _native.HAS_PASSES, reason="needs DLPack's C exchange")
 needs_kernels = pytest.mark.skipif(not _native.HAS_KERNELS, reason="needs PyTorch's stable C interface")
@@ -102,13 +101,6 @@ def test_gradients_of_bias_and_residual_equal_those_in_python(monkeypatch: pytes
                 expected = gradients(shape, needs)
             assert len(found) == len(expected)
             assert all(map(torch.equal, found, expected))
-
-
-class Quiet(TorchDispatchMode):
-    """A mode that changes nothing."""
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return func(*args, **(kwargs or {}))
 
 
 def refused(x: Any) -> bool:
