@@ -16,8 +16,6 @@ import torch
 from bitdrop.torch import DropPath, find_dropout, functional, replace_dropout
 from torch import Tensor, nn
 
-from tests.helpers.pytorch_support import compiled_fresh
-
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
@@ -49,16 +47,6 @@ def test_an_input_without_samples_is_refused() -> None:
     with pytest.raises(ValueError, match="input must have an axis of samples"):
         functional.drop_path(torch.tensor(1.0), 0.5)
     assert functional.drop_path(torch.tensor(1.0), 1.0, mode="batch").item() == 0.0
-
-
-@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
-def test_compiled_modules_equal_eager(backend: str) -> None:
-    for module in (DropPath(0.5), DropPath(0.5, False, "batch")):
-        compiled, x = compiled_fresh(module, backend), torch.rand(30, 4)
-        torch.manual_seed(1)
-        y = compiled(x)
-        torch.manual_seed(1)
-        assert torch.equal(module(x), y)
 
 
 def test_other_tensors_are_dropped_by_torch() -> None:

@@ -14,7 +14,7 @@ import torch
 from bitdrop.torch import _fused, functional
 from torch import Tensor, nn
 
-from tests.helpers.pytorch_support import DTYPES, compiled_fresh
+from tests.helpers.pytorch_support import DTYPES
 
 # PyTorch itself warns when it first sees a tangent.
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
@@ -129,21 +129,6 @@ def test_gradients_and_second_gradients(with_bias: bool, with_residual: bool, ac
 
     torch.autograd.gradcheck(call, given, check_batched_grad=True)
     torch.autograd.gradgradcheck(call, given)
-
-
-@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
-def test_compiled_drops_and_differentiates(backend: str) -> None:
-    module = bitdrop.torch.FusedDropout(0.5, "relu")
-    compiled = compiled_fresh(module, backend)
-    x, bias, residual = inputs((16, 32), torch.float32, True, True)
-    y = compiled(x, bias, residual)
-    scaled = 2 * torch.relu(x + bias)
-    dropped = y == residual
-    assert torch.allclose(torch.where(dropped, residual, scaled + residual), y)
-    assert 0.2 < (~dropped).float().mean() < 0.8 * 0.8
-    y.sum().backward()
-    assert torch.equal(x.grad != 0, ~dropped)
-    assert torch.allclose(bias.grad.flatten(), x.grad.sum(0))
 
 
 def test_autocast_and_mixed_dtypes_take_steps() -> None:
@@ -285,17 +270,6 @@ def test_options_of_a_dropout_hold_in_its_fused_pass(option: str, fused_passes: 
             results += [each(x), each(x)]
     assert all(torch.equal(results[0], result) for result in results)
     assert fused_passes
-
-
-def test_tools_that_remove_dropout_leave_the_relu() -> None:
-    from torch.fx.experimental.optimization import remove_dropout  # noqa: PLC0415
-
-    model, x = network(), torch.randn(20, 6)
-    bitdrop.torch.fuse_dropout(model)
-    removed = remove_dropout(model.eval())
-    assert torch.equal(removed(x), model(x))
-    assert torch.equal(removed.train()(x), model(x))
-    assert not any(isinstance(module, nn.Dropout) for module in removed.modules())
 
 
 @pytest.mark.parametrize("base", [nn.Sequential, Bottleneck])

@@ -283,16 +283,6 @@ def test_compiled_passes_are_single_native_operators() -> None:
         assert names == {"bitdrop::draw_key", "bitdrop::native_drop"}
 
 
-@pytest.mark.parametrize("shape", ["C order", "channels_last", "transposed"])
-@pytest.mark.parametrize("name", ["relu", "fused"])
-def test_compiled_fused_passes_equal_eager(name: str, shape: str) -> None:
-    x = SHAPES[shape](torch.rand(6000) * 4)
-    found = results(compiled_fresh(CALLS[name], "aot_eager"), x)
-    for result, reference in zip(found, results(CALLS[name], x), strict=True):
-        torch.testing.assert_close(result, reference)
-        assert result.stride() == reference.stride()
-
-
 @needs_kernels
 def test_graph_of_a_fused_pass_carries_tangents_that_it_was_not_recorded_with() -> None:
     from torch.fx.experimental.proxy_tensor import make_fx  # noqa: PLC0415

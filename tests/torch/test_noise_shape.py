@@ -12,7 +12,7 @@ import bitdrop.torch
 import torch
 from bitdrop.torch import functional
 
-from tests.helpers.pytorch_support import compiled_fresh, next_key
+from tests.helpers.pytorch_support import next_key
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 SHAPE = (4, 5, 6, 7)
@@ -77,24 +77,6 @@ def test_bad_noise_shapes_are_refused_before_anything_is_drawn_or_written(
         functional.dropout(x, 0.5, True, True, noise_shape=noise_shape)
     assert (x == 1).all()
     assert torch.equal(torch.random.get_rng_state(), state)
-
-
-@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
-@pytest.mark.parametrize("dynamic", [None, True])
-def test_compiled_noise_shapes_equal_eager(backend: str, dynamic: bool | None) -> None:
-    def function(x: torch.Tensor) -> torch.Tensor:
-        return functional.dropout(x, 0.5, noise_shape=(None, 1, None, 1)).sin()
-
-    compiled = compiled_fresh(function, backend, dynamic=dynamic)
-    for x in (*layouts(), torch.rand(3, 2, 9, 4)):
-        results = []
-        for call in (compiled, function):
-            leaf = x.detach().requires_grad_()
-            torch.manual_seed(2)
-            y = call(leaf)
-            results.append((y, *torch.autograd.grad(y.sum(), leaf)))
-        for found, expected in zip(*results, strict=True):
-            torch.testing.assert_close(found, expected)
 
 
 def test_other_tensors_share_torchs_draws() -> None:
