@@ -9,7 +9,7 @@ import bitdrop
 import numpy as np
 import pytest
 
-from tests.helpers.cuts import NoiseShape, Shape, lengths_of
+from tests.helpers.strategies import NoiseShape, Shape, lengths_of
 from tests.helpers.support import COMPLEX, DTYPES, Array, normal
 
 Inputs = dict[str, Array]

@@ -8,7 +8,7 @@ import numpy as np
 
 from tests.contract.kinds import Inputs, Kind
 from tests.helpers import block_masks, noise_oracle, oracle
-from tests.helpers.cuts import NoiseShape, Shape
+from tests.helpers.strategies import NoiseShape, Shape
 from tests.helpers.support import Array
 
 SATURATION = -1.0507009873554805 * 1.6732632423543772  # the limit of SELU far below 0

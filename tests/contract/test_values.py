@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from tests.contract.kinds import KINDS, Inputs, Kind, for_all_functions, for_all_kinds
 from tests.contract.reference import Reference
-from tests.helpers.cuts import NoiseShape, Shape, edges
 from tests.helpers.passes import backward, record_of
-from tests.helpers.strategies import EDGES, SEEDS, views
+from tests.helpers.strategies import EDGES, SEEDS, NoiseShape, Shape, edges, views
 from tests.helpers.support import Array, any_bits, assert_identical, normal, real_dtype
 
 pytestmark = pytest.mark.usefixtures("settings_restored")

@@ -28,8 +28,7 @@ std::vector<uint8_t> kept_bits(const Shape& shape, const BitPlaces& places, cons
     uint64_t i = 0;
     for_each_element(shape, [&](const Shape& at) {
         const unsigned keep = packed_bit(bits, static_cast<uint64_t>(place_of(at, places.strides)));
-        for (int part = 0; part < parts; ++part, ++i)
-            kept[i / 8] = static_cast<uint8_t>(kept[i / 8] | keep << (i % 8));
+        for (int part = 0; part < parts; ++part, ++i) kept[i / 8] = static_cast<uint8_t>(kept[i / 8] | keep << (i % 8));
     });
     return kept;
 }

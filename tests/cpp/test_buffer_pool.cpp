@@ -10,12 +10,8 @@
 #include <vector>
 
 #include "check.h"
+#include "fork.h"
 #include "random_case.h"
-
-#if !defined(_WIN32)
-#include <sys/wait.h>
-#include <unistd.h>
-#endif
 
 // Options of the sanitizers: a failed allocation is an error of the call, as it is here, and does not end the process.
 #if defined(__GNUC__)
@@ -160,17 +156,7 @@ void use_in_child(std::unique_ptr<Owned> shared) {
 }
 
 void check_child(std::unique_ptr<Owned>* shared, const char* where) {
-    std::fflush(nullptr);
-    const pid_t child = fork();
-    CHECK(child >= 0, "no process");
-    if (child == 0) {
-        alarm(120);  // ends a child that waits for a lock without an owner
-        use_in_child(std::move(*shared));
-        _exit(0);
-    }
-    int status = 0;
-    CHECK(waitpid(child, &status, 0) == child, "no child");
-    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0, "a child forked %s ended with status %d", where, status);
+    check_in_child(where, [shared] { use_in_child(std::move(*shared)); });
     (*shared)->check("in parent and child");
 }
 

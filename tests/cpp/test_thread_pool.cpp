@@ -8,13 +8,9 @@
 
 #include "calls.h"
 #include "engine/dispatch.h"
+#include "fork.h"
 #include "random_case.h"
 #include "runtime/thread_pool.h"
-
-#if !defined(_WIN32)
-#include <sys/wait.h>
-#include <unistd.h>
-#endif
 
 using namespace bitdrop;
 
@@ -153,18 +149,10 @@ void check_sleepers_are_left_alone_between_calls() {
 
 #if !defined(_WIN32)
 void check_child(const Work& work, const char* where) {
-    std::fflush(nullptr);
-    const pid_t child = fork();
-    CHECK(child >= 0, "no process");
-    if (child == 0) {
-        alarm(120);  // ends a child that waits for threads it does not have
+    check_in_child(where, [&] {
         work.check(where);
         check_worker_joins();
-        _exit(0);
-    }
-    int status = 0;
-    CHECK(waitpid(child, &status, 0) == child, "no child");
-    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0, "a child forked %s ended with status %d", where, status);
+    });
 }
 
 void check_fork(const Work& work) {

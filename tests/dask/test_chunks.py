@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 
 from tests.contract.kinds import KINDS
 from tests.contract.reference import Reference
-from tests.helpers.cuts import chunkings, noise_shapes
 from tests.helpers.passes import record_of
-from tests.helpers.strategies import SEEDS
+from tests.helpers.strategies import SEEDS, chunkings, noise_shapes
 from tests.helpers.support import Array, assert_identical, normal
 
 pytest.importorskip("dask.array", reason="needs pip install '.[dask]'")
@@ -105,12 +104,6 @@ def test_inference_draws_nothing_and_bad_arguments_are_errors(name: str) -> None
     with pytest.raises(TypeError, match="must be a dask array"):
         FUNCTIONS[name](*(np.ones(kind.shape) for _ in inputs), 0.25, rng=rng)
     assert rng.bit_generator.state == np.random.default_rng(0).bit_generator.state
-
-
-def test_slice_of_result_equals_slice_of_whole_array() -> None:
-    y, _ = bitdrop.dask.dropout(chunked(X, (7, 50, 9)), 0.3, rng=0)
-    whole, _ = bitdrop.dropout(X, 0.3, rng=0)
-    assert_identical(computed(y[11:13, ::2, -1]), whole[11:13, ::2, -1])
 
 
 def test_chunks_of_any_layout_give_values_of_whole_array() -> None:

@@ -17,7 +17,7 @@ from tests.helpers.support import run_python
 
 sys.path.append(str(EXAMPLES))
 
-from lstm import LSTM, Adam, Dropped, Plain, ZonedOut, cross_entropy
+from lstm import LSTM, Dropped, Plain, ZonedOut, cross_entropy
 
 needs_extras = pytest.mark.skipif(
     any(find_spec(name) is None for name in ("matplotlib", "rich", "threadpoolctl")),
@@ -81,29 +81,6 @@ def test_masks_of_steps_are_those_of_the_treatment(treatment: str) -> None:
     assert np.any(dropped[0]) == (treatment in ("a mask for each step", "one mask for all steps"))
     network.forward(some_tokens(STEPS), state, training=True)  # another sequence has another mask
     assert (dropped[0].tobytes() != (network._steps[0].read == 0).tobytes()) == bool(np.any(dropped[0]))
-
-
-@for_all_treatments
-def test_inference_repeats_itself(treatment: str) -> None:
-    network = small_network(treatment)
-    scores, state = network.forward(some_tokens(STEPS), network.start(STREAMS), training=False)
-    again, _ = network.forward(some_tokens(STEPS), network.start(STREAMS), training=False)
-    assert np.array_equal(scores, again)
-    assert [part.shape for part in state] == [(STREAMS, HIDDEN)] * 2
-
-
-def test_trained_network_learns_a_sequence_by_heart() -> None:
-    tokens = some_tokens(STEPS + 1)
-    network = LSTM(TOKENS, HIDDEN, Plain(), np.random.default_rng(2))
-    optimiser, losses = Adam(network, 0.05), []
-    for _ in range(200):
-        scores, _ = network.forward(tokens[:-1], network.start(STREAMS), training=True)
-        loss, gradient = cross_entropy(scores, tokens[1:].ravel())
-        network.backward(gradient)
-        optimiser.step()
-        losses.append(loss)
-    assert losses[0] == pytest.approx(np.log2(TOKENS), abs=0.3)
-    assert losses[-1] < 0.2
 
 
 @needs_extras
