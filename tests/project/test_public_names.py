@@ -30,6 +30,15 @@ def test_private_names_remain_importable() -> None:
     assert bitdrop._core.MASK_FORMAT == bitdrop.MASK_FORMAT
 
 
+def test_import_leaves_slow_modules_for_later() -> None:
+    slow = {"dask", "importlib.metadata", "inspect", "numpy.random", "pathlib", "torch"}
+    process = run_python(
+        "-c", "import numpy, sys; old = {*sys.modules}; import bitdrop; print(*{*sys.modules} - old)"
+    )
+    assert "bitdrop._core" in process.stdout.split()
+    assert not slow & {*process.stdout.split()}
+
+
 def test_jax_front_end_without_jax_names_extra() -> None:
     process = run_python("-c", "import sys; sys.modules['jax'] = None; import bitdrop.jax")
     assert process.returncode == 1
