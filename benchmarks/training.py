@@ -255,6 +255,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
+    parser.add_argument("--only", nargs="+", choices=NETWORKS, default=list(NETWORKS), help="networks")
     parser.add_argument("--processes", type=positive, default=5, help="processes of each network")
     parser.add_argument("--rounds", type=positive, default=10, help="steps of each side per process")
     parser.add_argument(
@@ -273,8 +274,8 @@ def main() -> None:
     report.print_facts(facts)
     results = []
     with report.progress() as progress:
-        for network in progress.track(NETWORKS.values(), description="training"):
-            results.append(in_processes(network, arguments))
+        for name in progress.track(arguments.only, description="training"):
+            results.append(in_processes(NETWORKS[name], arguments))
     print_results(results, arguments.threads)
     footnote = f"{facts['processor']}, threads: {arguments.threads}, PyTorch {torch.__version__}"
     plot(results, arguments.output, footnote)
