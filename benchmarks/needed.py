@@ -8,10 +8,7 @@ ratio.
 import argparse
 import copy
 import json
-import os
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -21,13 +18,13 @@ from typing import Any
 import bitdrop
 import bitdrop.torch
 import machine
+import processes
 import report
 import torch
 from torch import Tensor, nn
 
 SAMPLES = 50
 WARM_UP = 2  # uncounted first rounds
-KEPT_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(2**32), "MALLOC_MMAP_THRESHOLD_": str(2**32)}
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 NONE, TORCH, BITDROP, THINNED = "no dropout", "torch's", "bitdrop's", "thinned"
 
@@ -194,21 +191,14 @@ def measure(name: str, rounds: int, clock: Callable[[], float]) -> dict[str, lis
     }
 
 
-def in_processes(name: str, arguments: argparse.Namespace) -> dict[str, list[float]]:
+def in_processes(name: str, arguments: argparse.Namespace) -> processes.Figures:
     """Return medians over processes of what `measure` returns."""
     options = ["--rounds", str(arguments.rounds), "--threads", str(arguments.threads)]
-    command = [sys.executable, __file__, "--child", name, *options, "--clock", arguments.clock]
-    found: list[Mapping[str, list[float]]] = []
-    for _ in range(arguments.processes):
-        done = subprocess.run(command, env=os.environ | KEPT_MEMORY, check=True, capture_output=True)
-        found.append(json.loads(done.stdout))
-    return {
-        side: [statistics.median(values) for values in zip(*(one[side] for one in found), strict=True)]
-        for side in found[0]
-    }
+    options += ["--child", name, "--clock", arguments.clock]
+    return processes.medians(__file__, options, arguments.processes)
 
 
-def print_results(results: Mapping[str, Mapping[str, list[float]]], arguments: argparse.Namespace) -> None:
+def print_results(results: Mapping[str, processes.Figures], arguments: argparse.Namespace) -> None:
     """Print a table for each kind of comparison: times and ratios to its first side."""
     for title in dict.fromkeys(COMPARISONS[name][0] for name in results):
         names = [name for name in results if COMPARISONS[name][0] == title]

@@ -1,21 +1,24 @@
 """Cost of dropout in training: steps with torch's dropout, with bitdrop's, with bitdrop's fused, and without.
 
 Each network is built four times with the same weights. Their steps (forward, backward, optimiser) alternate
-in one run, so that other work of the machine affects all alike. All of this is repeated several times.
+in one process, so that other work of the machine affects all alike. Each figure is a median over processes,
+measured twice: with the memory allocator as it is, and with one that keeps freed memory.
 """
 
 import argparse
 import contextlib
 import copy
+import json
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import bitdrop
 import bitdrop.torch
 import machine
+import processes
 import report
 import torch
 from matplotlib.figure import Figure
@@ -87,12 +90,15 @@ class Encoder(nn.Module):
         return outputs
 
 
-NETWORKS = (
-    Network("convolutional network", 0.25, convolutional, lambda: torch.randn(64, 3, 32, 32)),
-    Network("multilayer perceptron", 0.5, perceptron, lambda: torch.randn(256, 784)),
-    Network("transformer block", 0.1, TransformerBlock, lambda: torch.randn(16, 128, 256)),
-    Network("small BERT", 0.1, Encoder, lambda: torch.randn(16, 128, 256)),
-)
+NETWORKS = {
+    network.name: network
+    for network in (
+        Network("convolutional network", 0.25, convolutional, lambda: torch.randn(64, 3, 32, 32)),
+        Network("multilayer perceptron", 0.5, perceptron, lambda: torch.randn(256, 784)),
+        Network("transformer block", 0.1, TransformerBlock, lambda: torch.randn(16, 128, 256)),
+        Network("small BERT", 0.1, Encoder, lambda: torch.randn(16, 128, 256)),
+    )
+}
 
 
 def variants(network: Network) -> dict[str, nn.Module]:
@@ -143,62 +149,72 @@ class Trainer:
 
 @dataclass(frozen=True)
 class Result:
-    """Results of one network by side: median seconds per step, median ratio to no dropout, bytes saved."""
+    """Figures of one network by side: seconds a step, ratio to no dropout, bytes saved."""
 
     network: Network
-    seconds: Mapping[str, float]
-    ratios: Mapping[str, float]
-    saved: Mapping[str, int]
+    kept_memory: processes.Figures
+    default_memory: processes.Figures
 
 
-def measure(network: Network, builds: int, rounds: int) -> Result:
-    """Train all sides in turns, with several builds of the networks.
-
-    Several builds are necessary, because the C library may return memory to the system and fetch it again. A
-    fresh page costs as much as dropping thousands of elements. One build fetches thousands of pages per step,
-    another none.
-    """
+def measure(network: Network, rounds: int) -> dict[str, list[float]]:
+    """Train all sides in turns, and return the figures of each."""
     x = network.batch()
     times: dict[str, list[float]] = {side: [] for side in SIDES}
-    for _ in range(builds):
-        trainers = {side: Trainer(side, model, x) for side, model in variants(network).items()}
-        for number in range(-WARM_UP, rounds):
-            # Alternate the order, so that a drift of the machine favours no side.
-            for side in SIDES if number % 2 else reversed(SIDES):
-                seconds = trainers[side].step()
-                if number >= 0:
-                    times[side].append(seconds)
-    pairs = {side: zip(times[side], times[NONE], strict=True) for side in SIDES}
-    return Result(
-        network,
-        {side: statistics.median(times[side]) for side in SIDES},
-        {side: statistics.median(mine / none for mine, none in pairs[side]) for side in SIDES},
-        {side: trainer.saved_bytes() for side, trainer in trainers.items()},
+    trainers = {side: Trainer(side, model, x) for side, model in variants(network).items()}
+    for number in range(-WARM_UP, rounds):
+        # Alternate the order, so that a drift of the machine favours no side.
+        for side in SIDES if number % 2 else reversed(SIDES):
+            seconds = trainers[side].step()
+            if number >= 0:
+                times[side].append(seconds)
+    ratios = {
+        side: statistics.median(mine / none for mine, none in zip(times[side], times[NONE], strict=True))
+        for side in SIDES
+    }
+    return {
+        side: [statistics.median(times[side]), ratios[side], trainers[side].saved_bytes()] for side in SIDES
+    }
+
+
+def in_processes(network: Network, arguments: argparse.Namespace) -> Result:
+    """Return medians over processes of what `measure` returns, with both ways of keeping memory."""
+    options = [
+        "--child",
+        network.name,
+        "--rounds",
+        str(arguments.rounds),
+        "--threads",
+        str(arguments.threads),
+    ]
+    kept, default = (
+        processes.medians(__file__, options, arguments.processes, kept_memory=kept) for kept in (True, False)
     )
+    return Result(network, kept, default)
 
 
 def print_results(results: list[Result], threads: int) -> None:
-    """Print times, ratios, shares and memory."""
+    """Print times, ratios and memory."""
     columns = (
         *("network", "p", "dropout", "ms per step"),
-        *("ratio to no dropout", "share of the step", "saved for backward"),
+        *("ratio to no dropout", "ratio, default allocator", "saved for backward"),
     )
     rows = []
     for result in results:
         for side in SIDES:
-            ratio = result.ratios[side]
+            seconds, ratio, saved = result.kept_memory[side]
+            _, by_default, _ = result.default_memory[side]
             rows.append(
                 (
                     result.network.name,
                     str(result.network.p),
                     side,
-                    f"{1e3 * result.seconds[side]:.1f}",
+                    f"{1e3 * seconds:.1f}",
                     f"{ratio:.2f}",
-                    f"{100 * (1 - 1 / ratio):.0f} %",
-                    f"{result.saved[side] / 2**20:.1f} MiB",
+                    f"{by_default:.2f}",
+                    f"{saved / 2**20:.1f} MiB",
                 )
             )
-    report.print_table(f"Training steps, float32, threads: {threads}", columns, rows)
+    report.print_table(f"Training steps, float32, freed memory kept, threads: {threads}", columns, rows)
 
 
 def plot(results: list[Result], path: Path, footnote: str) -> None:
@@ -209,7 +225,11 @@ def plot(results: list[Result], path: Path, footnote: str) -> None:
     for number, (side, colour) in enumerate(zip(SIDES, colours, strict=True)):
         places = [place + (number - 1.5) * width for place in range(len(results))]
         bars = axes.bar(
-            places, [result.ratios[side] for result in results], width * 0.92, label=side, color=colour
+            places,
+            [result.kept_memory[side][1] for result in results],
+            width * 0.92,
+            label=side,
+            color=colour,
         )
         axes.bar_label(bars, fmt="%.2f", padding=2, fontsize="small")
     axes.set_xticks(range(len(results)), [f"{r.network.name}\np = {r.network.p}" for r in results])
@@ -235,23 +255,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--builds", type=positive, default=8, help="number of builds of each network")
-    parser.add_argument("--rounds", type=positive, default=10, help="number of steps of each side per build")
+    parser.add_argument("--only", nargs="+", choices=NETWORKS, default=list(NETWORKS), help="networks")
+    parser.add_argument("--processes", type=positive, default=5, help="processes of each network")
+    parser.add_argument("--rounds", type=positive, default=10, help="steps of each side per process")
     parser.add_argument(
         "--threads", type=positive, default=bitdrop.get_num_threads(), help="thread count of both libraries"
     )
     parser.add_argument("--output", type=Path, default=Path("training.png"), help="file for the bar chart")
+    parser.add_argument("--child", choices=NETWORKS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     bitdrop.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-
+    if arguments.child:
+        print(json.dumps(measure(NETWORKS[arguments.child], arguments.rounds)))
+        return
     facts = machine.facts() | {"PyTorch": torch.__version__}
     report.print_facts(facts)
     results = []
     with report.progress() as progress:
-        for network in progress.track(NETWORKS, description="training"):
-            results.append(measure(network, arguments.builds, arguments.rounds))
+        for name in progress.track(arguments.only, description="training"):
+            results.append(in_processes(NETWORKS[name], arguments))
     print_results(results, arguments.threads)
     footnote = f"{facts['processor']}, threads: {arguments.threads}, PyTorch {torch.__version__}"
     plot(results, arguments.output, footnote)

@@ -70,6 +70,10 @@ struct Kernels {
     void (*slice)(const Plan& plan, const uint64_t* draws, uint64_t* keep, uint64_t* undecided);
 };
 
+// The 32 random bits of each element of a block of the noise, two from each draw, the lower half first. For batteries
+// of random number tests: kernels make normal numbers of them.
+void noise_words(const NoisePlan& plan, uint64_t block, uint32_t* words);
+
 extern const Kernels kScalarKernels;
 extern const Kernels kSse2Kernels;
 extern const Kernels kAvx2Kernels;

@@ -1,5 +1,6 @@
 // The specification as readable loops, for every machine of either byte order. All other kernels are compared
 // with it bit for bit.
+#include <algorithm>
 #include <cstring>
 
 #include "half.h"
@@ -184,18 +185,12 @@ template <class T> void fill(double value, const Span& span) {
     for (uint64_t i = 0; i < span.count; ++i) store_number<T>(span.out, i, static_cast<Number<T>>(value));
 }
 
-// The 32 random bits of each element of a block, two from each draw, the lower half first.
 void generate_noise(const NoisePlan& plan, uint64_t first_block, uint64_t blocks, float* z) {
-    for (uint64_t block = first_block; blocks; ++block, --blocks, z += kNoiseBlockElements)
-        for (uint64_t lane = 0; lane < kLanes; ++lane) {
-            Lane generator(plan, block, lane);
-            for (uint64_t draw = 0; draw < kNoiseDraws; ++draw) {
-                const uint64_t r = generator.next();
-                float* const pair = z + draw * 2 * kLanes + 2 * lane;
-                pair[0] = normal_of(static_cast<uint32_t>(r));
-                pair[1] = normal_of(static_cast<uint32_t>(r >> 32));
-            }
-        }
+    uint32_t words[kNoiseBlockElements];
+    for (uint64_t block = first_block; blocks; ++block, --blocks, z += kNoiseBlockElements) {
+        noise_words(plan, block, words);
+        std::transform(words, words + kNoiseBlockElements, z, normal_of);
+    }
 }
 
 template <class T> void apply_normals(const float* z, double sigma, const Span& span) {
@@ -276,6 +271,18 @@ constexpr Kernels table() {
 }
 
 }  // namespace
+
+void noise_words(const NoisePlan& plan, uint64_t block, uint32_t* words) {
+    for (uint64_t lane = 0; lane < kLanes; ++lane) {
+        Lane generator(plan, block, lane);
+        for (uint64_t draw = 0; draw < kNoiseDraws; ++draw) {
+            const uint64_t r = generator.next();
+            uint32_t* const pair = words + draw * 2 * kLanes + 2 * lane;
+            pair[0] = static_cast<uint32_t>(r);
+            pair[1] = static_cast<uint32_t>(r >> 32);
+        }
+    }
+}
 
 extern const Kernels kScalarKernels = table();
 

@@ -7,6 +7,7 @@
 #include "../engine/mask_bits.h"
 #include "../runtime/buffer_pool.h"
 #include "../runtime/cache_size.h"
+#include "../runtime/float_mode.h"
 #include "arrays.h"
 #include "bindings.h"
 #include "front_end.h"
@@ -37,6 +38,24 @@ void fill(py::handle bits, const py::tuple& key, uint64_t stream, double p, uint
     without_lock(box.size(), [&] { generate_bits(active_kernels(), plan, box, bytes, num_threads()); });
 }
 
+// Whole blocks of a noise, from block `first` on: its random words, or its normal numbers.
+void fill_noise(py::array out, const py::tuple& key, uint64_t stream, uint64_t first) {
+    const bool words = out.dtype().is(py::dtype::of<uint32_t>());
+    const bool fits = words || out.dtype().is(py::dtype::of<float>());
+    const auto count = static_cast<uint64_t>(out.size());
+    if (!fits || !(out.flags() & py::array::c_style) || count % kNoiseBlockElements)
+        throw py::value_error("out must be whole blocks of uint32 or float32 in C order");
+    void* const data = out.mutable_data();
+    const DefaultFloatMode mode;
+    const NoisePlan plan = make_noise_plan(key[0].cast<uint64_t>(), key[1].cast<uint64_t>(), stream, 0.5);
+    without_lock(count, [&] {
+        const uint64_t blocks = count / kNoiseBlockElements;
+        if (!words) return active_kernels().generate_noise(plan, first, blocks, static_cast<float*>(data));
+        for (uint64_t block = 0; block < blocks; ++block)
+            noise_words(plan, first + block, static_cast<uint32_t*>(data) + block * kNoiseBlockElements);
+    });
+}
+
 std::vector<std::string> isas() {
     std::vector<std::string> names;
     for (const Kernels* kernels : available_kernels()) names.emplace_back(kernels->name);
@@ -51,6 +70,8 @@ void add_memory(py::module_& m) {
     m.def("clear_buffers", &clear_buffers);
     m.def("fill", &fill, py::arg("bits"), py::arg("key"), py::arg("stream"), py::arg("p"), py::arg("first"),
           py::arg("lengths"), py::arg("strides"), "Generate a box of a mask's bits into memory for them.");
+    m.def("fill_noise", &fill_noise, py::arg("out"), py::arg("key"), py::arg("stream"), py::arg("first"),
+          "Generate blocks of a noise into an array: random words of uint32, or normal numbers of float32.");
 }
 
 void add_settings(py::module_& m) {

@@ -1,5 +1,7 @@
 """Keys from the argument ``rng``, by Scientific Python's SPEC 7."""
 
+from __future__ import annotations
+
 import os
 
 import numpy as np

@@ -3,7 +3,6 @@
 import math
 import os
 import platform
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +11,7 @@ from bitdrop import _core, _validate
 
 MAX_THREADS = 1024
 _MAX_DEFAULT_LIMIT = 512 * 2**20
+_CGROUP = "/sys/fs/cgroup"
 
 
 def get_num_threads() -> int:
@@ -98,14 +98,19 @@ def default_buffer_limit() -> int:
     return min(_MAX_DEFAULT_LIMIT, usable_memory() // 8)
 
 
-def usable_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+def _read(folder: str | os.PathLike[str], name: str) -> str:  # pathlib would double the time of our import
+    with open(os.path.join(folder, name), encoding="ascii") as file:
+        return file.read().strip()
+
+
+def usable_memory(cgroup: str | os.PathLike[str] = _CGROUP) -> int:
     """Return the bytes of memory that the machine and the control group allow."""
     limits = []
     if hasattr(os, "sysconf"):
         limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     for name in ("memory.max", "memory/memory.limit_in_bytes"):  # versions 2 and 1
         try:
-            text = (cgroup / name).read_text().strip()
+            text = _read(cgroup, name)
         except OSError:
             continue
         if text.isdecimal():  # else "max"
@@ -171,14 +176,14 @@ def usable_cpus() -> int:
     return max(1, math.ceil(min(cpus, _cgroup_cpus())))
 
 
-def _cgroup_cpus(root: Path = Path("/sys/fs/cgroup")) -> float:
+def _cgroup_cpus(root: str | os.PathLike[str] = _CGROUP) -> float:
     """Return the control group's share of CPU time in CPUs: infinite if there is no limit."""
     try:
-        if (limit := root / "cpu.max").exists():  # version 2
-            quota, period = limit.read_text().split()
+        if os.path.exists(os.path.join(root, "cpu.max")):  # version 2
+            quota, period = _read(root, "cpu.max").split()
             return math.inf if quota == "max" else int(quota) / int(period)
-        quota_us = int((root / "cpu/cpu.cfs_quota_us").read_text())  # version 1
-        return quota_us / int((root / "cpu/cpu.cfs_period_us").read_text()) if quota_us > 0 else math.inf
+        quota_us = int(_read(root, "cpu/cpu.cfs_quota_us"))  # version 1
+        return quota_us / int(_read(root, "cpu/cpu.cfs_period_us")) if quota_us > 0 else math.inf
     except (OSError, ValueError):
         return math.inf
 

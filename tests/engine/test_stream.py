@@ -14,7 +14,7 @@ import pytest
 from bitdrop import _stream
 from numpy.typing import NDArray
 
-from tests.helpers import oracle
+from tests.helpers import noise_oracle, oracle
 
 COMMAND = [sys.executable, "-P", "-m", "bitdrop", "stream"]  # -P: never import from the current folder
 KEY = (2**64 - 3, 7)
@@ -35,7 +35,12 @@ def stream(*arguments: str) -> bytes:
 def expected(choice: str, stream: int, p: float, start: int, nbytes: int) -> bytes:
     """Return the bytes of the oracle for a choice."""
     kept: list[NDArray[np.bool_]] = []
+    words = start, start + -(-nbytes // 4)
     match choice:
+        case "words":
+            return noise_oracle.random_bits(KEY, stream, *words).astype("<u4").tobytes()[:nbytes]
+        case "normals":
+            return noise_oracle.normals(KEY, stream, *words).astype("<f4").tobytes()[:nbytes]
         case "bits":
             kept = [oracle.kept(KEY, stream, p, start, start + 8 * nbytes)]
         case "rows":
@@ -64,7 +69,10 @@ def test_written_bits_equal_oracle(choice: str, number: int, p: float, start: in
     assert written == expected(choice, number, p, start, 5001)
 
 
-@pytest.mark.parametrize(("choice", "start"), [("bits", 8), ("rows", 3072), ("lane", 15 * 64)])
+@pytest.mark.parametrize(
+    ("choice", "start"),
+    [("bits", 8), ("rows", 3072), ("lane", 15 * 64), ("words", 1024), ("normals", 5 * 1024)],
+)
 def test_chunks_continue_without_gap(choice: str, start: int) -> None:
     key = ["--key", str(KEY[0]), str(KEY[1])]
     written = stream(choice, *key, "--start", str(start), "--bytes", str(MORE_THAN_A_CHUNK))
@@ -92,6 +100,7 @@ def test_output_ends_with_last_index_or_stream() -> None:
     assert stream("--start", last) == oracle_end("bits")
     assert stream("streams", "--stream", str(2**64 - 2)) == oracle_end("streams")
     assert len(stream("lane", "--start", str(2**64 - 2048))) == 2 * 8
+    assert len(stream("words", "--start", last)) == 1024 * 4
 
 
 def oracle_end(choice: str) -> bytes:
@@ -151,7 +160,7 @@ def test_full_device_is_reported_in_one_sentence() -> None:
     with open("/dev/full", "wb") as full:
         process = subprocess.run(COMMAND, stdout=full, stderr=subprocess.PIPE, check=False, timeout=60)
     assert process.returncode == 1
-    assert process.stderr == b"The bits cannot be written: No space left on device.\n"
+    assert process.stderr == b"The bytes cannot be written: No space left on device.\n"
 
 
 def test_output_to_terminal_is_refused() -> None:

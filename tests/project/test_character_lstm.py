@@ -83,6 +83,15 @@ def test_masks_of_steps_are_those_of_the_treatment(treatment: str) -> None:
     assert (dropped[0].tobytes() != (network._steps[0].read == 0).tobytes()) == bool(np.any(dropped[0]))
 
 
+@for_all_treatments
+def test_inference_repeats_itself(treatment: str) -> None:
+    network = small_network(treatment)
+    scores, state = network.forward(some_tokens(STEPS), network.start(STREAMS), training=False)
+    again, _ = network.forward(some_tokens(STEPS), network.start(STREAMS), training=False)
+    assert np.array_equal(scores, again)
+    assert [part.shape for part in state] == [(STREAMS, HIDDEN)] * 2
+
+
 @needs_extras
 def test_sets_share_no_paragraph() -> None:
     text = import_module("character_lstm").read_text()
