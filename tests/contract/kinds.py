@@ -112,9 +112,10 @@ NO_COMPLEX: dict[str, Reason] = {"complex": (TypeError, REAL_ALONE)}
 NO_RECOMPUTE: dict[str, Reason] = {"recompute": (ValueError, "activation")}
 OWN_UNITS: dict[str, Reason] = {"noise_shape": (TypeError, "whose class says which elements share a draw")}
 ROWS = (7, 5, 24)
-fused = partial(
-    Kind, bitdrop.FusedDropout, ROWS, "fused", function=bitdrop.fused_dropout, dtypes=DTYPES, lacks=NO_COMPLEX
-)
+real = partial(Kind, dtypes=DTYPES, lacks=NO_COMPLEX)
+alpha = partial(real, bitdrop.AlphaDropout, ROWS, "alpha")
+gaussian = partial(real, bitdrop.GaussianDropout, ROWS, "noise", function=bitdrop.gaussian_dropout)
+fused = partial(real, bitdrop.FusedDropout, ROWS, "fused", function=bitdrop.fused_dropout)
 blocks = partial(Kind, lacks=NO_SHARD | OWN_UNITS)
 units = partial(Kind, lacks=OWN_UNITS)
 path = partial(Kind, bitdrop.DropPath, lacks=OWN_UNITS)
@@ -134,15 +135,8 @@ KINDS: dict[str, Kind] = {
     "path": path((40, 3, 6), shared=(None, 1, 1)),
     "path unscaled": path((40, 7), options={"scale_by_keep": False}, shared=(None, 1)),
     "path of a batch": path((4, 7), options={"mode": "batch"}, shared=(1, 1)),
-    "alpha": Kind(bitdrop.AlphaDropout, ROWS, "alpha", dtypes=DTYPES, lacks=NO_COMPLEX),
-    "alpha shared": Kind(
-        bitdrop.AlphaDropout,
-        ROWS,
-        "alpha",
-        options={"noise_shape": (None, None, 1)},
-        dtypes=DTYPES,
-        lacks=NO_COMPLEX,
-    ),
+    "alpha": alpha(),
+    "alpha shared": alpha(options={"noise_shape": (None, None, 1)}),
     "alpha of channels": Kind(
         bitdrop.FeatureAlphaDropout,
         (6, 7, 3, 2),
@@ -151,23 +145,8 @@ KINDS: dict[str, Kind] = {
         dtypes=DTYPES,
         lacks=NO_COMPLEX | OWN_UNITS,
     ),
-    "gaussian": Kind(
-        bitdrop.GaussianDropout,
-        ROWS,
-        "noise",
-        function=bitdrop.gaussian_dropout,
-        dtypes=DTYPES,
-        lacks=NO_COMPLEX,
-    ),
-    "gaussian shared": Kind(
-        bitdrop.GaussianDropout,
-        ROWS,
-        "noise",
-        options={"noise_shape": (1, None, None)},
-        function=bitdrop.gaussian_dropout,
-        dtypes=DTYPES,
-        lacks=NO_COMPLEX,
-    ),
+    "gaussian": gaussian(),
+    "gaussian shared": gaussian(options={"noise_shape": (1, None, None)}),
     "fused": fused(),
     "fused bias": fused(further=("bias",)),
     "fused vanilla residual": fused(further=("residual",), options={"scaling": "vanilla"}),
@@ -195,9 +174,5 @@ def for_kinds_with(what: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("kind", having.values(), ids=having)
 
 
-assert KINDS
-for_all_functions = pytest.mark.parametrize(
-    "kind",
-    [kind for kind in KINDS.values() if kind.function],
-    ids=[n for n, k in KINDS.items() if k.function],
-)
+FUNCTIONS = {name: kind for name, kind in KINDS.items() if kind.function}
+for_all_functions = pytest.mark.parametrize("kind", FUNCTIONS.values(), ids=FUNCTIONS)

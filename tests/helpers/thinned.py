@@ -1,6 +1,7 @@
 """Dense computation of networks whose dropouts draw one mask for a part of the batch."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from bitdrop.torch import functional
@@ -8,6 +9,18 @@ from torch import Tensor, nn
 
 TOLERANCE = {torch.float64: (1e-9, 1e-10), torch.float32: (1e-3, 1e-4), torch.bfloat16: (0.1, 0.1)}
 """Relative and absolute differences that rounding makes, by dtype."""
+
+
+def counting(backend: str) -> tuple[Callable[..., Any], list[Any]]:
+    """Return a backend of the compiler that notes the graphs it is given, and the notes."""
+    torch._dynamo.reset()
+    graphs: list[Any] = []
+
+    def compiled(graph: Any, inputs: Any) -> Any:
+        graphs.append(graph)
+        return torch._dynamo.lookup_backend(backend)(graph, inputs)
+
+    return compiled, graphs
 
 
 def dropped(x: Tensor, p: float, groups: int, axis: int) -> Tensor:

@@ -36,76 +36,16 @@ def test_key_of_seed_0_is_pinned() -> None:
     assert mask.key == (11749869230777074271, 4976686463289251617)
 
 
+@pytest.mark.parametrize("size", [0, 4])
 @pytest.mark.parametrize("p", [0.0, 0.3, 1.0])
-def test_generator_is_advanced_in_training_for_every_p(p: float) -> None:
+def test_generator_is_advanced_in_training_alone_for_every_p_and_size(p: float, size: int) -> None:
     used, other = np.random.default_rng(3), np.random.default_rng(3)
-    bitdrop.dropout(np.ones(4), p, rng=used)
+    for scaling in ("inverted", "vanilla"):
+        bitdrop.dropout(np.ones(size), p, rng=used, training=False, scaling=scaling)
+    assert used.bit_generator.state == other.bit_generator.state
+    bitdrop.dropout(np.ones(size), p, rng=used)
     other.integers(0, 2**64, size=2, dtype=np.uint64)
     assert used.bit_generator.state == other.bit_generator.state
-
-
-def test_generator_is_advanced_for_empty_input() -> None:
-    used = np.random.default_rng(3)
-    before = used.bit_generator.state
-    bitdrop.dropout(np.ones(0), rng=used)
-    assert used.bit_generator.state != before
-
-
-@pytest.mark.parametrize("scaling", ["inverted", "vanilla"])
-def test_generator_is_not_advanced_at_inference(scaling: Any) -> None:
-    rng = np.random.default_rng(3)
-    before = rng.bit_generator.state
-    bitdrop.dropout(np.ones(4), rng=rng, training=False, scaling=scaling)
-    assert rng.bit_generator.state == before
-
-
-def test_masks_without_rng_never_repeat() -> None:
-    keys = {bitdrop.dropout(np.ones(4))[1].key for _ in range(100)}
-    assert len(keys) == 100
-
-
-def test_processes_without_rng_draw_different_keys() -> None:
-    code = "import bitdrop, numpy as np; print(bitdrop.dropout(np.ones(4))[1].key)"
-    assert run_python("-c", code).stdout != run_python("-c", code).stdout != ""
-
-
-KEYS_AROUND_A_FORK = """
-import os
-import numpy as np, bitdrop
-
-unseeded, seeded, kept = bitdrop.Dropout(), bitdrop.Dropout(rng=1), bitdrop.Dropout()
-kept.state = kept.state  # from here on the key belongs to the user
-x = np.ones(4)
-
-def keys():
-    bitdrop.dropout(x)
-    found = [bitdrop.dropout(x)[1].key]
-    for layer in (unseeded, seeded, kept):
-        layer(x)
-        found.append(layer.mask.key)
-    return repr(found)
-
-keys()
-readers = []
-for child in range(2):
-    reader, writer = os.pipe()
-    if os.fork() == 0:
-        os.write(writer, keys().encode())
-        os._exit(0)
-    os.close(writer)
-    readers.append(reader)
-print([eval(os.read(reader, 10000)) for reader in readers] + [eval(keys())])
-"""
-
-
-def test_forked_children_draw_new_keys_unless_seeded() -> None:
-    process = run_python("-W", "ignore", "-c", KEYS_AROUND_A_FORK)
-    assert process.returncode == 0, process.stderr
-    functional, unseeded, seeded, restored = (set(keys) for keys in zip(*eval(process.stdout), strict=True))
-    assert len(functional) == 3
-    assert len(unseeded) == 3
-    assert len(seeded) == 1
-    assert len(restored) == 1
 
 
 FORK_WHILE_LOCK_IS_HELD = """

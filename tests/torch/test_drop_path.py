@@ -60,37 +60,35 @@ def test_other_tensors_are_dropped_by_torch() -> None:
         functional.drop_path(torch.ones(3, device="meta"), 0.5, generator=torch.Generator())
 
 
-class TimmsDropPath(nn.Module):
+class StandIn(nn.Module):
+    """A module of another library, whose own forward must not be called."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        raise AssertionError("not replaced")
+
+
+class TimmsDropPath(StandIn):
     """Stand-in for timm's class."""
 
     def __init__(self, drop_prob: float | None = 0.0, scale_by_keep: bool = True) -> None:
         super().__init__()
         self.drop_prob, self.scale_by_keep = drop_prob, scale_by_keep
 
-    def forward(self, x: Tensor) -> Tensor:
-        raise AssertionError("not replaced")
 
-
-class TorchvisionsStochasticDepth(nn.Module):
+class TorchvisionsStochasticDepth(StandIn):
     """Stand-in for torchvision's class."""
 
     def __init__(self, p: float, mode: str) -> None:
         super().__init__()
         self.p, self.mode = p, mode
 
-    def forward(self, input: Tensor) -> Tensor:
-        raise AssertionError("not replaced")
 
-
-class TorchvisionsDropBlock2d(nn.Module):
+class TorchvisionsDropBlock2d(StandIn):
     """Stand-in for torchvision's class."""
 
     def __init__(self, p: float, block_size: int, inplace: bool = False, eps: float = 1e-6) -> None:
         super().__init__()
         self.p, self.block_size, self.inplace, self.eps = p, block_size, inplace, eps
-
-    def forward(self, input: Tensor) -> Tensor:
-        raise AssertionError("not replaced")
 
 
 @pytest.fixture

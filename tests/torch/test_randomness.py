@@ -4,7 +4,6 @@ import multiprocessing
 from typing import Any
 
 import bitdrop
-import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="needs PyTorch: pip install '.[torch]'")
@@ -15,17 +14,6 @@ from bitdrop import _core
 from bitdrop.torch import functional
 
 X = torch.ones(64)
-
-
-def test_keys_have_128_random_bits() -> None:
-    from bitdrop.torch import _keys  # noqa: PLC0415
-
-    torch.manual_seed(0)
-    keys = [_keys.key_of(_keys._random_words(None)) for _ in range(2000)]
-    ones = np.array([[(word >> bit) & 1 for word in key for bit in range(64)] for key in keys]).mean(axis=0)
-    assert np.abs(ones - 0.5).max() < 5 * 0.5 / 2000**0.5
-    words = _keys.words_of((2**64 - 1, 2**63))
-    assert _keys.key_of(words) == (2**64 - 1, 2**63)
 
 
 def test_given_generator_leaves_default_generator_unchanged() -> None:
@@ -43,16 +31,6 @@ def test_inference_and_p_of_0_draw_nothing() -> None:
     functional.dropout(X, 0.0)
     functional.dropout(X[:0], 0.5)
     assert torch.equal(torch.random.get_rng_state(), state)
-
-
-def test_forked_generators_and_saved_states_restore_masks() -> None:
-    with torch.random.fork_rng(devices=[]):
-        inside = functional.dropout(X, 0.5)
-    assert torch.equal(functional.dropout(X, 0.5), inside)
-    state = torch.get_rng_state()
-    first = functional.dropout(X, 0.5)
-    torch.set_rng_state(state)
-    assert torch.equal(functional.dropout(X, 0.5), first)
 
 
 class DroppedRows(torch.utils.data.Dataset[torch.Tensor]):

@@ -2,7 +2,6 @@
 
 import copy
 import pickle
-from typing import Any
 
 import pytest
 
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from torch.func import vmap
 from torch.utils.checkpoint import checkpoint
 
-from tests.helpers.thinned import assert_same, results
+from tests.helpers.thinned import assert_same, counting, results
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # PyTorch's own, in its compiler
 
@@ -126,22 +125,15 @@ def test_dtypes_are_promoted_as_by_the_sum() -> None:
 
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
 def test_compiled_paths_equal_eager_ones_and_are_compiled_a_few_times(backend: str) -> None:
-    torch._dynamo.reset()
-    graphs = 0
-
-    def counting(graph: Any, inputs: Any) -> Any:
-        nonlocal graphs
-        graphs += 1
-        return torch._dynamo.lookup_backend(backend)(graph, inputs)
-
+    compile_graph, graphs = counting(backend)
     torch.manual_seed(0)
     path = ResidualPath(nn.Sequential(nn.Linear(5, 8), nn.GELU(), nn.Linear(8, 5)), p=0.5).double()
-    compiled = torch.compile(path, backend=counting)
+    compiled = torch.compile(path, backend=compile_graph)
     x = torch.randn(40, 5, dtype=torch.float64)
     for seed in range(12):
         expected = results(lambda leaf: reference(path, leaf), path, x, seed)
         assert_same(results(compiled, path, x, seed), expected)
-    assert graphs <= 4
+    assert len(graphs) <= 4
 
 
 @pytest.mark.parametrize("use_reentrant", [False, True])
