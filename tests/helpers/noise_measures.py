@@ -16,11 +16,10 @@ from scipy.stats import chi2, norm
 from tests.helpers.oracle import packed
 from tests.helpers.planted_faults import Floats
 from tests.helpers.planted_faults import Noise as Source
-from tests.helpers.statistics_measures import LAGS, PValues, p_values
+from tests.helpers.statistics_measures import KEY, LAGS, PValues, one_bit_changed, p_values
 
 Measure = Callable[[Source], PValues]
 
-KEY = (0x243F6A8885A308D3, 0x13198A2E03707344)
 BLOCK = 1024
 CHUNK = 2**20
 VARIANCE_OF_POWER = {1: 1, 2: 2, 3: 15, 4: 96}
@@ -133,9 +132,7 @@ def avalanche(source: Source) -> PValues:
     found = []
     for key, stream in (((0, 0), 0), ((1, 2), 3), (KEY, 2**64 - 1)):
         before = source(key, stream, 0, size)
-        for bit in (1 << n for n in range(64)):
-            changed = ((key[0] ^ bit, key[1]), stream), ((key[0], key[1] ^ bit), stream), (key, stream ^ bit)
-            found += [products(before, source(*place, 0, size)) for place in changed]
+        found += [products(before, source(*place, 0, size)) for place in one_bit_changed(key, stream)]
     return np.concatenate(found)
 
 

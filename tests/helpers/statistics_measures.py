@@ -113,7 +113,7 @@ def avalanche(source: Source) -> PValues:
         changes = []
         for key, stream in (((0, 0), 0), ((1, 2), 3), (KEY, 2**64 - 1)):
             before = source(key, stream, p, 0, size)
-            after = [source(*changed, p, 0, size) for changed in _one_bit_changed(key, stream)]
+            after = [source(*changed, p, 0, size) for changed in one_bit_changed(key, stream)]
             changes.append(before ^ np.stack(after))
             found.append(differences(before, np.stack(after), p, axis=1))
         if p == 0.5:  # otherwise changes of one element are not independent
@@ -122,7 +122,7 @@ def avalanche(source: Source) -> PValues:
     return np.concatenate(found)
 
 
-def _one_bit_changed(key: tuple[int, int], stream: int) -> Iterator[tuple[tuple[int, int], int]]:
+def one_bit_changed(key: tuple[int, int], stream: int) -> Iterator[tuple[tuple[int, int], int]]:
     for bit in (1 << n for n in range(64)):
         yield (key[0] ^ bit, key[1]), stream
         yield (key[0], key[1] ^ bit), stream
