@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 from bitdrop import _core
+from numpy.typing import NDArray
 
 from tests.helpers import oracle
 from tests.helpers.golden import hash_of, number
@@ -28,7 +29,7 @@ def golden(line: str) -> tuple[oracle.Key, int, float, int, int]:
     return (int(number(k0)), int(number(k1))), int(number(stream)), number(p), start, stop
 
 
-def shown(bits: oracle.Words, line: str) -> str:
+def shown(bits: NDArray[np.uint8], line: str) -> str:
     """Return bits as the document has them: the first bytes themselves, or a hash."""
     return bits.tobytes().hex() if line.endswith("0 … 63") else hash_of(bits)
 
