@@ -88,7 +88,7 @@ def text() -> Data:
     one_hot = np.eye(len(characters), dtype=np.float32)
     inputs = [torch.from_numpy(one_hot[part[:, :-1]].reshape(len(part), -1)) for part in parts]
     labels = [torch.from_numpy(part[:, -1].copy()) for part in parts]
-    return Data(tuple(inputs), tuple(labels), 200, 300)
+    return Data(tuple(inputs), tuple(labels), 200, 200)
 
 
 DATA: dict[str, Callable[[], Data]] = {

@@ -1,6 +1,5 @@
 // The specification as readable loops, for every machine of either byte order. All other kernels are compared
 // with it bit for bit.
-#include <algorithm>
 #include <cstring>
 
 #include "half.h"
@@ -189,7 +188,7 @@ void generate_noise(const NoisePlan& plan, uint64_t first_block, uint64_t blocks
     uint32_t words[kNoiseBlockElements];
     for (uint64_t block = first_block; blocks; ++block, --blocks, z += kNoiseBlockElements) {
         noise_words(plan, block, words);
-        std::transform(words, words + kNoiseBlockElements, z, normal_of);
+        for (uint64_t i = 0; i < kNoiseBlockElements; ++i) z[i] = normal_of(words[i]);
     }
 }
 

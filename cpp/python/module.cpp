@@ -40,8 +40,8 @@ void fill(py::handle bits, const py::tuple& key, uint64_t stream, double p, uint
 
 // Whole blocks of a noise, from block `first` on: its random words, or its normal numbers.
 void fill_noise(py::array out, const py::tuple& key, uint64_t stream, uint64_t first) {
-    const bool words = out.dtype().is(py::dtype::of<uint32_t>());
-    const bool fits = words || out.dtype().is(py::dtype::of<float>());
+    const bool words = out.dtype().equal(py::dtype::of<uint32_t>());
+    const bool fits = words || out.dtype().equal(py::dtype::of<float>());
     const auto count = static_cast<uint64_t>(out.size());
     if (!fits || !(out.flags() & py::array::c_style) || count % kNoiseBlockElements)
         throw py::value_error("out must be whole blocks of uint32 or float32 in C order");

@@ -15,7 +15,7 @@ from bitdrop.jax import drop_path, fused_dropout, gaussian_dropout, mask_key, zo
 from tests.helpers.jax_kinds import KINDS, SHAPE, Kind, for_all_kinds, on_jax
 
 KEY = jax.random.key(0)
-X = jnp.ones((2, 3))
+X = jnp.ones((2, 3), "float32")
 
 OF_ALL: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"p": -0.1}, ValueError, r"p must be in \[0, 1\], but got -0.1"),
@@ -91,7 +91,7 @@ OF_ONE: list[tuple[Any, type[Exception], str]] = [
         ValueError,
         "activation must be None or 'relu'",
     ),
-    (lambda: fused_dropout(X, bias=jnp.ones(2), key=KEY), ValueError, "bias must broadcast to x's shape"),
+    (lambda: fused_dropout(X, bias=jnp.ones(2, "float32"), key=KEY), ValueError, "bias must broadcast to x's shape"),
     (lambda: fused_dropout(X, bias=jnp.ones(3, "float16"), key=KEY), TypeError, "bias must be of x's dtype"),
     (lambda: fused_dropout(X, residual=X[0], key=KEY), ValueError, "residual must have x's shape"),
     (
