@@ -91,7 +91,11 @@ OF_ONE: list[tuple[Any, type[Exception], str]] = [
         ValueError,
         "activation must be None or 'relu'",
     ),
-    (lambda: fused_dropout(X, bias=jnp.ones(2, "float32"), key=KEY), ValueError, "bias must broadcast to x's shape"),
+    (
+        lambda: fused_dropout(X, bias=jnp.ones(2, "float32"), key=KEY),
+        ValueError,
+        "bias must broadcast to x's shape",
+    ),
     (lambda: fused_dropout(X, bias=jnp.ones(3, "float16"), key=KEY), TypeError, "bias must be of x's dtype"),
     (lambda: fused_dropout(X, residual=X[0], key=KEY), ValueError, "residual must have x's shape"),
     (
