@@ -14,8 +14,6 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from tests.helpers.pytorch_support import NAMES, outcome, pair, shape_for
 
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
-
 
 @pytest.mark.parametrize("name", NAMES)
 def test_vmap_draws_as_randomness_says(name: str) -> None:

@@ -44,12 +44,12 @@ def loss_of(model: nn.Module, x: Tensor, seed: int) -> Tensor:
 def test_all_dropout_of_the_model_is_replaced_and_its_inference_kept(name: str) -> None:
     model, x = make(name, torch.channels_last, torch.float32)
     expected = model.eval()(x)
-    modules = [module for module, _, _ in find_dropout(model)]
+    names = [name for name, _, _ in find_dropout(model)]
     assert replace_dropout(model)
-    left = [kind for _, kind, served in find_dropout(model) if not served]
-    # These call functions of torch with a rate: `patch` serves them, not `replace_dropout`.
-    assert set(left) <= {"MultiheadAttention", "ShiftedWindowAttention", "EfficientNet", "ByobNet"}
-    assert [module for module, _, _ in find_dropout(model)] == modules
+    assert [name for name, _, _ in find_dropout(model)] == names
+    # Modules with others inside call functions of torch with a rate of their own: `patch` serves these.
+    left = [name for name, _, is_served in find_dropout(model) if not is_served]
+    assert [name for name in left if not list(model.get_submodule(name).children())] == []
     assert torch.equal(model(x), expected)
     losses = {loss_of(model.train(), x, seed).item() for seed in range(5)}
     assert len(losses) > 1
@@ -68,7 +68,7 @@ def test_gradients_are_those_of_the_loss(name: str, memory_format: torch.memory_
     for factor in (step, -2 * step):
         with torch.no_grad():
             for weight, direction in zip(weights, directions, strict=True):
-                weight += factor * direction
+                weight.add_(direction, alpha=factor)
             losses.append(loss_of(model, x, 3))
     torch.testing.assert_close((losses[0] - losses[1]) / (2 * step), slope, rtol=1e-4, atol=1e-6)
 
