@@ -21,7 +21,7 @@ def load(library: str) -> Any:
     here calls one, so their declarations are enough.
     """
     if importlib.util.find_spec(library) is None:
-        pytest.skip(f"needs {library}: see CONTRIBUTING.md")
+        pytest.skip(f"needs {library}: pip install --no-deps {library}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for _ in range(10):
