@@ -14,9 +14,6 @@ from torch.autograd import gradcheck, gradgradcheck
 
 from tests.helpers.pytorch_support import NAMES, outcome, pair, shape_for
 
-# PyTorch itself warns when it first sees a tangent.
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
-
 LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
     "contiguous": lambda x: x,
     "permuted": lambda x: x.movedim(0, -1).contiguous().movedim(-1, 0),

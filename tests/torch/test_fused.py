@@ -16,9 +16,6 @@ from torch import Tensor, nn
 
 from tests.helpers.pytorch_support import DTYPES
 
-# PyTorch itself warns when it first sees a tangent.
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
-
 CASES = [
     ("bias and residual", True, True, "relu"),
     ("bias", True, False, "relu"),

@@ -22,7 +22,6 @@ def test_negated_view_is_read_with_its_sign() -> None:
     assert set(numbers.imag.tolist()) == {0.0, -2.0}
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit.trace:DeprecationWarning")
 def test_tracing_records_torchs_function() -> None:
     traced = torch.jit.trace(lambda x: Functional.dropout(x, 0.5), torch.ones(100), check_trace=False)
     y = traced(torch.full((100,), 3.0))

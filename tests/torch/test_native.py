@@ -18,7 +18,7 @@ from tests.helpers.pytorch_support import Quiet, compiled_fresh, for_all_dtypes
 
 needs_passes = pytest.mark.skipif(not _native.HAS_PASSES, reason="needs DLPack's C exchange")
 needs_kernels = pytest.mark.skipif(not _native.HAS_KERNELS, reason="needs PyTorch's stable C interface")
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:`torch.jit:FutureWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 SHAPES: dict[str, Callable[[Tensor], Tensor]] = {  # of 6,000 elements, more than are generated again
     "C order": lambda x: x.view(5, 6, 10, 20),

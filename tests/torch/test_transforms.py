@@ -12,8 +12,6 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from tests.helpers.pytorch_support import NAMES, pair, shape_for
 
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
-
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("randomness", ["same", "different"])

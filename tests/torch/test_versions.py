@@ -1,5 +1,9 @@
 """PyTorch's versions: private names, refusal of old ones, and the public way on unknown ones."""
 
+import ast
+import re
+from pathlib import Path
+
 import pytest
 
 from tests.helpers.support import run_python
@@ -73,3 +77,23 @@ def test_an_old_pytorch_is_refused() -> None:
 def test_the_installed_pytorch_has_every_private_name() -> None:
     assert _private._missing == []
     assert _private.TRUSTED
+
+
+def test_private_names_of_torch_are_read_in_one_file() -> None:
+    known = {"_asdict", "_replace", "_getframe"}  # Python's
+    used: dict[str, set[str]] = {}
+    for file in Path(_private.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                known.add(node.name)
+            elif isinstance(node, ast.alias):
+                known.add((node.asname or node.name).rpartition(".")[2])
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                known.add(node.id)
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                known.add(node.attr)
+            elif isinstance(node, ast.Attribute) and re.match("_[a-z]", node.attr):
+                used.setdefault(node.attr, set()).add(file.name)
+    foreign = {name: files for name, files in used.items() if name not in known}
+    assert len(foreign) > 3
+    assert {file for files in foreign.values() for file in files} == {"_private.py"}

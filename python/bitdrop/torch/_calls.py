@@ -15,7 +15,7 @@ from bitdrop._typing import NoiseShape
 from bitdrop._validate import as_noise_entries, noise_shape_message
 from bitdrop.kinds.alpha import coefficients as alpha_coefficients
 from bitdrop.records.mask import inverted_scale
-from bitdrop.torch import _autograd, _by_torch, _keys, _operators, _passes
+from bitdrop.torch import _autograd, _by_torch, _keys, _operators, _passes, _private
 from bitdrop.torch._plain import PLAIN_TYPES, SUPPORTED, is_exporting, is_plain, is_supported
 from bitdrop.torch._settings import AFFINE, SCALE, Setting
 from bitdrop.torch._tensors import Axes
@@ -214,4 +214,4 @@ _is_compiling = torch.compiler.is_compiling
 def _must_be_checked(input: Tensor) -> bool:
     """Return whether `copy_` must check a tensor before it is written to: autograd's rules, or memory."""
     needs_autograd = input.requires_grad and torch.is_grad_enabled()
-    return (needs_autograd and (input.is_leaf or input._is_view())) or 0 in input.stride()
+    return (needs_autograd and (input.is_leaf or _private.is_view(input))) or 0 in input.stride()

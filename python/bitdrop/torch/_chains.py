@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 from torch import nn
 
+from bitdrop.torch import _private
+
 CONVOLUTIONS: dict[type[nn.Module], int] = {nn.Conv1d: 1, nn.Conv2d: 2, nn.Conv3d: 3}
 """Convolutions and their numbers of spatial axes."""
-
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 # Activations that compute each element by itself, and map 0 to 0.
 _ZERO_TO_ZERO = (
@@ -55,13 +55,13 @@ Chain = list[Stretch]
 def count_users(model: nn.Module) -> Counter[int]:
     """Return how many modules of a model hold a module, by the module's id."""
     return Counter(
-        id(child) for module in model.modules() for child in module._modules.values() if child is not None
+        id(child) for module in model.modules() for child in _private.children_of(module) if child is not None
     )
 
 
 def flattened(sequential: nn.Sequential, types: Sequence[type[nn.Module]]) -> Iterator[nn.Module]:
     """Yield the modules of a sequential module, and of those in it that are exactly of the given types."""
-    for module in sequential._modules.values():
+    for module in sequential:
         if type(module) in types and not is_watched(module):
             yield from flattened(module, types)
         elif module is not None:
@@ -122,4 +122,4 @@ def _skip(modules: Sequence[nn.Module], place: int, layer: nn.Module, zero_to_ze
 
 def is_watched(module: nn.Module) -> bool:
     """Return whether a module has hooks, which must see all units, or a `forward` of its own."""
-    return "forward" in module.__dict__ or any(getattr(module, name) for name in _HOOKS)
+    return "forward" in module.__dict__ or any(getattr(module, name) for name in _private.HOOKS)

@@ -7,9 +7,11 @@ call goes to torch's own functions, and to its public operations for what torch 
 import pkgutil
 import re
 import warnings
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.autograd import forward_ad
 
 OLDEST, NEWEST = (2, 8), (2, 14)
@@ -44,6 +46,10 @@ FunctionalTensor = _find("torch._subclasses.functional_tensor.FunctionalTensor")
 is_wrapper = _find("torch.utils._python_dispatch.is_traceable_wrapper_subclass")
 has_global_hooks = _find("torch.nn.modules.module._has_any_global_hook")
 DropoutNd = _find("torch.nn.modules.dropout._DropoutNd", torch.nn.Module)
+is_view = _find("torch.Tensor._is_view")
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+_missing += [name for name in ("_modules", *HOOKS) if not hasattr(torch.nn.Module(), name)]
+_find("torch.nn.Conv1d._conv_forward")
 
 # Functions and operators. `Function.apply` looks for transforms first, and is slow. That of its base is not.
 SingleLevelFunction = _find("torch.autograd.function._SingleLevelFunction", torch.autograd.Function)
@@ -63,6 +69,17 @@ budget_of_region = getattr(torch.fx.traceback, "_get_memory_budget_annotation", 
 
 TRUSTED = not _missing and _version <= NEWEST
 """Whether the private names may be used."""
+
+
+def children_of(module: torch.nn.Module) -> Iterable[torch.nn.Module | None]:
+    """Return the modules in a module, those with two names twice."""
+    return module._modules.values()
+
+
+def product_of(convolution: torch.nn.Module) -> Callable[..., Tensor]:
+    """Return the function of input, weight and bias that a convolution computes."""
+    function: Callable[..., Tensor] = convolution._conv_forward
+    return function
 
 
 def is_forward_mode() -> bool:

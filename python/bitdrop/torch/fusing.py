@@ -10,6 +10,7 @@ from torch import Generator, Tensor, nn
 from bitdrop.kinds.fused import Activation, check_activation
 from bitdrop.torch import _fused, _private, functional, modules
 from bitdrop.torch._calls import Options
+from bitdrop.torch._chains import is_watched
 from bitdrop.torch._served import ORIGINALS, replace
 
 __all__ = ["FusedDropout", "fuse_dropout"]
@@ -86,7 +87,7 @@ class FusedSequential(nn.Sequential):
 
     def forward(self, input: Any) -> Any:
         """Pass input through all modules."""
-        children: list[Any] = list(self._modules.values())
+        children: list[Any] = list(self)
         fuses = isinstance(input, Tensor) and not _private.has_global_hooks()
         place = 0
         while place < len(children):
@@ -120,14 +121,12 @@ def _is_pair(relu: nn.Module | None, dropout: nn.Module | None) -> bool:
         type(relu) is nn.ReLU
         and type(dropout) in _DROPOUTS
         and not getattr(dropout, "recompute", False)
-        and not any(getattr(module, name) for module in (relu, dropout) for name in _HOOKS)
-        and "forward" not in relu.__dict__
-        and "forward" not in dropout.__dict__
+        and not is_watched(relu)
+        and not is_watched(dropout)
     )
 
 
 _DROPOUTS = (nn.Dropout, modules.Dropout)
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 ORIGINALS[FusedSequential] = nn.Sequential
@@ -188,7 +187,7 @@ def fuse_dropout(model: nn.Module) -> int:
     for module in list(model.modules()):
         if not isinstance(module, nn.Sequential) or type(module).forward is not nn.Sequential.forward:
             continue
-        pairs = [pair for pair in pairwise(module._modules.values()) if _is_pair(*pair)]
+        pairs = [pair for pair in pairwise(module) if _is_pair(*pair)]
         if pairs and "forward" not in vars(module):
             base: Any = type(module)
             module.__class__ = fused_class(base)

@@ -202,7 +202,7 @@ def _run(chain: Chain, input: Tensor) -> Tensor:
 def _link(one: Stretch, following: Stretch | None, input: Tensor) -> Link:
     """Return a stretch as a link, for a pass of an input through the chain."""
     layer = one.layer
-    product = functional.linear if isinstance(layer, nn.Linear) else layer._conv_forward
+    product = functional.linear if isinstance(layer, nn.Linear) else _private.product_of(layer)
     if one.dropout is None or following is None:
         return Link(product, layer.weight, layer.bias)
     products = layer.weight.numel() + following.layer.weight.numel()
