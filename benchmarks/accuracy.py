@@ -32,7 +32,7 @@ from torch import Tensor, nn
 NONE, USUAL = "no dropout", "usual dropout"
 GROUPS = {f"thinned, groups={n}": n for n in (1, 2, 4, 8)}
 SETTINGS = (NONE, USUAL, *GROUPS)
-WIDTH = 1024
+WIDTH = 512
 PROBABILITIES = (0.2, 0.5)
 RATES = (3e-4, 1e-3)
 EVALUATIONS = 12
@@ -67,13 +67,13 @@ def split(x: Any, labels: Any, sizes: tuple[int, int], batch: int, steps: int, w
 def digits(wrong: float) -> Data:
     """Return images of digits: 1,000 for training."""
     data = load_digits()
-    return split(data.data, data.target, (1000, 397), 100, 600, wrong)
+    return split(data.data, data.target, (1000, 397), 100, 160, wrong)
 
 
 def tumours() -> Data:
     """Return 30 measurements of tumours, benign or malignant: 250 for training."""
     data = load_breast_cancer()
-    return split(data.data, data.target, (250, 150), 125, 200)
+    return split(data.data, data.target, (250, 150), 125, 100)
 
 
 def text() -> Data:
@@ -88,7 +88,7 @@ def text() -> Data:
     one_hot = np.eye(len(characters), dtype=np.float32)
     inputs = [torch.from_numpy(one_hot[part[:, :-1]].reshape(len(part), -1)) for part in parts]
     labels = [torch.from_numpy(part[:, -1].copy()) for part in parts]
-    return Data(tuple(inputs), tuple(labels), 200, 200)
+    return Data(tuple(inputs), tuple(labels), 200, 100)
 
 
 DATA: dict[str, Callable[[], Data]] = {
