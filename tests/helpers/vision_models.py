@@ -95,7 +95,7 @@ MODELS: dict[str, tuple[str, Callable[[], nn.Module]]] = {
         _timm("test_vit", img_size=32, attn_drop_rate=RATE, proj_drop_rate=RATE),
     ),
     "timm EfficientNet": ("timm", _timm("test_efficientnet")),
-    # With branches of 0 at first, the last ReLU of a block would be at its kink, where no gradient is defined.
+    # Branches of 0 at the start would put the last ReLU of a block at its kink, which has no gradient.
     "timm ResNet": ("timm", _timm("test_resnet", zero_init_last=False)),
     "timm ByobNet": ("timm", _timm("test_byobnet")),
 }
