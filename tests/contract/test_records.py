@@ -147,7 +147,7 @@ def test_whole_part_is_the_record_itself(record: Any) -> None:
 
 def test_part_of_part_is_a_part(record: Any) -> None:
     half = tuple(n // 2 for n in record.shape)
-    for axis, length in enumerate(half):  # a start along one axis at a time, so that none is taken for another
+    for axis, length in enumerate(half):  # a start along one axis at a time
         start = tuple(length // 2 if a == axis else 0 for a in range(len(half)))
         rest = tuple(n - s for n, s in zip(half, start, strict=True))
         begin = tuple(h + s for h, s in zip(half, start, strict=True))
