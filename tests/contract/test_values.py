@@ -137,6 +137,26 @@ def check_shard_and_part(kind: Kind, data: st.DataObject, layer: Any, inputs: In
 
 
 @for_all_kinds
+def test_half_along_each_axis_is_that_of_the_whole(kind: Kind) -> None:
+    inputs = kind.arrays(shape=tuple(max(2, length) for length in kind.shape))
+    shape = inputs[kind.inputs[0]].shape
+    for axis, length in enumerate(shape):  # a start along one axis alone, which no other can stand for
+        layer = kind.make(rng=0)
+        start = tuple(length // 2 if a == axis else 0 for a in range(len(shape)))
+        half = tuple(slice(s, None) for s in start)
+        own = part_of(inputs, half, shape)
+        expected = within(kind.forward(layer, inputs, True), half)
+        record = record_of(layer)
+        lengths = tuple(n - s for n, s in zip(shape, start, strict=True))
+        repeated = within(kind.apply(record, inputs), half)
+        assert_identical(kind.apply(record.part(start, lengths), own), repeated, "part")
+        if "shard" not in kind.lacks:
+            layer.reset(rng=0)
+            shard = bitdrop.Shard(shape, start)
+            assert_identical(kind.forward(layer, own, True, shard=shard), expected, "shard")
+
+
+@for_all_kinds
 @settings(max_examples=15)
 @given(st.data())
 def test_output_may_be_an_input(kind: Kind, data: st.DataObject) -> None:
