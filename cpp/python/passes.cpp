@@ -44,7 +44,7 @@ Pass prepared_pass(const Rule& rule, bool training, Lengths shape, py::handle sh
     }
 }
 
-// Whether a pass returns its first input as it is.
+// Returns true if a pass returns its first input as it is.
 bool changes_nothing(const Pass& pass, const Call& call) {
     switch (pass.operation.operation) {
         case Operation::noise: return pass.p == 0.0;

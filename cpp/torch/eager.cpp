@@ -203,16 +203,10 @@ PyObject* call(PyObject*, PyObject* const* arguments, Py_ssize_t given) {
     try {
         if (given != count) throw py::type_error("a native pass got another number of arguments.");
         return function(arguments).release().ptr();
-    } catch (py::error_already_set& error) {
-        error.restore();
-    } catch (const py::builtin_exception& error) {
-        error.set_error();
-    } catch (const std::bad_alloc&) {
-        PyErr_NoMemory();
-    } catch (const std::exception& error) {
-        PyErr_SetString(PyExc_RuntimeError, error.what());
+    } catch (const std::exception&) {  // not (...): the unwinding of a thread at exit must go on
+        set_error();
+        return nullptr;
     }
-    return nullptr;
 }
 
 template <py::object (*function)(PyObject* const*), Py_ssize_t count> PyMethodDef method(const char* name) {
