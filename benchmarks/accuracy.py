@@ -32,7 +32,7 @@ from torch import Tensor, nn
 NONE, USUAL = "no dropout", "usual dropout"
 GROUPS = {f"thinned, groups={n}": n for n in (1, 2, 4, 8)}
 SETTINGS = (NONE, USUAL, *GROUPS)
-WIDTH = 512
+WIDTH = 1024
 PROBABILITIES = (0.2, 0.5)
 RATES = (3e-4, 1e-3)
 EVALUATIONS = 12
@@ -64,16 +64,16 @@ def split(x: Any, labels: Any, sizes: tuple[int, int], batch: int, steps: int, w
     return Data(tuple(inputs), tuple(targets), batch, steps)
 
 
-def digits(wrong: float) -> Data:
+def digits(wrong: float, steps: int) -> Data:
     """Return images of digits: 1,000 for training."""
     data = load_digits()
-    return split(data.data, data.target, (1000, 397), 100, 160, wrong)
+    return split(data.data, data.target, (1000, 397), 100, steps, wrong)
 
 
 def tumours() -> Data:
     """Return 30 measurements of tumours, benign or malignant: 250 for training."""
     data = load_breast_cancer()
-    return split(data.data, data.target, (250, 150), 125, 100)
+    return split(data.data, data.target, (250, 150), 125, 200)
 
 
 def text() -> Data:
@@ -88,12 +88,12 @@ def text() -> Data:
     one_hot = np.eye(len(characters), dtype=np.float32)
     inputs = [torch.from_numpy(one_hot[part[:, :-1]].reshape(len(part), -1)) for part in parts]
     labels = [torch.from_numpy(part[:, -1].copy()) for part in parts]
-    return Data(tuple(inputs), tuple(labels), 200, 100)
+    return Data(tuple(inputs), tuple(labels), 200, 300)
 
 
 DATA: dict[str, Callable[[], Data]] = {
-    "digits": lambda: digits(0.0),
-    "digits, 30 % of the labels wrong": lambda: digits(0.3),
+    "digits": lambda: digits(0.0, 300),
+    "digits, 30 % of the labels wrong": lambda: digits(0.3, 600),
     "tumours": tumours,
     "text": text,
 }

@@ -2,6 +2,7 @@
 #include "../python/bindings.h"
 #include "caller.h"
 #include "eager.h"
+#include "kept_weights.h"
 #include "operators.h"
 #include "shim.h"
 
@@ -20,6 +21,7 @@ void add_torch(py::module_& parent) {
     m.def("keep_eager_functions", &torch::keep_eager_functions, py::arg("names"),
           "Keep what eager passes call: objects of PyTorch and of bitdrop by name.");
     torch::add_eager(m);
+    torch::add_kept_weights(m);
 }
 
 }  // namespace bitdrop

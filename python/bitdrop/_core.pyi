@@ -247,6 +247,28 @@ class torch:  # noqa: N801 - a submodule
     @staticmethod
     def leave_team() -> None: ...
     @staticmethod
+    def gather_weights(
+        source: int,
+        target: int,
+        rows: _Bits | None,
+        columns: _Bits | None,
+        lengths: _Lengths,
+        columns_are_last: bool,
+        item_bytes: int,
+        threads: Threads,
+    ) -> None: ...
+    @staticmethod
+    def scatter_weights(
+        source: int,
+        target: int,
+        rows: _Bits | None,
+        columns: _Bits | None,
+        lengths: _Lengths,
+        columns_are_last: bool,
+        item_bytes: int,
+        threads: Threads,
+    ) -> None: ...
+    @staticmethod
     def describe(call: Any) -> tuple[Any, ...]: ...
     drop: ClassVar[Any]
     forward: ClassVar[Any]

@@ -6,17 +6,14 @@ units, and the columns of the next one that read them, have no effect. The other
 
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, SupportsIndex
+from typing import NamedTuple, SupportsIndex
 
-import numpy as np
 import torch
 from torch import Generator, Tensor
-from torch.autograd import Function
 from torch.nn import functional
-from torch.nn.functional import pad
 
-from bitdrop.records import Mask
-from bitdrop.torch import _calls, _keys
+from bitdrop.torch import _calls
+from bitdrop.torch._kept_weights import Choice, Kept, gathered
 from bitdrop.torch._plain import is_exporting, is_plain
 from bitdrop.torch._private import disable_dynamo
 
@@ -24,21 +21,6 @@ from bitdrop.torch._private import disable_dynamo
 # these break even was measured for widths from 128 to 1,024, 32 to 512 rows and p from 0.1 to 0.8.
 _LEAST_ROWS = 10  # of the batch, times p squared
 _LEAST_PRODUCTS = 8_000_000  # of weights and rows, times p
-
-
-class Kept(NamedTuple):
-    """The kept units of a layer.
-
-    Attributes
-    ----------
-    indices : Tensor
-        The kept units, ascending.
-    places : Tensor
-        The place of each unit among the kept ones, and their number for a dropped unit.
-    """
-
-    indices: Tensor
-    places: Tensor
 
 
 class Shared(NamedTuple):
@@ -71,10 +53,7 @@ class Shared(NamedTuple):
 
     def kept(self, units: int) -> Kept:
         """Draw the same mask as `drop` would, and return its kept units."""
-        indices = Mask(units, self.p, key=_keys.draw(self.generator)).kept_indices()
-        places = np.full(units, len(indices))
-        places[indices] = np.arange(len(indices))
-        return Kept(torch.from_numpy(indices), torch.from_numpy(places))
+        return Kept.draw(units, self.p, self.generator)
 
     @property
     def scale(self) -> float:
@@ -229,10 +208,9 @@ def _through(link: Link, part: Part) -> Part:
     """Pass a part of the batch through a layer and what follows it, kept units alone if that pays."""
     dropout = link.dropout
     kept = dropout.kept(len(link.weight)) if dropout is not None and link.pays(part.x) else None
-    none_kept = kept is not None and len(kept.indices) == 0
+    none_kept = kept is not None and kept.size == 0
     rows = None if none_kept else kept
-    bias = None if link.bias is None else gathered(link.bias, rows)
-    x = link.product(part.x, gathered(link.weight, rows, part.kept, part.scale), bias)
+    x = link.product(part.x, *gathered(link.weight, link.bias, Choice(rows, part.kept, part.scale)))
     for function in link.before:
         x = function(x)
     scale = 1.0
@@ -247,52 +225,3 @@ def _through(link: Link, part: Part) -> Part:
     for function in link.after:
         x = function(x)
     return Part(x, rows, scale)
-
-
-def gathered(
-    weight: Tensor, rows: Kept | None = None, columns: Kept | None = None, scale: float = 1.0
-) -> Tensor:
-    """Return the kept rows and columns of a weight, times a scale."""
-    if rows is None and columns is None and scale == 1.0:
-        return weight
-    part: Tensor = Gather.apply(weight, rows, columns, scale)
-    return part
-
-
-class Gather(Function):
-    """`gathered` to autograd. The gradient of `index_select` adds, which takes three times as long."""
-
-    @staticmethod
-    def forward(ctx: Any, weight: Tensor, rows: Kept | None, columns: Kept | None, scale: float) -> Tensor:
-        """Copy rows, then columns."""
-        ctx.kept = rows, columns, scale
-        return _gather(weight, rows, columns, scale)
-
-    @staticmethod
-    def backward(ctx: Any, part: Tensor) -> tuple[Tensor | None, ...]:
-        """Put the gradient of the part in its place among zeros."""
-        return _scatter(part, *ctx.kept), None, None, None
-
-    @staticmethod
-    def jvp(ctx: Any, weight: Tensor, *_: None) -> Tensor:
-        """Take the same part of the tangent."""
-        return _gather(weight, *ctx.kept)
-
-
-def _gather(weight: Tensor, rows: Kept | None, columns: Kept | None, scale: float) -> Tensor:
-    for axis, kept in enumerate((rows, columns)):
-        if kept is not None:
-            weight = weight.index_select(axis, kept.indices)
-    return weight if scale == 1.0 else weight.mul_(scale)  # a copy, as only kept columns have a scale
-
-
-def _scatter(part: Tensor, rows: Kept | None, columns: Kept | None, scale: float) -> Tensor:
-    """Return zeros with a part in its place: gathered from the part with a zero after each axis."""
-    for axis, kept in ((1, columns), (0, rows)):
-        if kept is not None:
-            widths = [0, 0] * (part.dim() - 1 - axis) + [0, 1]
-            part = pad(part, widths)
-            if axis == 1 and scale != 1.0:
-                part = part.mul_(scale)
-            part = part.index_select(axis, kept.places)
-    return part
