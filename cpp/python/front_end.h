@@ -1,4 +1,4 @@
-// What the Python front-end decides: which objects are arrays, and how an error is worded.
+// Decisions of the Python front-end: the objects that are arrays, and the words of errors.
 #pragma once
 
 #include <pybind11/pybind11.h>

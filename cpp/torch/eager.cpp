@@ -20,7 +20,7 @@ namespace {
 constexpr uint64_t kRegenerated = 4096;  // Generating up to this many bits again takes less time than holding them.
 constexpr const char* kCallName = "bitdrop.call";
 
-// What one call does and, after it, did. Autograd holds it for the gradients.
+// A call and, after it, its record. Autograd holds it for the gradients.
 struct Call {
     Pass pass;
     AxisOrder order;      // of the result's memory

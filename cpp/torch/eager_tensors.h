@@ -16,7 +16,7 @@ bool read_plain(PyObject* tensor, TensorMemory* memory);
 // The memory of a tensor that was checked or made here.
 TensorMemory read_tensor(PyObject* tensor);
 
-// Whether autograd's reverse mode records an operation on a tensor.
+// True if autograd's reverse mode records an operation on a tensor.
 bool requires_grad(PyObject* tensor);
 
 // A new tensor of another's shape and dtype.

@@ -1,4 +1,4 @@
-"""What pickles of version 0.1 name: modules that are no more, and states of layers.
+"""Names in pickles of version 0.1: modules that are no more, and states of layers.
 
 Nothing else uses the names of this file.
 """

@@ -1,4 +1,4 @@
-"""What a call of each kind gives, in NumPy: from the documents and the oracles, without the package."""
+"""Expected results of each kind, in NumPy: from the documents and the oracles, without the package."""
 
 from collections.abc import Callable
 from math import prod, sqrt

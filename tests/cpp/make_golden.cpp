@@ -17,7 +17,7 @@ constexpr uint64_t kKeys[][3] = {  // key0, key1, stream
                                  {0x0123456789ABCDEF, 42, 1000000}};
 constexpr uint64_t kFar[] = {(uint64_t{1} << 32) + 17, (uint64_t{1} << 40) - 5, (uint64_t{1} << 63) + 1};
 
-// What the cases of a file go through, in turn.
+// The lists that the cases of a file go through, in turn.
 struct Lists {
     std::vector<double> p;
     std::vector<uint64_t> first, count;

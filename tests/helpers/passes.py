@@ -1,4 +1,4 @@
-"""What every layer and record has, whatever its kind."""
+"""Functions for layers and records of every kind."""
 
 from typing import Any
 

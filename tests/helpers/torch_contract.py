@@ -66,6 +66,32 @@ def fused(p: float) -> nn.Module:
     return model
 
 
+def around(make: Make, p: float) -> nn.Module:
+    """Return a dropout between two linear layers that change nothing."""
+    layers = [nn.Linear(7, 7, bias=False) for _ in range(2)]
+    for layer in layers:
+        nn.init.eye_(layer.weight)
+    return nn.Sequential(layers[0], make(p), layers[1])
+
+
+def thinned(p: float) -> nn.Module:
+    model = around(nn.Dropout, p)
+    bitdrop.torch.thin_dropout(model)
+    return model
+
+
+class ReferencePath(nn.Module):
+    """A residual connection that adds the input to itself."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.path = Reference(p, draw_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = x + self.path(x)
+        return y
+
+
 ROWS: dict[str, Row] = {
     name: Row(getattr(bitdrop.torch, name), getattr(nn, name), shape)
     for name, shape in {
@@ -80,7 +106,9 @@ ROWS: dict[str, Row] = {
     "replace_dropout": Row(lambda p: replaced(nn.Dropout(p)), nn.Dropout, (4, 6, 5, 7)),
     "FusedDropout": Row(bitdrop.torch.FusedDropout, nn.Dropout, (4, 6, 5, 7)),
     "fuse_dropout": Row(fused, lambda p: nn.Sequential(nn.ReLU(), nn.Dropout(p)), (4, 6, 5, 7)),
+    "thin_dropout": Row(thinned, partial(around, nn.Dropout), (4, 6, 5, 7)),
     "DropPath": Row(bitdrop.torch.DropPath, lambda p: Reference(p, draw_path), (12, 6, 5)),
+    "ResidualPath": Row(lambda p: bitdrop.torch.ResidualPath(nn.Identity(), p), ReferencePath, (12, 6, 5)),
     "GaussianDropout": Row(
         bitdrop.torch.GaussianDropout, lambda p: Reference(p, draw_gaussian), (4, 6, 5, 7)
     ),
@@ -88,7 +116,8 @@ ROWS: dict[str, Row] = {
         lambda p: bitdrop.torch.DropBlock2d(p, 2), lambda p: Reference(p, draw_block), (4, 6, 9, 8)
     ),
 }
-LIKE_TORCHS = list(ROWS)[:9]
+LIKE_TORCHS = list(ROWS)[:10]
+COUNTS_ARE_DATA = {"thin_dropout", "ResidualPath"}  # the number of kept units or samples: a graph break
 
 
 def facts(y: Tensor, x: Tensor) -> tuple[Any, ...]:
@@ -134,7 +163,9 @@ def own_forward(make: Make, x: Tensor) -> Any:
 def copies(make: Make, x: Tensor) -> Any:
     module = make(0.3).eval()
     made = copy.deepcopy(module), copy.copy(module), pickle.loads(pickle.dumps(module))
-    return [(repr(m) == repr(module), m.training, facts(m.train()(x), x)) for m in made], module.state_dict()
+    return [(repr(m) == repr(module), m.training, facts(m.train()(x), x)) for m in made], list(
+        module.state_dict()
+    )
 
 
 def weights_only(make: Make, x: Tensor) -> Any:
@@ -178,11 +209,11 @@ def switched_after_export(make: Make, x: Tensor) -> Any:
     return operators, answers
 
 
-def compiled(make: Make, x: Tensor) -> Any:
+def compiled(make: Make, x: Tensor, whole: bool = False) -> Any:
     answers = []
     for backend in ("eager", "aot_eager"):
         torch._dynamo.reset()
-        answers.append(trained(torch.compile(make(0.5), backend=backend, fullgraph=True), x))
+        answers.append(trained(torch.compile(make(0.5), backend=backend, fullgraph=whole), x))
     return answers
 
 
@@ -252,7 +283,9 @@ def strides(make: Make, x: Tensor) -> Any:
 def dtypes(make: Make, x: Tensor) -> Any:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         autocast = facts(make(0.5)(x), x)
-    return autocast, [facts(make(0.5)(x.to(t)), x) for t in (torch.float16, torch.bfloat16, torch.float64)]
+    return autocast, [
+        facts(make(0.5).to(t)(x.to(t)), x) for t in (torch.float16, torch.bfloat16, torch.float64)
+    ]
 
 
 def without_memory(make: Make, x: Tensor) -> Any:
@@ -286,15 +319,19 @@ TOOLS: dict[str, tuple[Callable[[Make, Tensor], Any], list[str]]] = {
     "`train`, `eval`, `p` set": (mode_and_p, list(ROWS)),
     "hooks": (hooks, list(ROWS)),
     "`forward` set on the object": (own_forward, list(ROWS)),
-    "`copy`, `pickle`, `state_dict`": (copies, LIKE_TORCHS),
+    "`copy`, `pickle`, `state_dict`": (copies, list(ROWS)),
     "`torch.load(weights_only=True)`": (weights_only, LIKE_TORCHS),
     "`torch.fx`": (traced, LIKE_TORCHS),
     "`remove_dropout`": (removed, LIKE_TORCHS),
     "`torch.export`": (exported, list(ROWS)),
     "`move_exported_model_to_eval`": (switched_after_export, ["Dropout", "replace_dropout", "FusedDropout"]),
     "`torch.compile`": (compiled, list(ROWS)),
+    "`torch.compile(fullgraph=True)`": (
+        partial(compiled, whole=True),
+        [row for row in ROWS if row not in COUNTS_ARE_DATA],
+    ),
     "checkpoints": (checkpoints, list(ROWS)),
-    "`torch.func.vmap`": (mapped, LIKE_TORCHS),
+    "`torch.func.vmap`": (mapped, list(ROWS)),
     "`torch.func`, forward mode": (derivatives, list(ROWS)),
     "double backward": (second_derivatives, list(ROWS)),
     "in-place operations on the result": (changed_results, list(ROWS)),

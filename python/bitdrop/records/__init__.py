@@ -1,4 +1,4 @@
-"""What a pass did, as values: masks and noise."""
+"""Records of passes: masks and noise."""
 
 from bitdrop.records.blocks import BlockMask
 from bitdrop.records.fused import FusedMask

@@ -24,7 +24,7 @@ Inputs = tuple[Tensor, Tensor | None, Tensor | None]
 
 
 class Fusion(NamedTuple):
-    """What a fused pass does.
+    """Setting of a fused pass.
 
     Attributes
     ----------

@@ -39,7 +39,7 @@ class Kept(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """Which weights of a layer are gathered. None: all.
+    """Choice of a layer's weights. None: all.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What bitdrop's functions in C reach of PyTorch, without its headers: one binary serves all versions.
+"""Access of bitdrop's functions in C to PyTorch, without its headers: one binary serves all versions.
 
 Operators have kernels in C by PyTorch's stable C interface, whose functions are looked up in the loaded
 library. Ordinary calls also read tensors by DLPack's C exchange, from PyTorch 2.10 on. Where something is

@@ -1,4 +1,4 @@
-"""What a call does to tensors: a rule as plain numbers, and the places of draws and results in memory.
+"""Setting of a call on tensors: a rule as plain numbers, and the places of draws and results in memory.
 
 Compilers follow the functions that make a setting, so it holds nothing but numbers. The rule of the engine is
 made of it when a pass runs.
@@ -22,7 +22,7 @@ SCALE, AFFINE, SELECT, NOISE = range(4)
 
 
 class Setting(NamedTuple):
-    """What a call does.
+    """Setting of a call.
 
     Attributes
     ----------

@@ -117,7 +117,8 @@ def _add(x: Tensor, kept: Tensor, y: Tensor) -> Tensor:
     if len(kept) == len(x):
         return x + y
     dtype = torch.promote_types(x.dtype, y.dtype)  # as the sum of both
-    return x.to(dtype).index_add(0, kept, y.to(dtype))
+    # In place, on a copy: `index_add` would put the axes in C order.
+    return x.to(dtype, copy=True).index_add_(0, kept, y.to(dtype))
 
 
 class Unchanged(Function):
