@@ -50,7 +50,7 @@ def test_weights_and_gradients_equal_those_of_indexing(
         bias = torch.randn(shape[0], dtype=dtype)
         got_inputs = [x.detach().requires_grad_() for x in (weight, bias)]
         expected_inputs = [x.detach().requires_grad_() for x in (weight, bias)]
-        got = gathered(*got_inputs, choice)
+        got = gathered(got_inputs[0], got_inputs[1], choice)
         chosen = expected_inputs[0].index_select(0, row_indices).index_select(1, column_indices) * scale
         expected = chosen, expected_inputs[1][row_indices]
         if order == "columns last" and not weight.is_contiguous():
