@@ -71,6 +71,13 @@ __all__ = [
 configure_from_environment()
 
 
+def __getattr__(name: str) -> object:
+    """Name the import of a front-end that was not imported."""
+    if name in {"dask", "jax", "torch"}:
+        raise AttributeError(f"bitdrop.{name} must be imported by its name: import bitdrop.{name}.")
+    raise AttributeError(f"module 'bitdrop' has no attribute {name!r}")
+
+
 def __dir__() -> list[str]:
     """Return the public names, for tab completion."""
     return sorted(__all__)

@@ -45,3 +45,17 @@ def test_front_end_without_its_library_names_the_extra(library: str, said: str) 
     assert process.returncode == 1
     expected = f"ImportError: bitdrop.{library} needs {said}: pip install 'bitdrop[{library}]'.\n"
     assert process.stderr.endswith(expected)
+
+
+@pytest.mark.parametrize("name", ["dask", "jax", "torch"])
+def test_front_end_that_was_not_imported_is_named_by_the_error(name: str) -> None:
+    process = run_python("-c", f"import bitdrop; bitdrop.{name}")
+    assert (
+        f"AttributeError: bitdrop.{name} must be imported by its name: import bitdrop.{name}."
+        in process.stderr
+    )
+
+
+def test_unknown_name_is_an_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Dropuot'"):
+        _ = bitdrop.Dropuot
