@@ -75,4 +75,4 @@ def test_gradients_of_every_order(shape: tuple[int, ...]) -> None:
         return part**3, numbers**3
 
     torch.autograd.gradcheck(function, (weight, bias), check_batched_grad=True, check_forward_ad=True)
-    torch.autograd.gradgradcheck(function, (weight, bias), check_batched_grad=True)
+    torch.autograd.gradgradcheck(function, (weight, bias), check_batched_grad=True, check_fwd_over_rev=True)

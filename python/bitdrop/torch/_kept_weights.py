@@ -104,7 +104,7 @@ class Scatter(Function):
     @staticmethod
     def forward(ctx: Any, part: Tensor, choice: Choice, shape: Sequence[int]) -> Tensor:
         """Copy the part, and write zeros around it."""
-        ctx.choice = choice
+        ctx.choice, ctx.shape = choice, shape
         return _scatter(part, choice, shape)
 
     @staticmethod
@@ -112,6 +112,11 @@ class Scatter(Function):
         """Take the part of the gradient."""
         part: Tensor = Gather.apply(ctx.choice, weight) if is_plain(weight) else _gather(weight, ctx.choice)
         return part, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, part: Tensor, *_: None) -> Tensor:
+        """Put the tangent in its place."""
+        return _scatter(part, ctx.choice, ctx.shape)
 
 
 def _of_bias(choice: Choice) -> Choice:
