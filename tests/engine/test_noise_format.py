@@ -148,6 +148,7 @@ def test_document_header_and_oracle_have_same_coefficients() -> None:
     assert noise_oracle.DOMAIN.to_bytes(8, "little") == b"gaussian"
 
 
+@pytest.mark.slow
 def test_fit_gives_coefficients_in_use() -> None:
     pytest.importorskip("mpmath")
     specification = importlib.util.spec_from_file_location("fit", ROOT / "tools" / "fit_noise_format.py")
