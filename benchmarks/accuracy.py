@@ -8,7 +8,6 @@ counts little, and includes nothing but training steps.
 """
 
 import argparse
-import datetime
 import itertools
 import json
 import math
@@ -235,7 +234,6 @@ def parsed() -> argparse.Namespace:
 def run(names: Sequence[str], seeds: int, steps: int | None, output: Path) -> None:
     """Measure all settings on data sets, and write the results after each of them."""
     facts = machine.facts() | {"PyTorch": torch.__version__, "threads": 1, "seeds": seeds}
-    facts["date"] = datetime.datetime.now(datetime.UTC).date().isoformat()
     results: dict[str, Any] = {}
     with report.progress() as progress:
         for name in progress.track(names, description="training"):

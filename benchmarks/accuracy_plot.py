@@ -23,8 +23,9 @@ def plot(results: Mapping[str, Mapping[str, Any]], path: Path, footnote: str) ->
         for setting, style in STYLES.items():
             result = settings[setting]
             axes.plot(result["seconds"], result["test"], marker=".", label=setting, **style)
-        last = max(max(result["test"]) for result in settings.values())
-        axes.set(title=name, ylim=(last - 12, last + 1))
+        best = max(max(result["test"]) for result in settings.values())
+        lowest = min(result["test"][-1] for result in settings.values())
+        axes.set(title=name, ylim=(lowest - 4, best + 1))
         axes.grid(alpha=0.3)
     for axes in panels[2:]:
         axes.set_xlabel("seconds of training, CPU time of one thread")
@@ -32,6 +33,6 @@ def plot(results: Mapping[str, Mapping[str, Any]], path: Path, footnote: str) ->
         axes.set_ylabel("test accuracy (%)")
     for axes in panels[len(results) :]:
         axes.set_visible(False)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
-    figure.supxlabel(footnote, fontsize="small", color="gray")
+    entries = panels[0].get_legend_handles_labels()
+    figure.legend(*entries, loc="outside lower center", ncols=4, frameon=False, title=footnote)
     figure.savefig(path, dpi=100)

@@ -1,7 +1,10 @@
 """Facts about machine and versions, to be printed with every measurement."""
 
+import datetime
 import os
 import platform
+import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +13,18 @@ import numpy as np
 
 
 def facts() -> dict[str, Any]:
-    """Return processor, cache, memory system and versions."""
+    """Return command, date, processor, cache, memory system and versions."""
     config = bitdrop.show_config("dicts") or {}
+    script, *arguments = sys.argv
     return {
+        "command": shlex.join(["python", f"benchmarks/{Path(script).name}", *arguments]),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "processor": processor(),
         "CPUs": config["cpus"],
         "instruction sets": ", ".join(config["instruction_sets_available"]),
         "last-level cache": f"{config['last_level_cache'] / 2**20:.0f} MiB",
         "transparent huge pages": _huge_pages(),
+        "freed memory": "kept" if "MALLOC_TRIM_THRESHOLD_" in os.environ else "as the allocator does it",
         "load": f"{os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else "unknown",
         "system": platform.platform(),
         "Python": platform.python_version(),

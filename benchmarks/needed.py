@@ -238,7 +238,7 @@ def main() -> None:
     if arguments.child:
         print(json.dumps(measure(arguments.child, arguments.rounds, CLOCKS[arguments.clock])))
         return
-    report.print_facts(machine.facts() | {"PyTorch": torch.__version__})
+    report.print_facts(machine.facts() | {"PyTorch": torch.__version__, "freed memory": "kept"})
     with report.progress() as progress:
         results = {
             name: in_processes(name, arguments)

@@ -23,6 +23,8 @@ from tests.helpers.pytorch_support import NAMES
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:dropout[23]d. Received a:UserWarning"),
+    # opcheck of PyTorch 2.14 itself reads it.
+    pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning"),
 ]
 
 INFOS = [
