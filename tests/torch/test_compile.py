@@ -160,7 +160,11 @@ def test_generator_and_transforms_run_eagerly_or_fail_in_full_graph() -> None:
     assert torch.equal(drawn(x), y)
     assert len(torch.compile(mapped, backend="aot_eager")(x).unique(dim=0)) == 3
     for function in (drawn, mapped):
-        with pytest.raises(torch._dynamo.exc.Unsupported, match=r"bitdrop\.torch cannot be compiled"):
+        # Up to 2.8 the compiler names the exception alone.
+        with pytest.raises(
+            torch._dynamo.exc.Unsupported,
+            match=r"bitdrop\.torch cannot be compiled|<class 'NotImplementedError'>",
+        ):
             compiled_fresh(function, "aot_eager")(x)
 
 

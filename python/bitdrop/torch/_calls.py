@@ -103,9 +103,9 @@ def drop(kind: Kind, input: Tensor, p: float, training: bool, inplace: bool, opt
         and in_range
         and p != 0.0
         and not inplace
+        and not _is_compiling()  # before `is`, which the compiler of PyTorch 2.8 cannot follow
         and options is DEFAULTS
         and kind.leading is None
-        and not _is_compiling()
     ):
         y = _passes.drop(input, None, None, *_cached_rule(kind, p), False)
         if y is not NotImplemented:
