@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 Vectors = NDArray[np.float64]  # a vector, or a matrix with vectors as rows
@@ -108,7 +109,7 @@ def main() -> None:
     table.add_column(f"mean over {arguments.samples:,} sampled masks", justify="right")
     table.add_column("mean over all 1,024 masks", justify="right")
     distances, gaps = {}, {}
-    for name, relu in (("linear", False), ("ReLU", True)):
+    for name, relu in track([("linear", False), ("ReLU", True)], description="Sampling masks"):
         rng = np.random.default_rng(arguments.seed)  # the same weights and input for both
         network, x = SmallNetwork(relu, rng), rng.standard_normal(UNITS)
         scaled = network(x)

@@ -10,6 +10,7 @@ import bitdrop
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from rich.progress import track
 
 Floats = NDArray[np.float32]
 
@@ -41,7 +42,7 @@ def plot(x: Floats, p: float, seed: int, path: Path) -> None:
     figure = Figure(figsize=(5.2, 5.6), layout="constrained")
     kinds = layers(p, seed)
     rows = figure.subplots(len(kinds), MAPS)
-    for row, (name, layer) in zip(rows, kinds.items(), strict=True):
+    for row, (name, layer) in zip(rows, track(kinds.items(), description="Dropping"), strict=True):
         y = layer(x)
         print(f"{name}: {np.mean(y == 0):.2f} of the elements dropped")
         shown = np.ma.masked_equal(np.where(y == 0, 0, x), 0)  # without the scale, to compare with x

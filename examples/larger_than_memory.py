@@ -9,15 +9,16 @@ that the result equals that of one machine.
 import argparse
 import resource
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import bitdrop
 import bitdrop.dask
-import dask
 import dask.array as da
 import numpy as np
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, progress
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
@@ -48,6 +49,17 @@ def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * PEAK_UNIT
 
 
+def plot(sizes: Mapping[str, float], path: Path) -> None:
+    """Save a bar for each size in MiB."""
+    figure = Figure(figsize=(7, 2.5), layout="constrained")
+    axes = figure.subplots()
+    axes.bar_label(axes.barh([*sizes], [*sizes.values()], color="#0072B2"), fmt=" {:,.0f}")
+    axes.invert_yaxis()
+    axes.set(xlabel="MiB", title="An array and the memory in which it was processed")
+    axes.margins(x=0.15)
+    figure.savefig(path, dpi=90)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Process the array on a cluster, and print the results."""
     parser = argparse.ArgumentParser(
@@ -58,6 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, default=2, help="number of worker processes")
     parser.add_argument("--p", type=float, default=0.25, help="probability that an element is dropped")
     parser.add_argument("--seed", type=int, default=0, help="seed of the mask")
+    parser.add_argument(
+        "--output", type=Path, default=Path("larger_than_memory.png"), help="file for the plot"
+    )
     options = parser.parse_args(arguments)
 
     x = activations(int(options.size * 2**30) // (4 * COLUMNS))
@@ -71,7 +86,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         LocalCluster(n_workers=options.workers, threads_per_worker=1, memory_limit=limit) as cluster,
         Client(cluster) as client,
     ):
-        mean, dropped_mean, dropped_share, some_x, some_y = dask.compute(*wanted)
+        futures = client.compute(wanted)
+        progress(futures)
+        mean, dropped_mean, dropped_share, some_x, some_y = client.gather(futures)
         peaks = client.run(peak_memory).values()
 
     # The same rows in this process: a shard of the whole array, with the same seed and so the same key.
@@ -84,7 +101,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     table.add_row("mean before and after dropout", f"{mean:.5f}, {dropped_mean:.5f}")
     table.add_row("share of gradients dropped", f"{dropped_share:.5f}")
     table.add_row("rows as on one machine", "yes" if np.array_equal(alone, some_y) else "NO")
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    sizes = {"array": x.nbytes / MIB, "limit of all workers": float(options.workers * options.memory_limit)}
+    plot(sizes | {f"held by worker {n}": peak / MIB for n, peak in enumerate(peaks)}, options.output)
+    console.print(f"Plot: {options.output}")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from network import Affine, Floats, Momentum, Network, ReLU
+from rich.progress import track
 
 HIDDEN = 128
 TRAINED = (-4.0, 4.0)  # range of the training inputs, except for the gap
@@ -52,7 +53,7 @@ def make_network(p: float, rng: np.random.Generator) -> Network:
 def train(network: Network, x: Floats, y: Floats, epochs: int) -> None:
     """Fit the network to the points by mean squared error."""
     optimiser = Momentum(network, learning_rate=0.001)
-    for _ in range(epochs):
+    for _ in track(range(epochs), description="Training"):
         error = network.forward(x, training=True) - y
         network.backward(2 * error / np.float32(len(x)))
         optimiser.step()

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
@@ -160,7 +161,7 @@ def main() -> None:
     names = "one pass in eval mode", f"mean of {arguments.samples} masks"
     scores: dict[str, list[Score]] = {name: [] for name in names}
     found: dict[str, list[float]] = {}
-    for seed in range(arguments.seeds):
+    for seed in track(range(arguments.seeds), description="Training and predicting"):
         torch.manual_seed(seed)
         data = split_digits(seed)
         model = trained(data, arguments.p, arguments.epochs)

@@ -189,12 +189,14 @@ def test_pictures_of_blocks_drop_about_the_same_share(tmp_path: Path) -> None:
 
 
 @without_asan
-@pytest.mark.skipif(find_spec("rich") is None, reason="needs pip install '.[examples]'")
-def test_larger_than_memory_stays_within_limit_of_workers() -> None:
+@pytest.mark.skipif(find_spec("matplotlib") is None, reason="needs pip install '.[examples]'")
+def test_larger_than_memory_stays_within_limit_of_workers(tmp_path: Path) -> None:
     pytest.importorskip("dask.array", reason="needs pip install '.[dask]'")
     pytest.importorskip("distributed", reason="needs pip install '.[dask]'")
-    process = run_python(str(EXAMPLES / "larger_than_memory.py"), "--size", "1.25", "--memory-limit", "512")
+    script, plot = EXAMPLES / "larger_than_memory.py", tmp_path / "plot.png"
+    process = run_python(str(script), "--size", "1.25", "--memory-limit", "512", "--output", str(plot))
     assert process.returncode == 0, process.stderr
+    assert plot.exists()
     lines = [line.strip("│").split("│") for line in process.stdout.splitlines() if "│" in line]
     rows = {name.strip(): value.strip() for name, value in lines}
     assert rows["array"] == "20,480 x 16,384 float32: 1,280 MiB"
