@@ -51,6 +51,7 @@ def test_engine_passes_every_measure(subject: str, measure: str) -> None:
     check(MEASURES[subject][measure](ENGINES[subject]), subject)
 
 
+@pytest.mark.slow  # one minute, and the engine has no part in it
 @pytest.mark.parametrize(("subject", "fault", "measure"), REJECTED)
 def test_planted_fault_is_rejected(subject: str, fault: str, measure: str) -> None:
     check(MEASURES[subject][measure](faulty(subject, fault)), subject, accepted=False)
