@@ -47,8 +47,8 @@ def test_examples_in_torch_document_run(number: int) -> None:
     assert process.returncode == 0, process.stderr
 
 
-def test_torch_document_has_two_examples() -> None:
-    assert len(BLOCKS) == 2
+def test_torch_document_has_three_examples() -> None:
+    assert len(BLOCKS) == 3
 
 
 @needs_plots
