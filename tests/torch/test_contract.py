@@ -11,7 +11,8 @@ from bitdrop.torch import _thin
 from torch import distributed
 
 from tests.helpers.paths import ROOT
-from tests.helpers.torch_contract import ROWS, TOOLS, table
+from tests.helpers.torch_contract import TOOLS, table
+from tests.helpers.torch_rows import ROWS
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
