@@ -102,4 +102,5 @@ def test_training_lowers_the_loss_with_gradients_laid_out_as_torchs(
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
+    bound = 0.8 if "SqueezeNet" in name else 0.7  # SqueezeNet ends in a ReLU, which can die
+    assert sum(losses[-5:]) < bound * sum(losses[:5])
