@@ -233,6 +233,9 @@ class StreamCounter:
     def lock(self) -> StreamLock: ...
     def renewed(self, key: tuple[int, int], position: int) -> StreamCounter: ...
 
+# Source, target, bits of rows and of columns, lengths, whether columns come last, bytes of an item, threads.
+_CopyWeights = Callable[[int, int, _Bits | None, _Bits | None, _Lengths, bool, int, Threads], None]
+
 class torch:  # noqa: N801 - a submodule
     @staticmethod
     def load_shim(library: str) -> bool: ...
@@ -247,29 +250,9 @@ class torch:  # noqa: N801 - a submodule
     @staticmethod
     def leave_team() -> None: ...
     @staticmethod
-    def gather_weights(
-        source: int,
-        target: int,
-        rows: _Bits | None,
-        columns: _Bits | None,
-        lengths: _Lengths,
-        columns_are_last: bool,
-        item_bytes: int,
-        threads: Threads,
-    ) -> None: ...
-    @staticmethod
-    def scatter_weights(
-        source: int,
-        target: int,
-        rows: _Bits | None,
-        columns: _Bits | None,
-        lengths: _Lengths,
-        columns_are_last: bool,
-        item_bytes: int,
-        threads: Threads,
-    ) -> None: ...
-    @staticmethod
     def describe(call: Any) -> tuple[Any, ...]: ...
+    gather_weights: ClassVar[_CopyWeights]
+    scatter_weights: ClassVar[_CopyWeights]
     drop: ClassVar[Any]
     forward: ClassVar[Any]
     backward: ClassVar[Any]

@@ -11,19 +11,18 @@ from torch import Tensor
 
 SHAPES = [(8, 6), (130, 70), (1, 1), (12, 5, 3), (9, 16, 3, 3), (9, 16, 1, 1), (6, 4, 2, 3, 2), (700, 600)]
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex128]
-# Which of a layer's weights are chosen, and the factor.
+# The choice of rows, that of columns, and the factor.
 CHOICES = {"rows": (True, False, 1.0), "columns": (False, True, 2.0), "both": (True, True, 0.5)}
 
 
 def layouts(weight: Tensor) -> dict[str, Tensor]:
     """Return equal weights in several orders of memory."""
-    found = {
+    return {
         "C order": weight,
         "transposed": weight.transpose(0, 1).contiguous().transpose(0, 1),
         "columns last": weight.movedim(1, -1).contiguous().movedim(-1, 1),
         "every other row": weight.repeat_interleave(2, 0)[::2],
     }
-    return found
 
 
 def draw(units: int) -> tuple[Kept, Tensor]:

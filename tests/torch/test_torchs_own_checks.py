@@ -23,8 +23,6 @@ from tests.helpers.pytorch_support import NAMES
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:dropout[23]d. Received a:UserWarning"),
-    # opcheck of PyTorch 2.14 itself reads it.
-    pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning"),
 ]
 
 INFOS = [
@@ -96,6 +94,8 @@ SETTINGS = {
 }
 
 
+# opcheck of PyTorch 2.14 itself reads it.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
 @pytest.mark.parametrize("name", SETTINGS)
 def test_the_operators_pass_opcheck(name: str) -> None:
     x, previous = (torch.rand((4, 5), requires_grad=True) for _ in range(2))
