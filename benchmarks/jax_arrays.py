@@ -7,6 +7,7 @@ Every call is jitted and makes a new array. Run it on an idle machine. Figures t
 """
 
 import argparse
+import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from timeit import Timer
@@ -18,6 +19,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import machine
+import processes
 import report
 from competitors.jax_dropout import jax_dropout, start
 from timing import alternate
@@ -47,9 +49,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--threads", type=int, default=1, help="thread count of XLA and bitdrop")
     parser.add_argument("--seconds", type=float, default=4.0, help="time for each comparison")
+    parser.add_argument("--processes", type=int, default=3, help="processes of each model's training steps")
+    parser.add_argument("--child", choices=MODELS, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     start(options.threads)
     bitdrop.set_num_threads(options.threads)
+    if options.child:
+        print(json.dumps(_measured_steps(options.child, options.seconds)))
+        return
     report.print_facts(machine.facts() | {"JAX": jax.__version__, "Equinox": eqx.__version__})
     columns = ("elements", "p", "call", *(f"{side}, us" for side in (COPY, JAX, EQUINOX, BITDROP)))
     report.print_table(
@@ -59,9 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     columns = ("model", *(f"{side}, us" for side in (NONE, JAX, BITDROP)), JAX, BITDROP, "to reach")
     report.print_table(
-        f"Training steps, jitted, in steps without dropout, threads: {options.threads}",
+        "Training steps, jitted, in steps without dropout, freed memory kept (default allocator), "
+        f"threads: {options.threads}",
         columns,
-        [_step_row(name, model, options.seconds) for name, model in MODELS.items()],
+        [_step_row(name, options) for name in MODELS],
     )
 
 
@@ -163,25 +171,25 @@ def _training_step(model: Callable[..., Any], dropout: Dropout, weights: list[An
     return value, [weight - 0.01 * gradient for weight, gradient in zip(weights, gradients, strict=True)]
 
 
-def _step_row(name: str, described: Any, seconds: float) -> list[str]:
-    model, sizes, shape = described
+def _measured_steps(name: str, seconds: float) -> processes.Figures:
+    """Return the figures of each side in this process, of as many steps as take the given time."""
+    model, sizes, shape = MODELS[name]
     weights, x = _weights(jax.random.key(0), *sizes), jax.random.normal(jax.random.key(1), shape)
-    dropouts: dict[str, Dropout] = {
-        NONE: lambda x, p, key: x,
-        JAX: jax_dropout,
-        BITDROP: bitdrop.jax.dropout,
-    }
-    timers = {
-        side: Timer(
-            partial(_wait, jax.jit(partial(_training_step, model, dropout)), weights, x, jax.random.key(2))
-        )
+    dropouts: dict[str, Dropout] = {NONE: lambda x, p, key: x, JAX: jax_dropout, BITDROP: bitdrop.jax.dropout}
+    steps = {
+        side: partial(_wait, jax.jit(partial(_training_step, model, dropout)), weights, x, jax.random.key(2))
         for side, dropout in dropouts.items()
     }
-    timings = alternate([timers], NONE, seconds)
-    ratio = timings[BITDROP].ratio
+    return processes.take_turns_for(steps, seconds)
+
+
+def _step_row(name: str, options: argparse.Namespace) -> list[str]:
+    shared = ["--threads", str(options.threads), "--seconds", str(options.seconds), "--child", name]
+    both = processes.both_ways(__file__, shared, options.processes)
+    ratio = both.kept[BITDROP][processes.RATIO]
     mark = f"{'reached' if ratio <= _STEP_TO_REACH else 'MISSED'} ({_STEP_TO_REACH})"
-    times = [f"{timing.seconds * 1e6:.0f}" for timing in timings.values()]
-    return [name, *times, f"{timings[JAX].ratio:.2f}", f"{ratio:.2f}", mark]
+    times = [f"{both.kept[side][processes.SECONDS] * 1e6:.0f}" for side in (NONE, JAX, BITDROP)]
+    return [name, *times, *(processes.ratios(both, side) for side in (JAX, BITDROP)), mark]
 
 
 if __name__ == "__main__":

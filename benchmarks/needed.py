@@ -1,14 +1,13 @@
 """Thinned networks, skipped branches and Monte Carlo samples, against the computation of everything.
 
-Each comparison runs in several processes, whose memory allocator keeps freed memory, because page faults
-would decide otherwise. In a process the sides alternate. The tables show medians over processes of the median
+Each comparison runs in several processes: with freed memory kept, and with the allocator as it is, whose page
+faults may decide. In a process the sides alternate. The tables show medians over processes of the median
 ratio.
 """
 
 import argparse
 import copy
 import json
-import statistics
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -24,7 +23,6 @@ import torch
 from torch import Tensor, nn
 
 SAMPLES = 50
-WARM_UP = 2  # uncounted first rounds
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 NONE, TORCH, BITDROP, THINNED = "no dropout", "torch's", "bitdrop's", "thinned"
 
@@ -168,48 +166,45 @@ COMPARISONS: dict[str, tuple[str, Callable[[], Sides]]] = {
 }
 
 
-def measure(name: str, rounds: int, clock: Callable[[], float]) -> dict[str, list[float]]:
-    """Return the median time of each side in this process, and its median ratio to the first one."""
+def measure(name: str, rounds: int, clock: Callable[[], float]) -> processes.Figures:
+    """Return the figures of each side in this process."""
     torch.manual_seed(0)
     _, comparison = COMPARISONS[name]
-    sides = comparison()
-    times: dict[str, list[float]] = {side: [] for side in sides}
-    for number in range(-WARM_UP, rounds):
-        # Alternate the order, so that a drift of the machine favours no side.
-        for side in sides if number % 2 else reversed(sides):
-            begun = clock()
-            sides[side]()
-            if number >= 0:
-                times[side].append(clock() - begun)
-    first = next(iter(times.values()))
-    return {
-        side: [
-            statistics.median(taken),
-            statistics.median(mine / other for mine, other in zip(taken, first, strict=True)),
-        ]
-        for side, taken in times.items()
-    }
+    return processes.take_turns(comparison(), rounds, clock)
 
 
-def in_processes(name: str, arguments: argparse.Namespace) -> processes.Figures:
+def in_processes(name: str, arguments: argparse.Namespace) -> processes.BothWays:
     """Return medians over processes of what `measure` returns."""
     options = ["--rounds", str(arguments.rounds), "--threads", str(arguments.threads)]
     options += ["--child", name, "--clock", arguments.clock]
-    return processes.medians(__file__, options, arguments.processes)
+    return processes.both_ways(__file__, options, arguments.processes)
 
 
-def print_results(results: Mapping[str, processes.Figures], arguments: argparse.Namespace) -> None:
-    """Print a table for each kind of comparison: times and ratios to its first side."""
+def print_results(results: Mapping[str, processes.BothWays], arguments: argparse.Namespace) -> None:
+    """Print two tables for each kind of comparison: times and ratios to its first side, both ways."""
     for title in dict.fromkeys(COMPARISONS[name][0] for name in results):
         names = [name for name in results if COMPARISONS[name][0] == title]
-        sides = list(results[names[0]])
-        rows = [
-            (name, *(f"{1e3 * seconds:.2f} ms, {ratio:.2f}" for seconds, ratio in results[name].values()))
+        sides = list(results[names[0]].kept)
+        conditions = f"threads: {arguments.threads}, clock: {arguments.clock}"
+        kept = [(name, *(_cell(figures) for figures in results[name].kept.values())) for name in names]
+        report.print_table(f"{title}; {conditions}", ("", *sides), kept)
+        default = [
+            (
+                name,
+                *(
+                    f"{_cell(figures)}, {figures[processes.PAGE_FAULTS]:,.0f}"
+                    for figures in results[name].default.values()
+                ),
+            )
             for name in names
         ]
         report.print_table(
-            f"{title}; threads: {arguments.threads}, clock: {arguments.clock}", ("", *sides), rows
+            f"The same with the allocator as it is, and page faults; {conditions}", ("", *sides), default
         )
+
+
+def _cell(figures: Mapping[str, float]) -> str:
+    return f"{1e3 * figures[processes.SECONDS]:.2f} ms, {figures[processes.RATIO]:.2f}"
 
 
 def parsed() -> argparse.Namespace:
@@ -238,7 +233,7 @@ def main() -> None:
     if arguments.child:
         print(json.dumps(measure(arguments.child, arguments.rounds, CLOCKS[arguments.clock])))
         return
-    report.print_facts(machine.facts() | {"PyTorch": torch.__version__, "freed memory": "kept"})
+    report.print_facts(machine.facts() | {"PyTorch": torch.__version__, "freed memory": "both ways"})
     with report.progress() as progress:
         results = {
             name: in_processes(name, arguments)

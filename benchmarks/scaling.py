@@ -1,4 +1,4 @@
-"""Cost of bitdrop by threads, instruction sets and dtypes; cost of calls and memory.
+"""Cost of bitdrop by threads, instruction sets and dtypes; cost of memory.
 
     pip install '.[bench]'
     python benchmarks/scaling.py
@@ -29,15 +29,6 @@ _HALF_TYPES = {"avx512": 2.2, "avx2": 3.5}
 # AVX2 may exceed the common targets by this factor. SSE2 has one target, for p = 0.1 in cache.
 _AVX2_ALLOWANCE = 1.15
 _SSE2_REACH = 3.0
-# Calls on 1,024 elements, in calls of NumPy's product.
-_PRODUCT = "np.multiply(x, m, out=out)"
-_FUNCTION = "bitdrop.dropout(x, 0.5, rng=generator)"
-_CALL_REACH = {
-    "layer.forward(x, out=out)": 2.0,
-    "layer(x)": 3.0,
-    "layer.backward(dy, out=out)": 1.5,
-    _FUNCTION: 6.0,
-}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -45,7 +36,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parts = {
         "threads": _print_threads,
         "kernels": _print_kernels,
-        "calls": _print_calls,
         "large": _print_large,
         "allocation": _print_allocation,
         "memory": _print_memory,
@@ -131,33 +121,6 @@ def _against(ratio: float, reach: float | None) -> str:
     if reach is None:
         return f"{ratio:.2f}"
     return f"{ratio:.2f} ({reach:.2f})" + ("" if ratio <= reach else " MISSED")
-
-
-def _print_calls(options: argparse.Namespace) -> None:
-    """Print the time of calls on small arrays, most of which is the call itself."""
-    bitdrop.set_num_threads(options.threads)
-    size, places = 1024, []
-    for x, out in buffers(size):
-        layer, inference = bitdrop.Dropout(0.5, rng=0), bitdrop.Dropout(0.5, rng=0).eval()
-        layer(x)
-        kept = (np.arange(size) % 2).astype(np.float32)
-        steps: dict[str, Step] = {
-            _PRODUCT: partial(np.multiply, x, kept, out=out),
-            "layer(x)": partial(layer, x),
-            "layer.forward(x, out=out)": partial(layer.forward, x, out=out),
-            "layer.backward(dy)": partial(layer.backward, x),
-            "layer.backward(dy, out=out)": partial(layer.backward, x, out=out),
-            "layer.eval()(x)": partial(inference, x),
-            _FUNCTION: partial(bitdrop.dropout, x, 0.5, rng=np.random.default_rng(0)),
-        }
-        places.append({name: Timer(step) for name, step in steps.items()})
-    timings = alternate(places, _PRODUCT, options.seconds)
-    rows = []
-    for name, timing in timings.items():
-        most = _CALL_REACH.get(name)
-        mark = "" if most is None else f"{_mark(timing.ratio <= most)} ({most})"
-        rows.append([name, f"{timing.seconds * 1e6:.2f}", f"{timing.ratio:.2f}", mark])
-    report.print_table("1,024 elements, float32", ("call", "microseconds", "in products", "to reach"), rows)
 
 
 def _print_large(options: argparse.Namespace) -> None:

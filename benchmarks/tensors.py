@@ -9,9 +9,6 @@ training step.
 """
 
 import argparse
-import random
-import statistics
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from timeit import Timer
@@ -21,8 +18,8 @@ import bitdrop.torch
 import machine
 import report
 import torch
-from timing import alternate
-from torch import Tensor
+from timing import Step, alternate, alternate_cold
+from torch import Tensor, nn
 from torch.nn import functional as torch_functional
 
 TORCH, BITDROP = "torch", "bitdrop"
@@ -65,25 +62,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _cold_row(n: int, seconds: float) -> list[str]:
     """Return the time of a forward and a backward pass after matrix products, by library, and the ratio."""
-    sides: dict[str, Dropout] = {TORCH: torch.nn.Dropout(0.5), BITDROP: bitdrop.torch.Dropout(0.5)}
     leaf, dy = torch.rand(n, requires_grad=True), torch.rand(n)
     a, b, product = torch.rand(700, 700), torch.rand(700, 700), torch.empty(700, 700)
+    layers = {TORCH: torch.nn.Dropout(0.5), BITDROP: bitdrop.torch.Dropout(0.5)}
+    sides = {side: _passes(layer, leaf, dy) for side, layer in layers.items()}
+    times = alternate_cold(sides, partial(torch.mm, a, b, out=product), seconds)
+    microseconds = [f"{1e6 * times[side]:.0f}" for side in (TORCH, BITDROP)]
+    return [f"{n:,}", *microseconds, f"{times[BITDROP] / times[TORCH]:.2f}"]
 
-    def cold(work: Callable[[], Tensor]) -> tuple[Tensor, float]:
-        torch.mm(a, b, out=product)
-        begun = time.perf_counter()
-        result = work()
-        return result, time.perf_counter() - begun
 
-    samples: dict[str, list[float]] = {side: [] for side in sides}
-    end = time.perf_counter() + seconds
-    while not samples[TORCH] or time.perf_counter() < end:
-        for side in random.sample(list(sides), 2):
-            y, forward = cold(partial(sides[side], leaf))
-            _, backward = cold(partial(torch.autograd.grad, y, leaf, dy))
-            samples[side].append(forward + backward)
-    torchs, bitdrops = (statistics.median(samples[side]) for side in (TORCH, BITDROP))
-    return [f"{n:,}", f"{1e6 * torchs:.0f}", f"{1e6 * bitdrops:.0f}", f"{bitdrops / torchs:.2f}"]
+def _passes(layer: nn.Module, leaf: Tensor, dy: Tensor) -> tuple[Step, Step]:
+    """Return a layer's forward pass, and the backward pass of the last one."""
+    y = leaf
+
+    def forward() -> None:
+        nonlocal y
+        y = layer(leaf)
+
+    return forward, lambda: torch.autograd.grad(y, leaf, dy)
 
 
 def _calls(n: int, p: float) -> dict[str, dict[str, Timer]]:

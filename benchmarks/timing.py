@@ -10,6 +10,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from timeit import Timer
 from typing import Any
 
@@ -108,6 +109,52 @@ def alternate(
             sample[name] = sides[name].timeit(calls[name]) / calls[name]
         samples.append(sample)
     return {name: _summary(samples, name, reference, len(places)) for name in names}
+
+
+def alternate_cold(sides: Mapping[str, Sequence[Step]], other_work: Step, seconds: float) -> dict[str, float]:
+    """Time all sides in turns for about `seconds`, each step right after other work, as in a training step.
+
+    Parameters
+    ----------
+    sides : mapping of str to sequence of callables
+        The steps of each side, to be called one after the other. Their times are added.
+    other_work : callable
+        Runs before each step, untimed. It should take the caches for some milliseconds: see `matrix_product`.
+    seconds : float
+        Total time to spend. Every side is timed once at least.
+
+    Returns
+    -------
+    dict
+        The median time of each side's steps, in seconds.
+    """
+
+    def once(steps: Sequence[Step]) -> float:
+        total = 0.0
+        for step in steps:
+            other_work()
+            begun = time.perf_counter()
+            step()
+            total += time.perf_counter() - begun
+        return total
+
+    samples: dict[str, list[float]] = {name: [] for name in sides}
+    for steps in sides.values():
+        once(steps)
+    end = time.perf_counter() + seconds
+    number = 0
+    while not number or time.perf_counter() < end:
+        # Alternate the order, so that a drift of the machine favours no side.
+        for name in list(sides)[:: 1 if number % 2 else -1]:
+            samples[name].append(once(sides[name]))
+        number += 1
+    return {name: statistics.median(times) for name, times in samples.items()}
+
+
+def matrix_product() -> Step:
+    """Return other work for `alternate_cold`: a matrix product that takes some milliseconds."""
+    a, b = np.random.default_rng(0).random((2, 700, 700), dtype=np.float32)
+    return partial(np.matmul, a, b, out=np.empty_like(a))
 
 
 def _calls(timer: Timer) -> int:

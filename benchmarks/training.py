@@ -9,9 +9,7 @@ import argparse
 import contextlib
 import copy
 import json
-import statistics
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +24,7 @@ from torch import Tensor, nn
 
 NONE, TORCH, BITDROP, FUSED = "no dropout", "torch's", "bitdrop's", "bitdrop's, fused"
 SIDES = (NONE, TORCH, BITDROP, FUSED)
-WARM_UP = 3  # uncounted first steps of each side
+SAVED = "saved bytes"
 
 
 @dataclass(frozen=True)
@@ -123,14 +121,12 @@ class Trainer:
         self._labels = torch.arange(len(x)) % 10
         self._optimiser = torch.optim.SGD(model.parameters(), lr=1e-3)
 
-    def step(self) -> float:
-        """Train one step, and return its duration in seconds."""
-        begun = time.perf_counter()
+    def step(self) -> None:
+        """Train one step."""
         self._optimiser.zero_grad()
         with self._functions():  # for the dropout on attention's weights
             nn.functional.cross_entropy(self._model(self._x), self._labels).backward()
         self._optimiser.step()
-        return time.perf_counter() - begun
 
     def saved_bytes(self) -> int:
         """Return the bytes that a forward pass holds for backward, counting each storage once."""
@@ -147,77 +143,42 @@ class Trainer:
         return sum(held.values())
 
 
-@dataclass(frozen=True)
-class Result:
-    """Figures of one network by side: seconds a step, ratio to no dropout, bytes saved."""
-
-    network: Network
-    kept_memory: processes.Figures
-    default_memory: processes.Figures
-
-
-def measure(network: Network, rounds: int) -> dict[str, list[float]]:
+def measure(network: Network, rounds: int) -> processes.Figures:
     """Train all sides in turns, and return the figures of each."""
     x = network.batch()
-    times: dict[str, list[float]] = {side: [] for side in SIDES}
     trainers = {side: Trainer(side, model, x) for side, model in variants(network).items()}
-    for number in range(-WARM_UP, rounds):
-        # Alternate the order, so that a drift of the machine favours no side.
-        for side in SIDES if number % 2 else reversed(SIDES):
-            seconds = trainers[side].step()
-            if number >= 0:
-                times[side].append(seconds)
-    ratios = {
-        side: statistics.median(mine / none for mine, none in zip(times[side], times[NONE], strict=True))
-        for side in SIDES
-    }
-    return {
-        side: [statistics.median(times[side]), ratios[side], trainers[side].saved_bytes()] for side in SIDES
-    }
+    figures = processes.take_turns({side: trainer.step for side, trainer in trainers.items()}, rounds)
+    return {side: figures[side] | {SAVED: trainers[side].saved_bytes()} for side in SIDES}
 
 
-def in_processes(network: Network, arguments: argparse.Namespace) -> Result:
-    """Return medians over processes of what `measure` returns, with both ways of keeping memory."""
-    options = [
-        "--child",
-        network.name,
-        "--rounds",
-        str(arguments.rounds),
-        "--threads",
-        str(arguments.threads),
-    ]
-    kept, default = (
-        processes.medians(__file__, options, arguments.processes, kept_memory=kept) for kept in (True, False)
-    )
-    return Result(network, kept, default)
+def in_processes(name: str, arguments: argparse.Namespace) -> processes.BothWays:
+    """Return medians over processes of what `measure` returns."""
+    options = ["--child", name, "--rounds", str(arguments.rounds), "--threads", str(arguments.threads)]
+    return processes.both_ways(__file__, options, arguments.processes)
 
 
-def print_results(results: list[Result], threads: int) -> None:
+def print_results(results: Mapping[str, processes.BothWays], threads: int) -> None:
     """Print times, ratios and memory."""
     columns = (
-        *("network", "p", "dropout", "ms per step"),
-        *("ratio to no dropout", "ratio, default allocator", "saved for backward"),
+        *("network", "p", "dropout", "ms per step", "ratio to no dropout"),
+        *("default allocator: ratio", "page faults per step", "saved for backward"),
     )
     rows = []
-    for result in results:
+    for name, both in results.items():
         for side in SIDES:
-            seconds, ratio, saved = result.kept_memory[side]
-            _, by_default, _ = result.default_memory[side]
-            rows.append(
-                (
-                    result.network.name,
-                    str(result.network.p),
-                    side,
-                    f"{1e3 * seconds:.1f}",
-                    f"{ratio:.2f}",
-                    f"{by_default:.2f}",
-                    f"{saved / 2**20:.1f} MiB",
-                )
+            kept, default = both.kept[side], both.default[side]
+            cells = (
+                f"{1e3 * kept[processes.SECONDS]:.1f}",
+                f"{kept[processes.RATIO]:.2f}",
+                f"{default[processes.RATIO]:.2f}",
+                f"{default[processes.PAGE_FAULTS]:,.0f}",
+                f"{kept[SAVED] / 2**20:.1f} MiB",
             )
+            rows.append((name, str(NETWORKS[name].p), side, *cells))
     report.print_table(f"Training steps, float32, freed memory kept, threads: {threads}", columns, rows)
 
 
-def plot(results: list[Result], path: Path, footnote: str) -> None:
+def plot(results: Mapping[str, processes.BothWays], path: Path, footnote: str) -> None:
     """Write a bar chart: the time of a step as a multiple of that without dropout."""
     figure = Figure(figsize=(9, 4.5), layout="constrained")
     axes = figure.subplots()
@@ -226,13 +187,13 @@ def plot(results: list[Result], path: Path, footnote: str) -> None:
         places = [place + (number - 1.5) * width for place in range(len(results))]
         bars = axes.bar(
             places,
-            [result.kept_memory[side][1] for result in results],
+            [both.kept[side][processes.RATIO] for both in results.values()],
             width * 0.92,
             label=side,
             color=colour,
         )
         axes.bar_label(bars, fmt="%.2f", padding=2, fontsize="small")
-    axes.set_xticks(range(len(results)), [f"{r.network.name}\np = {r.network.p}" for r in results])
+    axes.set_xticks(range(len(results)), [f"{name}\np = {NETWORKS[name].p}" for name in results])
     axes.set(
         ylabel="time of a training step", title="Training with dropout, as multiples of the step without"
     )
@@ -270,12 +231,13 @@ def main() -> None:
     if arguments.child:
         print(json.dumps(measure(NETWORKS[arguments.child], arguments.rounds)))
         return
-    facts = machine.facts() | {"PyTorch": torch.__version__}
+    facts = machine.facts() | {"PyTorch": torch.__version__, "freed memory": "both ways"}
     report.print_facts(facts)
-    results = []
     with report.progress() as progress:
-        for name in progress.track(arguments.only, description="training"):
-            results.append(in_processes(NETWORKS[name], arguments))
+        results = {
+            name: in_processes(name, arguments)
+            for name in progress.track(arguments.only, description="training")
+        }
     print_results(results, arguments.threads)
     footnote = f"{facts['processor']}, threads: {arguments.threads}, PyTorch {torch.__version__}"
     plot(results, arguments.output, footnote)

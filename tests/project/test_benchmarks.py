@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ timing = importlib.import_module("timing")
 competitors = importlib.import_module("competitors")
 interface = importlib.import_module("competitors.interface")
 targets = importlib.import_module("targets")
+processes = importlib.import_module("processes")
 
 
 class FakeTimer:
@@ -200,9 +202,75 @@ def test_compare_writes_table_json_and_plot(tmp_path: Path) -> None:
 def test_scaling_prints_requested_parts() -> None:
     pytest.importorskip("rich")
     pytest.importorskip("ml_dtypes")
-    parts = ("--parts", "threads", "calls", "allocation", "memory", "--threads", "2")
+    parts = ("--parts", "threads", "allocation", "memory", "--threads", "2")
     output = run_script("scaling.py", *parts, "--seconds", "0.02", "--sizes", "1024", "1048576")
-    assert "| layer.forward(x, out=out) " in output
     memory = [line for line in output.splitlines() if "bits held" in line or "recompute=True" in line]
     held = [float(line.split("|")[3]) for line in memory]
     assert held == pytest.approx([1, 0], abs=0.02)
+
+
+def test_calls_are_timed_warm_and_cold() -> None:
+    pytest.importorskip("rich")
+    output = run_script("calls.py", "--seconds", "0.01", "--sizes", "1024", "2048")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in output.splitlines() if "|" in line]
+    of_copy = [row for row in rows if row[0] == "np.copyto(out, x)"]
+    assert [row[5] for row in of_copy] == ["1.00", "1.00"]  # the unit of cold calls
+    for kind in ("Dropout", "AlphaDropout", "GaussianDropout", "Zoneout", "FusedDropout", "DropBlock2d"):
+        timed = [row for row in rows if row[0].startswith(f"{kind}.forward")]
+        assert [bool(row[3]) for row in timed] == [True, False]  # goals are set for 1,024 elements
+        assert all(float(row[place]) > 0 for row in timed for place in (1, 2, 4, 5))
+
+
+def test_cold_calls_follow_other_work_and_steps_of_a_side_add_up() -> None:
+    log: list[str] = []
+
+    def step(name: str, seconds: float) -> Callable[[], None]:
+        def call() -> None:
+            log.append(name)
+            time.sleep(seconds)
+
+        return call
+
+    sides = {"a": [step("a1", 0.002), step("a2", 0.003)], "b": [step("b", 0.001)]}
+    times = timing.alternate_cold(sides, step("work", 0.02), seconds=0)
+    assert log == ["work", "a1", "work", "a2", "work", "b", "work", "b", "work", "a1", "work", "a2"]
+    assert 0.005 <= times["a"] < 0.02
+    assert 0.001 <= times["b"] < 0.02
+
+
+def test_sides_take_turns_and_are_compared_round_by_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    log: list[str] = []
+    clock = iter(range(1000))
+    faults = iter(range(0, 3000, 3))
+    monkeypatch.setattr(processes, "_page_faults", lambda: next(faults))
+    sides = {"none": lambda: log.append("n"), "drop": lambda: [log.append("d"), next(clock), next(clock)]}
+    figures = processes.take_turns(sides, 2, lambda: next(clock))
+    assert "".join(log) == "nd" + "dn" + "nd" + "dn" + "nd"
+    assert figures == {
+        "none": {"seconds": 1, "ratio": 1, "page faults": 3},
+        "drop": {"seconds": 3, "ratio": 3, "page faults": 3},
+    }
+
+
+# Prints whether freed memory is kept, and the square of its number among the processes.
+CHILD = """
+import json, os, pathlib, sys
+
+count = pathlib.Path(sys.argv[1])
+number = len(count.read_text()) if count.exists() else 0
+count.write_text("x" * (number + 1))
+thresholds = [int(os.environ.get(f"MALLOC_{name}_THRESHOLD_", 0)) for name in ("TRIM", "MMAP")]
+print(json.dumps({"side": {"kept": min(thresholds) > 1, "number": number**2}}))
+"""
+
+
+def test_medians_over_processes_with_memory_kept_and_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1")  # the children must not inherit it
+    count = tmp_path / "count"
+    script = tmp_path / "child.py"
+    script.write_text(CHILD)
+    both = processes.both_ways(str(script), [str(count)], 3)
+    assert both.kept == {"side": {"kept": 1, "number": 1}}
+    assert both.default == {"side": {"kept": 0, "number": 16}}

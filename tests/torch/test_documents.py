@@ -64,15 +64,13 @@ def test_example_prints_its_findings_and_writes_its_plot(name: str, tmp_path: Pa
 def test_training_benchmark_prints_four_sides_and_writes_chart(tmp_path: Path) -> None:
     chart = tmp_path / "chart.png"
     options = ("--processes", "1", "--rounds", "1", "--threads", "1", "--output", str(chart))
-    only = ("--only", "convolutional network", "multilayer perceptron")
-    printed = run("benchmarks/training.py", *options, *only)
+    printed = run("benchmarks/training.py", *options, "--only", "multilayer perceptron")
     rows = [line.split("|")[1:-1] for line in printed.splitlines() if "MiB |" in line]
     cells = [[cell.strip() for cell in row] for row in rows]
-    assert [row[2] for row in cells] == ["no dropout", "torch's", "bitdrop's", "bitdrop's, fused"] * 2
-    saved = [float(row[6].removesuffix(" MiB")) for row in cells]
-    for none, torchs, bitdrops, fused in zip(*(saved[side::4] for side in range(4)), strict=True):
-        assert none < bitdrops < torchs
-        assert none < fused < torchs
+    assert [row[2] for row in cells] == ["no dropout", "torch's", "bitdrop's", "bitdrop's, fused"]
+    none, torchs, bitdrops, fused = (float(row[7].removesuffix(" MiB")) for row in cells)
+    assert none < bitdrops < torchs
+    assert none < fused < torchs
     assert chart.read_bytes().startswith(b"\x89PNG")
 
 
@@ -99,5 +97,14 @@ def test_accuracy_benchmark_writes_results_and_plots_them_again(tmp_path: Path) 
 def test_benchmark_of_what_is_needed_compares_all_sides() -> None:
     options = ("--processes", "1", "--rounds", "1", "--only", "width 256, SGD", "p = 0.5", "perceptron")
     printed = run("benchmarks/needed.py", *options)
-    assert printed.count("1.00") >= 3
+    assert printed.count("1.00") >= 6  # three comparisons, with freed memory kept and by default
     assert all(side in printed for side in ("thinned", "ResidualPath", "monte_carlo"))
+
+
+def test_benchmark_of_compiled_networks_compares_all_sides() -> None:
+    pytest.importorskip("rich")
+    options = ("--processes", "1", "--seconds", "0.1", "--only", "ReLU, dropout of 1,024")
+    (row,) = [line for line in run("benchmarks/compiled.py", *options).splitlines() if "| ReLU" in line]
+    none, torchs, bitdrops, fused = row.split("|")[2:6]
+    assert "1.00 (1.00)" in torchs
+    assert all(re.search(r"\d+, \d\.\d\d \(\d\.\d\d\)", cell) for cell in (none, bitdrops, fused))
