@@ -49,6 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--threads", type=int, default=1, help="thread count of XLA and bitdrop")
     parser.add_argument("--seconds", type=float, default=4.0, help="time for each comparison")
+    sizes = sorted({row[0] for row in _ROWS})
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", choices=sizes, default=sizes, help="numbers of elements"
+    )
     parser.add_argument("--processes", type=int, default=3, help="processes of each model's training steps")
     parser.add_argument("--child", choices=MODELS, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -62,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     report.print_table(
         f"New float32 arrays, jitted, threads: {options.threads}",
         (*columns, "copies", "times faster", "to reach"),
-        [_call_row(row, options.seconds) for row in _ROWS],
+        [_call_row(row, options.seconds) for row in _ROWS if row[0] in options.sizes],
     )
     columns = ("model", *(f"{side}, us" for side in (NONE, JAX, BITDROP)), JAX, BITDROP, "to reach")
     report.print_table(

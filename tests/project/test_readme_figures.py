@@ -1,6 +1,7 @@
 """The README's table of figures, against the outputs of the benchmarks in `benchmarks/results`."""
 
 import datetime
+import json
 import re
 
 import bitdrop
@@ -10,6 +11,7 @@ from tests.helpers.paths import BENCHMARKS, ROOT
 
 RESULTS = BENCHMARKS / "results"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+SENTENCES = " ".join(README.replace("**", "").split())  # without emphasis and line breaks
 # A row of the README, the benchmark, and its numbers in turn: the table, the row and the column of each.
 STEP = ("Training steps, p = 0.5", ["width 1024, SGD"])
 SAMPLES = ("50 predictions", ["small CNN"])
@@ -25,6 +27,13 @@ FIGURES = {
     "NumPy": ("compare", [(FORWARD, ["NumPy, textbook"], "1 Mi"), (FORWARD, ["bitdrop, out="], "1 Mi")]),
     "PyTorch": ("tensors", [(*TENSORS, "torch, ns per element"), (*TENSORS, "bitdrop, ns")]),
     "JAX": ("jax_arrays", [(*JAX, "times faster"), (*JAX, "copies")]),
+}
+# A row of the accuracy benchmark, and the phrase in which the README gives its last accuracy and its seconds.
+ACCURACY = "digits, 30 % of the labels wrong"
+CURVES = {
+    "no dropout": "none: ",
+    "usual dropout": "a mask a sample: ",
+    "thinned, groups=1": "one mask a batch: ",
 }
 
 
@@ -65,7 +74,31 @@ def test_figures_of_the_readme_are_those_of_the_benchmarks(start: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("file", sorted({file for file, _ in FIGURES.values()}))
+@pytest.mark.parametrize("setting", CURVES)
+def test_accuracies_of_the_readme_are_those_of_the_benchmark(setting: str) -> None:
+    results = json.loads((RESULTS / "accuracy.json").read_text(encoding="utf-8"))["results"][ACCURACY]
+    curve = results[setting]
+    assert f"{CURVES[setting]}{curve['test'][-1]:.1f} % after {curve['seconds'][-1]:.1f} s" in SENTENCES
+    early = [results[one]["at best validation"] for one in CURVES]
+    assert f"with {min(early):.1f} to {max(early):.1f} % if they are stopped early" in SENTENCES
+
+
+def test_accuracies_of_the_main_example_are_those_of_its_last_run() -> None:
+    text = (RESULTS / "overfit_digits.txt").read_text(encoding="utf-8")
+    page = (ROOT / "docs/explanation/does-it-help.md").read_text(encoding="utf-8")
+    for network in ("without dropout", "with dropout"):
+        (cells,) = re.findall(rf"│ {network} +│ +(.*?) +│ +(.*?) +│ +(.*?) +│", text)
+        assert f"| {network} | {' | '.join(cells)} |" in page
+        assert f"{cells[1].partition(' ')[0]} %" in README
+
+
+def test_price_of_a_small_call_is_that_of_the_benchmark() -> None:
+    text = (RESULTS / "calls.txt").read_text(encoding="utf-8")
+    calls = measured(text, "1,024 elements", ["Dropout.forward(x, out=out)"], "in np.multiply")
+    assert f"takes {calls:.1f} calls of `numpy.multiply`" in SENTENCES
+
+
+@pytest.mark.parametrize("file", sorted(path.stem for path in RESULTS.glob("*.txt")))
 def test_results_are_of_a_recent_version_on_the_machine_and_day_that_the_readme_names(file: str) -> None:
     found = facts((RESULTS / f"{file}.txt").read_text(encoding="utf-8"))
     releases = re.findall(r"^## \[([\d.]+)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
@@ -75,4 +108,4 @@ def test_results_are_of_a_recent_version_on_the_machine_and_day_that_the_readme_
     assert f"{day.day} {day:%B %Y}" in README
     assert "(family 25, model 1)" in found["processor"]  # Zen 3
     assert "Zen 3" in README
-    assert found["command"].startswith(f"python benchmarks/{file}.py")
+    assert re.match(rf"python (benchmarks|examples)/{file}\.py", found["command"])

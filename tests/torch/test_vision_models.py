@@ -70,7 +70,7 @@ def test_gradients_are_those_of_the_loss(name: str, memory_format: torch.memory_
     gradients = torch.autograd.grad(loss_of(model, x, 3), weights)
     directions = [torch.randn_like(weight) for weight in weights]
     slope = sum((gradient * d).sum() for gradient, d in zip(gradients, directions, strict=True))
-    step, losses = 1e-6, []
+    step, losses = 1e-7, []  # with 1e-6 a ReLU of timm's ResNet crosses its kink
     for factor in (step, -2 * step):
         with torch.no_grad():
             for weight, direction in zip(weights, directions, strict=True):
@@ -94,7 +94,8 @@ def test_training_lowers_the_loss_with_gradients_laid_out_as_torchs(
         gradients = [weight.grad for weight in each.parameters() if weight.grad is not None]
         strides.append([gradient.stride() for gradient in (output, *gradients)])
     assert strides[0] == strides[1]
-    optimizer = torch.optim.Adam(model.parameters(), 2e-3)
+    # At 2e-3 the ReLU at SqueezeNet's end dies, without dropout too: the loss becomes log 5.
+    optimizer = torch.optim.Adam(model.parameters(), 5e-4 if "SqueezeNet" in name else 2e-3)
     losses = []
     for seed in range(30):
         optimizer.zero_grad()
@@ -102,5 +103,4 @@ def test_training_lowers_the_loss_with_gradients_laid_out_as_torchs(
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    bound = 0.8 if "SqueezeNet" in name else 0.7  # SqueezeNet ends in a ReLU, which can die
-    assert sum(losses[-5:]) < bound * sum(losses[:5])
+    assert sum(losses[-5:]) < 0.7 * sum(losses[:5])
