@@ -17,7 +17,7 @@ packages=(jax "${package}[jax,jax-test,examples]")
 # The first package alone, so that a version that is not to be had skips, and a build that fails does not.
 pip_install "${packages[0]}" || skip "pip cannot install JAX $version"
 say "Without JAX's headers: the wheel is built in isolation"
-pip_install "${packages[@]}" "pytest>=8" hypothesis ml_dtypes scipy
+pip_install "${packages[@]}" "pytest>=8" pytest-xdist hypothesis ml_dtypes scipy
 (cd "$scratch" && "$python" -c 'import bitdrop.jax, jax; print("JAX", jax.__version__)')
 cd "$root"
-"$python" -m pytest -q tests/jax bitdrop.jax
+"$python" -m pytest -q -n 2 tests/jax bitdrop.jax

@@ -11,7 +11,7 @@ build=${1:-build/sanitized}
 shift $(($# > 0))
 
 python3 -m venv "$build/venv"
-"$build/venv/bin/python" -m pip install -q --disable-pip-version-check '.[examples,test]' \
+"$build/venv/bin/python" -m pip install -q --disable-pip-version-check '.[examples,test]' pytest-xdist \
     --config-settings=build-dir="$build/build" \
     --config-settings=cmake.define.BITDROP_SANITIZE=address,undefined
 preload=$(for library in libasan.so libubsan.so libstdc++.so; do "${CXX:-g++}" -print-file-name=$library; done | xargs)
