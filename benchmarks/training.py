@@ -197,8 +197,8 @@ def plot(results: Mapping[str, processes.BothWays], path: Path, footnote: str) -
     axes.set(
         ylabel="time of a training step", title="Training with dropout, as multiples of the step without"
     )
-    axes.margins(y=0.15)
-    axes.legend(frameon=False)
+    axes.margins(y=0.25)  # room for the legend above the bars
+    axes.legend(frameon=False, loc="upper center", ncols=len(SIDES))
     figure.supxlabel(footnote, fontsize="small", color="gray")
     figure.savefig(path, dpi=144)
 
