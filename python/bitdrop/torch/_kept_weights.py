@@ -1,4 +1,4 @@
-"""The weights of kept units: gathered from a layer, and their gradients put back among zeros."""
+"""Kept units, and their weights: gathered from a layer, with gradients put back among zeros."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -16,14 +16,14 @@ from bitdrop.torch._threads import of_a_call
 
 
 class Kept(NamedTuple):
-    """The kept units of a layer.
+    """The kept units of a layer, or the kept samples of a batch.
 
     Attributes
     ----------
     bits : bytes
         Packed bits, 1 where kept.
     size : int
-        Number of kept units.
+        Number of kept ones.
     """
 
     bits: bytes
@@ -36,6 +36,11 @@ class Kept(NamedTuple):
         _core.fill(memory, _keys.draw(generator), 0, p, 0, (units,), (1,))
         bits = memory.tobytes()
         return cls(bits, int.from_bytes(bits, "little").bit_count())
+
+    def indices(self) -> Tensor:
+        """Return the places of the kept units."""
+        bits = np.unpackbits(np.frombuffer(self.bits, np.uint8), bitorder="little")
+        return torch.from_numpy(np.flatnonzero(bits))
 
 
 class Choice(NamedTuple):
@@ -59,8 +64,7 @@ class Choice(NamedTuple):
         """Return the axes that are chosen from, and the indices of what is chosen."""
         for axis, kept in enumerate((self.rows, self.columns)):
             if kept is not None:
-                bits = np.unpackbits(np.frombuffer(kept.bits, np.uint8), bitorder="little")
-                yield axis, torch.from_numpy(np.flatnonzero(bits))
+                yield axis, kept.indices()
 
 
 def gathered(weight: Tensor, bias: Tensor | None, choice: Choice) -> tuple[Tensor, Tensor | None]:

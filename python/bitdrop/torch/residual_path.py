@@ -6,8 +6,8 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.autograd import Function
 
-from bitdrop.records import Mask
-from bitdrop.torch import _drop_path, _keys, functional
+from bitdrop.torch import _drop_path, functional
+from bitdrop.torch._kept_weights import Kept
 from bitdrop.torch._plain import is_exporting, is_plain
 from bitdrop.torch._private import disable_dynamo
 from bitdrop.torch._served import Served
@@ -101,7 +101,7 @@ def _kept_samples(x: Tensor, p: float, generator: Generator | None) -> Tensor | 
     """Draw the mask of `drop_path`, and return the kept samples, or None if they must not be data."""
     if not is_plain(x) or x.dim() == 0 or x.numel() == 0:
         return None
-    return torch.from_numpy(Mask(len(x), p, key=_keys.draw(generator)).kept_indices())
+    return Kept.draw(len(x), p, generator).indices()
 
 
 def _checked(y: Tensor, x: Tensor) -> Tensor:
