@@ -28,12 +28,12 @@ FIGURES = {
     "PyTorch": ("tensors", [(*TENSORS, "torch, ns per element"), (*TENSORS, "bitdrop, ns")]),
     "JAX": ("jax_arrays", [(*JAX, "times faster"), (*JAX, "copies")]),
 }
-# A row of the accuracy benchmark, and the phrase in which the README gives its last accuracy and its seconds.
+# A row of the accuracy benchmark, and the phrase after which the README gives its seconds and its last accuracy.
 ACCURACY = "digits, 30 % of the labels wrong"
 CURVES = {
-    "no dropout": "none: ",
-    "usual dropout": "a mask a sample: ",
-    "thinned, groups=1": "one mask a batch: ",
+    "no dropout": "no dropout: ",
+    "usual dropout": "one mask per sample: ",
+    "thinned, groups=1": "one mask per batch: ",
 }
 
 
@@ -78,9 +78,9 @@ def test_figures_of_the_readme_are_those_of_the_benchmarks(start: str) -> None:
 def test_accuracies_of_the_readme_are_those_of_the_benchmark(setting: str) -> None:
     results = json.loads((RESULTS / "accuracy.json").read_text(encoding="utf-8"))["results"][ACCURACY]
     curve = results[setting]
-    assert f"{CURVES[setting]}{curve['test'][-1]:.1f} % after {curve['seconds'][-1]:.1f} s" in SENTENCES
+    assert f"{CURVES[setting]}{curve['seconds'][-1]:.1f} s, {curve['test'][-1]:.1f} % right" in SENTENCES
     early = [results[one]["at best validation"] for one in CURVES]
-    assert f"with {min(early):.1f} to {max(early):.1f} % if they are stopped early" in SENTENCES
+    assert f"stopped early, the three networks reach {min(early):.1f} to {max(early):.1f} %" in SENTENCES
 
 
 def test_accuracies_of_the_main_example_are_those_of_its_last_run() -> None:

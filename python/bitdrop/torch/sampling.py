@@ -66,8 +66,8 @@ def monte_carlo(
     Notes
     -----
     Models that vmap cannot follow, such as those that change tensors in place or branch on their values, get
-    the input repeated instead. The results are as good, but nothing is shared between samples. Thinned
-    modules, and others that share masks along the batch, do so here too.
+    the input repeated instead. The results are as good, but nothing is shared between samples. If one of them
+    has modules that share masks along the batch, such as thinned ones, it runs once for each sample.
 
     References
     ----------
