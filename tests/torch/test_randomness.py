@@ -44,6 +44,7 @@ class DroppedRows(torch.utils.data.Dataset[torch.Tensor]):
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker:UserWarning")  # on one CPU
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_workers_of_data_loader_draw_own_repeatable_masks(method: str) -> None:
     if method not in multiprocessing.get_all_start_methods():
