@@ -28,7 +28,7 @@ FIGURES = {
     "PyTorch": ("tensors", [(*TENSORS, "torch, ns per element"), (*TENSORS, "bitdrop, ns")]),
     "JAX": ("jax_arrays", [(*JAX, "times faster"), (*JAX, "copies")]),
 }
-# A row of the accuracy benchmark, and the phrase after which the README gives its seconds and its last accuracy.
+# A row of the accuracy benchmark, and the phrase after which the README gives seconds and last accuracy.
 ACCURACY = "digits, 30 % of the labels wrong"
 CURVES = {
     "no dropout": "no dropout: ",
