@@ -65,7 +65,7 @@ def _rows(size: int, seconds: float) -> list[list[str]]:
             most = _OTHERS_TO_REACH * warm[_FORWARD].ratio
         mark = ""
         if most is not None and size == 1024:
-            mark = f"{'reached' if timing.ratio <= most else 'MISSED'} ({most:.2f})"
+            mark = report.mark(timing.ratio <= most, f"{most:.2f}")
         cells = (timing.seconds * 1e6, timing.ratio, cold[name] * 1e6, cold[name] / cold[_COPY])
         warm_us, ratio, cold_us, cold_ratio = (f"{cell:.2f}" for cell in cells)
         rows.append([name, warm_us, ratio, mark, cold_us, cold_ratio])
@@ -75,14 +75,9 @@ def _rows(size: int, seconds: float) -> list[list[str]]:
 def calls(x: Array, out: Array) -> dict[str, Step]:
     """Return NumPy's calls and bitdrop's on the same arrays, by name."""
     m = (np.arange(x.size) % 2).astype(x.dtype)
-    layer, held, inference = (
-        bitdrop.Dropout(0.5, rng=0),
-        bitdrop.Dropout(0.5, rng=0),
-        bitdrop.Dropout(0.5).eval(),
-    )
+    layer, held = (bitdrop.Dropout(0.5, rng=0) for _ in range(2))
     held(x)
     images, image_out = (a.reshape(-1, 4, 16, 16) for a in (x, out))
-    zoneout = bitdrop.Zoneout(0.5, rng=0)
     return {
         _COPY: partial(np.copyto, out, x),
         _PRODUCT: partial(np.multiply, x, m, out=out),
@@ -91,11 +86,11 @@ def calls(x: Array, out: Array) -> dict[str, Step]:
         "Dropout()(x)": partial(layer, x),
         "Dropout.backward(dy, out=out)": partial(held.backward, x, out=out),
         "Dropout.backward(dy)": partial(held.backward, x),
-        "Dropout().eval()(x)": partial(inference, x),
+        "Dropout().eval()(x)": partial(bitdrop.Dropout(0.5).eval(), x),
         "bitdrop.dropout(x, rng=generator)": partial(bitdrop.dropout, x, 0.5, rng=np.random.default_rng(0)),
         "AlphaDropout.forward": partial(bitdrop.AlphaDropout(0.5, rng=0).forward, x, out=out),
         "GaussianDropout.forward": partial(bitdrop.GaussianDropout(0.5, rng=0).forward, x, out=out),
-        "Zoneout.forward": partial(zoneout.forward, x, x, out=out),
+        "Zoneout.forward": partial(bitdrop.Zoneout(0.5, rng=0).forward, x, x, out=out),
         "FusedDropout.forward": partial(
             bitdrop.FusedDropout(0.5, activation="relu", rng=0).forward, x, out=out
         ),

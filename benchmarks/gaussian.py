@@ -66,7 +66,7 @@ def _row(isa: str, dtype: np.dtype[np.generic], size: int, options: argparse.Nam
     timings = alternate(places, "NumPy", options.seconds)
     ratio = 1 / timings["bitdrop"].ratio
     target = dtype == np.float32 and isa == "avx2" and size >= _REACH_SIZE
-    mark = f"{'reached' if ratio >= _REACH else 'MISSED'} ({_REACH})" if target else ""
+    mark = report.mark(ratio >= _REACH, _REACH) if target else ""
     nanoseconds = [
         f"{timings[side].seconds / size * 1e9:.2f}" for side in ("NumPy", "NumPy float32", "bitdrop")
     ]

@@ -99,7 +99,7 @@ def _call_row(row: tuple[int, float, str, float | None, float | None], seconds: 
     of_copy = alternate([timers], COPY, seconds)
     faster = of_copy[JAX].ratio / of_copy[BITDROP].ratio
     marks = [
-        f"{'reached' if reached else 'MISSED'} ({target})"
+        report.mark(reached, target)
         for target, reached in (
             (to_reach, to_reach is not None and faster >= to_reach),
             (copies_to_reach, copies_to_reach is not None and of_copy[BITDROP].ratio <= copies_to_reach),
@@ -191,7 +191,7 @@ def _step_row(name: str, options: argparse.Namespace) -> list[str]:
     shared = ["--threads", str(options.threads), "--seconds", str(options.seconds), "--child", name]
     both = processes.both_ways(__file__, shared, options.processes)
     ratio = both.kept[BITDROP][processes.RATIO]
-    mark = f"{'reached' if ratio <= _STEP_TO_REACH else 'MISSED'} ({_STEP_TO_REACH})"
+    mark = report.mark(ratio <= _STEP_TO_REACH, _STEP_TO_REACH)
     times = [f"{both.kept[side][processes.SECONDS] * 1e6:.0f}" for side in (NONE, JAX, BITDROP)]
     return [name, *times, *(processes.ratios(both, side) for side in (JAX, BITDROP)), mark]
 

@@ -25,6 +25,12 @@ def progress() -> Progress:
     )
 
 
+def mark(reached: bool, target: object = None) -> str:
+    """Return the word for a figure that has a target, with the target if it is given."""
+    word = "reached" if reached else "MISSED"
+    return word if target is None else f"{word} ({target})"
+
+
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table, with the first column aligned left and the others right."""
     table = Table(box=box.MARKDOWN)

@@ -55,10 +55,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parts[name](options)
 
 
-def _mark(reached: bool) -> str:
-    return "reached" if reached else "MISSED"
-
-
 def _print_threads(options: argparse.Namespace) -> None:
     """Print the speedup of each thread count over one thread, at each size."""
     counts = range(1, options.threads + 1)
@@ -72,7 +68,7 @@ def _print_threads(options: argparse.Namespace) -> None:
         speedups = [1 / timings[str(n)].ratio for n in counts]
         # Never slower than one thread; 5 % is the noise between two medians of the same code.
         reached = min(speedups) >= 0.95 and (size != LARGE or len(counts) < 2 or speedups[1] >= 1.8)
-        rows.append([size_name(size), *(f"{speedup:.2f}" for speedup in speedups), _mark(reached)])
+        rows.append([size_name(size), *(f"{speedup:.2f}" for speedup in speedups), report.mark(reached)])
     columns = ("elements", *map(str, counts), "1.8 with 2 at 1 Mi, never below 1")
     report.print_table("Forward, p = 0.1, float32, `out=`: times faster than one thread", columns, rows)
 
@@ -162,7 +158,7 @@ def _print_allocation(options: argparse.Namespace) -> None:
                 [_allocation_sides(x, out, limit) for x, out in buffers(size)], "out=", options.seconds
             )
             ratio = timings["new"].ratio
-            mark = _mark(ratio <= 1.2) if size == HUGE else ""
+            mark = report.mark(ratio <= 1.2) if size == HUGE else ""
             costs = (f"{timings[name].seconds / size * 1e9:.3f}" for name in ("out=", "new", "fresh"))
             rows.append([size_name(size), str(threads), *costs, f"{ratio:.2f}", mark])
     bitdrop.set_buffer_limit(limit)
@@ -208,7 +204,7 @@ def _print_memory(options: argparse.Namespace) -> None:
             # Interpreter and engine need a little memory that does not grow with the array.
             most = (0.0 if recompute else 1.0) + 8 * 2**18 / size
             mode = "recompute=True" if recompute else "bits held"
-            rows.append([size_name(size), mode, *(f"{b:.3f}" for b in bits), _mark(max(bits) <= most)])
+            rows.append([size_name(size), mode, *(f"{b:.3f}" for b in bits), report.mark(max(bits) <= most)])
     title = "Memory of forward and backward beyond input, output and gradient: bits per element"
     columns = ("elements", "mode", "held between them", "peak, traced", "peak, resident", "to reach: 1, 0")
     report.print_table(title, columns, rows)

@@ -134,7 +134,7 @@ def _print_dtypes(options: argparse.Namespace) -> None:
 def _ratios(timings: Mapping[str, Timing], reach: float | None) -> tuple[str, str, str]:
     """Return the ratios of forward and backward, and whether forward reaches its target."""
     forward, backward = (timings[side].ratio for side in ("forward", "backward"))
-    mark = "" if reach is None else f"{'reached' if forward <= reach else 'MISSED'} ({reach})"
+    mark = "" if reach is None else report.mark(forward <= reach, reach)
     return f"{forward:.2f}", f"{backward:.2f}", mark
 
 

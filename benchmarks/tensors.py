@@ -103,7 +103,7 @@ def _forward_and_backward(dropout: Dropout, leaf: Tensor, p: float, dy: Tensor) 
 def _compare(calls: dict[str, Timer], n: int, seconds: float, reach: float | None) -> list[str]:
     timings = alternate([calls], BITDROP, seconds)
     faster = timings[TORCH].ratio
-    mark = "" if reach is None else f"{'reached' if faster >= reach else 'MISSED'} ({reach})"
+    mark = "" if reach is None else report.mark(faster >= reach, reach)
     nanoseconds = [f"{timings[side].seconds / n * 1e9:.3f}" for side in (TORCH, BITDROP)]
     return [*nanoseconds, f"{faster:.1f}", mark]
 

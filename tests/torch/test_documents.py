@@ -64,13 +64,15 @@ def test_example_prints_its_findings_and_writes_its_plot(name: str, tmp_path: Pa
 def test_training_benchmark_prints_four_sides_and_writes_chart(tmp_path: Path) -> None:
     chart = tmp_path / "chart.png"
     options = ("--processes", "1", "--rounds", "1", "--threads", "1", "--output", str(chart))
-    printed = run("benchmarks/training.py", *options, "--only", "multilayer perceptron")
+    only = ("--only", "convolutional network", "multilayer perceptron")
+    printed = run("benchmarks/training.py", *options, *only)
     rows = [line.split("|")[1:-1] for line in printed.splitlines() if "MiB |" in line]
     cells = [[cell.strip() for cell in row] for row in rows]
-    assert [row[2] for row in cells] == ["no dropout", "torch's", "bitdrop's", "bitdrop's, fused"]
-    none, torchs, bitdrops, fused = (float(row[7].removesuffix(" MiB")) for row in cells)
-    assert none < bitdrops < torchs
-    assert none < fused < torchs
+    assert [row[2] for row in cells] == ["no dropout", "torch's", "bitdrop's", "bitdrop's, fused"] * 2
+    saved = [float(row[7].removesuffix(" MiB")) for row in cells]
+    for none, torchs, bitdrops, fused in zip(*(saved[side::4] for side in range(4)), strict=True):
+        assert none < bitdrops < torchs
+        assert none < fused < torchs
     assert chart.read_bytes().startswith(b"\x89PNG")
 
 

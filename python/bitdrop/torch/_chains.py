@@ -22,7 +22,7 @@ _ELEMENTWISE = (*_ZERO_TO_ZERO, nn.Hardsigmoid, nn.Hardtanh, nn.LogSigmoid, nn.S
 _POOLING = tuple(getattr(nn, f"{kind}Pool{n}d") for kind in ("Max", "Avg") for n in (1, 2, 3))
 
 Drops = Callable[[nn.Module, nn.Module], bool]
-"""Whether a module is a dropout of all units of a layer, given as the second argument."""
+"""Test that a module is a dropout of all units of the layer, the second argument."""
 
 
 class Stretch(NamedTuple):

@@ -35,10 +35,10 @@ def _load() -> bool:
 
 
 HAS_KERNELS = _load()
-"""Whether operators have kernels in C."""
+"""True if operators have kernels in C."""
 
 HAS_PASSES = HAS_KERNELS and hasattr(torch.Tensor, "__dlpack_c_exchange_api__")
-"""Whether ordinary calls can be functions in C."""
+"""True if ordinary calls can be functions in C."""
 
 
 def define(library: Any, name: str, schema: str, fake: Callable[..., Any]) -> None:

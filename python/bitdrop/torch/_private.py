@@ -68,7 +68,7 @@ CachedMode = _find("torch.utils.checkpoint._CachedTorchDispatchMode")
 budget_of_region = getattr(torch.fx.traceback, "_get_memory_budget_annotation", lambda _: None)
 
 TRUSTED = not _missing and _version <= NEWEST
-"""Whether the private names may be used."""
+"""True if the private names may be used."""
 
 
 def children_of(module: torch.nn.Module) -> Iterable[torch.nn.Module | None]:
