@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from copy import deepcopy
-from typing import Any, ClassVar, Never, Self
+from typing import Any, ClassVar, Self
 from weakref import WeakSet
 
 from numpy.typing import ArrayLike
@@ -15,6 +15,7 @@ from bitdrop import _random, _validate
 from bitdrop._arrays import as_inplace_target
 from bitdrop._compat import upgraded
 from bitdrop._core import Pass, Rule, StreamCounter, Units
+from bitdrop._keywords import ExplainsKeywords, own_units_message, unknown_keyword_message
 from bitdrop._shard import ELEMENTS, Shard, units_of
 from bitdrop._typing import Array, NoiseShape, Number, RNGLike, Scaling
 from bitdrop.records import Mask, Record
@@ -34,7 +35,7 @@ if hasattr(os, "register_at_fork"):
 _MADE_ANEW = ("_rule", "_made")  # attributes that follow from others
 
 
-class Layer:
+class Layer(ExplainsKeywords):
     """Base of the layers. A subclass gives the rule of its passes, and the names of their inputs.
 
     Attributes
@@ -59,15 +60,9 @@ class Layer:
         recompute: bool = False,
         noise_shape: NoiseShape | None = None,
         rng: RNGLike | None = None,
-        **unknown: Never,
     ) -> None:
-        name = type(self).__name__
-        if unknown:
-            raise TypeError(_validate.unknown_argument_message(name, unknown))
         if noise_shape is not None and self._units_of_class() is not None:
-            raise TypeError(
-                f"noise_shape must not be given to {name}, whose class says which elements share a draw."
-            )
+            raise TypeError(own_units_message(type(self).__name__))
         self._inplace = _validate.as_flag(inplace, "inplace")
         self._recompute = _validate.as_flag(recompute, "recompute")
         self._noise_shape = None if noise_shape is None else _validate.as_noise_entries(noise_shape)
@@ -173,7 +168,10 @@ class Layer:
         """
         if further or len(inputs) != len(self._inputs):
             inputs, training = self._bound(inputs, training, further)
-        training = self.training if training is None else _validate.as_flag(training, "training")
+        if training is None:
+            training = self.training
+        if training is not True and training is not False:
+            training = _validate.as_flag(training, "training")
         if self._inplace:
             out = as_inplace_target(inputs[0], out, self._inputs[0])
         y, self._pass = self._rule.run(inputs, out, self._counter, training, shard)
@@ -196,7 +194,8 @@ class Layer:
             values.append(further.pop(name))
         values += [further.pop(name, None) for name in self._further_inputs]
         if further:
-            raise TypeError(_validate.unknown_argument_message("forward", further))
+            known = (*names, *self._further_inputs, "training", "out", "shard")
+            raise TypeError(unknown_keyword_message("forward", further, known))
         return tuple(values), training
 
     def backward(self, dy: ArrayLike, *, out: Any = None, bias_gradient: Array | None = None) -> Any:

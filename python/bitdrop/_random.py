@@ -29,13 +29,15 @@ def _generator(rng: RNGLike | None) -> np.random.Generator:
         if generator is None:
             generator = _process_generator = np.random.default_rng()
         return generator
+    message = (
+        "rng must be None, a non-negative int, a sequence of them, a SeedSequence, a BitGenerator or a "
+        f"Generator, but got {rng!r}."
+    )
+    if isinstance(rng, (bool, np.bool_)):
+        raise TypeError(message)
     try:
         return np.random.default_rng(rng)
     except (TypeError, ValueError) as error:
-        message = (
-            "rng must be None, a non-negative int, a sequence of them, a SeedSequence, a BitGenerator or a "
-            f"Generator, but got {rng!r}."
-        )
         raise type(error)(message) from error
 
 

@@ -131,10 +131,16 @@ def as_shape(value: Any, name: str = "shape") -> Shape:
 
 def as_noise_entries(value: Any) -> tuple[int | None, ...]:
     """Return a noise shape as a tuple of lengths and None, before the shape of x is known."""
+    message = f"noise_shape must be None or a sequence of non-negative ints and None, but got {value!r}."
     if not isinstance(value, Sequence) or isinstance(value, (str, bytes)):
-        raise TypeError(f"noise_shape must be None or a tuple of ints and None, but got {value!r}.")
-    lengths = iter(as_shape(tuple(entry for entry in value if entry is not None), "noise_shape"))
-    return tuple(None if entry is None else next(lengths) for entry in value)
+        raise TypeError(message)
+    try:
+        entries = tuple(None if entry is None else operator.index(entry) for entry in value)
+    except TypeError:
+        raise TypeError(message) from None
+    if any(entry is not None and entry < 0 for entry in entries):
+        raise ValueError(message)
+    return entries
 
 
 def noise_shape_message(entries: tuple[int | None, ...], whole: Shape) -> str:
@@ -165,20 +171,23 @@ def as_axis(value: Any, ndim: int) -> int:
 
 def pass_shape_message(shape: Shape, expected: Shape, name: str, applied: str) -> str:
     """Return the sentence of an array that has not the shape of the mask or noise that is applied to it."""
-    hint = _shape_hint(shape, expected, applied)
+    hint = _shape_hint(shape, expected, name, applied)
     return f"{name} must have the shape of the {applied}, {expected}, but its shape is {shape}: {hint}."
 
 
-def _shape_hint(shape: Shape, expected: Shape, applied: str) -> str:
-    if applied != "mask":
-        return f"keep the {applied} of each call, or set layer.state to repeat a call on another shape"
-    if len(shape) == len(expected):
+def _shape_hint(shape: Shape, expected: Shape, name: str, applied: str) -> str:
+    if applied == "mask" and len(shape) == len(expected):
         if all(length <= whole for length, whole in zip(shape, expected, strict=True)):
             return f"for a part of the mask's elements, use mask.part({(0,) * len(shape)}, {shape})"
         if all(length >= whole for length, whole in zip(shape, expected, strict=True)):
             shared = tuple(1 if n > whole else None for n, whole in zip(shape, expected, strict=True))
             return f"for any length along an axis, share its draws: noise_shape={shared}"
-    return "keep layer.mask of each call, or set layer.state to repeat a call on another shape"
+    if name == "dy":
+        return (
+            "it is the gradient with respect to the result of that pass; to go back through an earlier pass, "
+            f"keep its layer.{applied}"
+        )
+    return "to repeat a call on another shape, set layer.state"
 
 
 def as_part(start: Any, shape: Any, whole: Shape, of: str) -> tuple[Shape, Shape]:
@@ -194,20 +203,6 @@ def as_part(start: Any, shape: Any, whole: Shape, of: str) -> tuple[Shape, Shape
             f"The part of shape {lengths} that starts at {first} does not lie within the {of}, {whole}."
         )
     return first, lengths
-
-
-_MEANT = {
-    "p": ("rate", "prob", "probability", "drop_prob", "drop_rate", "dropout", "dropout_rate"),
-    "rng": ("seed", "random_state", "generator", "key"),
-}
-
-
-def unknown_argument_message(name: str, arguments: dict[str, Any]) -> str:
-    """Return the sentence of keyword arguments that a class or a function has not."""
-    first = next(iter(arguments))
-    meant = [argument for argument, others in _MEANT.items() if first in others]
-    hint = f": pass {meant[0]}={arguments[first]!r}" if meant else ""
-    return f"{name} has no argument {first!r}{hint}."
 
 
 def listed(names: Sequence[str]) -> str:

@@ -110,7 +110,7 @@ class Kind:
 NO_SHARD: dict[str, Reason] = {"shard": (TypeError, SQUARES)}
 NO_COMPLEX: dict[str, Reason] = {"complex": (TypeError, REAL_ALONE)}
 NO_RECOMPUTE: dict[str, Reason] = {"recompute": (ValueError, "activation")}
-OWN_UNITS: dict[str, Reason] = {"noise_shape": (TypeError, "whose class says which elements share a draw")}
+OWN_UNITS: dict[str, Reason] = {"noise_shape": (TypeError, "which says itself which elements share a draw")}
 ROWS = (7, 5, 24)
 real = partial(Kind, dtypes=DTYPES, lacks=NO_COMPLEX)
 alpha = partial(real, bitdrop.AlphaDropout, ROWS, "alpha")

@@ -36,10 +36,10 @@ BAD_SHARDS: list[Bad] = [
     (bitdrop.Shard((4,), (0,)), ValueError, "as many axes as"),
     (bitdrop.Shard((9,) * 7, (0,) * 7), ValueError, "as many axes as"),
 ]
+SEQUENCE = "must be None or a sequence of non-negative ints and None, but got "
 BAD_NOISE_SHAPES: list[Bad] = [
-    *((bad, TypeError, "must be None or a tuple") for bad in (5, "1, 1", {1, 2})),
-    *((bad, TypeError, "must be a tuple of ints") for bad in ((1, 1.5, 1), (1, "1", 1))),
-    ((1, -1, 1), ValueError, "negative"),
+    *((bad, TypeError, SEQUENCE) for bad in (5, "1, 1", {1, 2}, (1, 1.5, 1), (1, "1", 1))),
+    ((None, -1, 1), ValueError, SEQUENCE + r"\(None, -1, 1\)\.$"),
 ]
 BAD_VALUES: dict[str, list[Bad]] = {
     "p": [(p, error, ".*but got") for p, error in BAD_PROBABILITIES.values()],
@@ -144,6 +144,9 @@ def test_bad_argument_of_a_layer_leaves_it_as_it_was(kind: Kind) -> None:
     for flag in BAD_FLAGS:
         fails(TypeError, "^mode must be", layer.train, flag)
         fails(TypeError, "^training must be", kind.forward, layer, inputs, flag)
+        with pytest.MonkeyPatch.context() as change:
+            change.setattr(layer, "training", flag)
+            fails(TypeError, "^training must be", kind.forward, layer, inputs)
     for shard, error, match in BAD_SHARDS:
         reason = kind.lacks.get("shard", (error, f"^shard.*{match}"))
         fails(*reason, kind.forward, layer, inputs, True, shard=shard)
@@ -169,9 +172,46 @@ def test_bad_argument_of_a_layer_leaves_it_as_it_was(kind: Kind) -> None:
 
 @for_all_kinds
 def test_unknown_argument_names_the_class_that_was_called(kind: Kind) -> None:
-    fails(TypeError, f"^{kind.layer.__name__} has no argument 'prob'", kind.make, prob=0.5)
+    name = kind.layer.__name__
+    fails(TypeError, f"^{name} has no argument 'prob': pass p=0.5\\.$", kind.make, prob=0.5)
+    fails(TypeError, f"^{name} has no argument 'seed': pass rng=3\\.$", kind.make, seed=3)
+    fails(TypeError, f"^{name} has no argument 'what': its arguments are p, .*rng\\.$", kind.make, what=0.5)
     with pytest.raises(TypeError, match=r"takes .*positional argument"):
         kind.layer(0.5, 1, 2, 3, 4)
+
+
+@for_all_kinds
+def test_unknown_argument_of_a_call_names_the_one_that_is_meant(kind: Kind) -> None:
+    watched = Watched(kind)
+    layer, inputs = watched.layer, watched.inputs
+    for name, value, meant in (("train", False, False), ("deterministic", True, False)):
+        match = f"^forward has no argument '{name}': pass training={meant}\\.$"
+        fails(TypeError, match, layer, **inputs, **{name: value})
+    fails(TypeError, r"^forward has no argument 'p': its arguments are .*shard\.$", layer, **inputs, p=0.1)
+    watched.check()
+    if kind.function:
+        rng = np.random.default_rng(0)
+        fails(TypeError, "has no argument 'rate': pass p=0.1", kind.call, inputs, rng=rng, rate=0.1)
+        fails(TypeError, "has no argument 'what': its arguments are ", kind.call, inputs, rng=rng, what=0.1)
+        assert rng.bit_generator.state == np.random.default_rng(0).bit_generator.state
+
+
+@for_all_kinds
+def test_subclasses_with_other_arguments_explain_theirs(kind: Kind) -> None:
+    class Other(kind.layer):  # type: ignore[misc, name-defined]
+        def __init__(self, rate: float) -> None:
+            super().__init__(p=rate)
+
+    class Open(kind.layer):  # type: ignore[misc, name-defined]
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+
+    assert Other(rate=0.25).p == Open(p=0.25).p == 0.25
+    fails(TypeError, r"^Other has no argument 'p': its arguments are rate\.$", Other, p=0.25)
+    fails(TypeError, r"^Open has no argument 'rate': pass p=0.25\.$", Open, rate=0.25)
+    bad: Any = "0.25"
+    with pytest.raises(TypeError, match=r"^p must be"):
+        Other(rate=bad)
 
 
 @for_all_kinds
@@ -249,8 +289,8 @@ HINTS: list[tuple[tuple[int, ...], str]] = [
     ((6, 1), r"use mask\.part\(\(0, 0\), \(6, 1\)\)\.$"),
     ((12, 8), r"for any length along an axis, share its draws: noise_shape=\(1, None\)\.$"),
     ((6, 9), r"for any length along an axis, share its draws: noise_shape=\(None, 1\)\.$"),
-    ((8, 6), r"keep layer\.mask of each call, or set layer\.state to repeat a call on another shape\.$"),
-    ((48,), r"set layer\.state to repeat a call on another shape\.$"),
+    ((8, 6), ""),
+    ((48,), ""),
 ]
 
 
@@ -259,8 +299,14 @@ def test_error_about_another_shape_says_what_helps(shape: tuple[int, ...], match
     layer = bitdrop.Dropout(rng=0)
     layer(np.ones((6, 8)))
     assert layer.mask is not None
-    for call in (layer.mask.apply, layer.mask.backward, layer.backward):
-        fails(ValueError, match, call, np.ones(shape))
+    of_dy = match or (
+        r"it is the gradient with respect to the result of that pass; to go back through an earlier pass, "
+        r"keep its layer\.mask\.$"
+    )
+    for call in (layer.mask.backward, layer.backward):
+        fails(ValueError, f"^dy must .*{of_dy}", call, np.ones(shape))
+    of_x = match or r"to repeat a call on another shape, set layer\.state\.$"
+    fails(ValueError, f"^x must .*{of_x}", layer.mask.apply, np.ones(shape))
 
 
 def test_hints_about_shapes_lead_where_they_say() -> None:

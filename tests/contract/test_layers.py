@@ -273,6 +273,18 @@ def test_evaluated_repr_gives_equal_layer(kind: Kind) -> None:
 
 
 @for_all_kinds
+def test_mode_may_be_a_bool_of_numpy(kind: Kind) -> None:
+    inputs = kind.arrays(np.float32)
+    for mode in (True, False):
+        expected = kind.forward(kind.make(rng=0), inputs, mode)
+        layer = kind.make(rng=0)
+        numpy_mode: Any = np.bool_(mode)
+        layer.training = numpy_mode
+        assert_identical(kind.forward(layer, inputs), expected)
+        assert_identical(kind.forward(kind.make(rng=0), inputs, numpy_mode), expected)
+
+
+@for_all_kinds
 def test_settings_are_attributes_that_cannot_be_set(kind: Kind) -> None:
     layer = kind.make(0.25)
     assert layer.training

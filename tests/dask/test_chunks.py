@@ -94,6 +94,8 @@ def test_inference_draws_nothing_and_bad_arguments_are_errors(name: str) -> None
         ({"num_threads": 0}, ValueError, "num_threads must be from 1"),
         ({"num_threads": 1.0}, TypeError, "num_threads must be an int"),
         ({"rng": "seed"}, TypeError, "rng must be None"),
+        ({"rate": 0.5}, TypeError, "has no argument 'rate': pass p=0.5"),
+        ({"seed": 3}, TypeError, "has no argument 'seed': pass rng=3"),
     ]
     if "noise_shape" not in kind.lacks:
         bad.append(({"noise_shape": (1,)}, ValueError, "an entry for each axis"))

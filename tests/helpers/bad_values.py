@@ -167,6 +167,8 @@ BAD_PROBABILITIES: dict[str, tuple[Any, type[Exception]]] = {
 BAD_RNGS: dict[str, tuple[Any, type[Exception]]] = {
     "negative": (-1, ValueError),
     "float": (0.5, TypeError),
+    "bool": (True, TypeError),
+    "NumPy bool": (np.bool_(False), TypeError),
     "string": ("seed", TypeError),
     "object": (object(), TypeError),
     "negative in a sequence": ([1, -2], ValueError),

@@ -34,7 +34,18 @@ def test_training_without_key_is_refused() -> None:
         bitdrop.jax.Dropout(0.5)(X)
 
 
+def test_unknown_argument_names_the_one_that_is_meant() -> None:
+    with pytest.raises(TypeError, match=r"^Dropout has no argument 'rate': pass p=0.5\.$"):
+        bitdrop.jax.Dropout(rate=0.5)  # type: ignore[call-arg]
+    layer = bitdrop.jax.Dropout(0.5)
+    for name, value, meant in (("deterministic", True, True), ("training", False, True)):
+        with pytest.raises(TypeError, match=f"^Dropout has no argument '{name}': pass inference={meant}"):
+            layer(X, **{name: value})
+
+
 def test_traced_leaves_are_refused() -> None:
+    with pytest.raises(TypeError, match=r"inference must not be traced: jit .* by equinox\.filter_jit"):
+        jax.jit(lambda layer: layer(X, key=KEY))(bitdrop.jax.Dropout(0.5))
     with pytest.raises(TypeError, match="p must be a number"):
         jax.jit(lambda layer: layer(X, key=KEY, inference=False))(bitdrop.jax.Dropout(0.5))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.paths import ROOT
+from tests.helpers.support import run_python
 
 DOCUMENTS = [
     *sorted(ROOT.glob("*.md")),
@@ -17,6 +18,7 @@ WITH_EXAMPLES = [path for path in DOCUMENTS if ">>> " in path.read_text(encoding
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 CODE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 FENCE = re.compile(r"^```.*$", re.MULTILINE)
+PROGRAM = re.compile(r"^```python\n(?!>>>)(.*?)^```", re.MULTILINE | re.DOTALL)
 IMPORTED_EXTRA = re.compile(r"^>>> import .*\b(dask|jax|torch)\b", re.MULTILINE)
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
@@ -38,6 +40,31 @@ def test_examples_print_output_in_document(path: Path) -> None:
         pytest.importorskip(extra)
     examples = doctest.DocTestParser().get_doctest(text, {}, name_of(path), str(path), 0)
     assert doctest.DocTestRunner().run(examples).failed == 0, "see the output above"
+
+
+PROGRAMS = [
+    pytest.param(program, id=f"{name_of(path)}-{number}")
+    for path in DOCUMENTS
+    for number, program in enumerate(PROGRAM.findall(path.read_text(encoding="utf-8")))
+]
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_programs_in_documents_run(program: str) -> None:
+    for library in set(re.findall(r"\b(?:dask|jax|torch|equinox|flax)\b", program)):
+        pytest.importorskip(library)
+    process = run_python("-c", program)
+    assert process.returncode == 0, process.stderr
+
+
+def test_programs_include_those_of_all_libraries() -> None:
+    assert {re.sub(r"-\d+$", "", str(program.id)) for program in PROGRAMS} >= {
+        "README.md",
+        "docs/how-to/jax.md",
+        "docs/how-to/parts-and-dask.md",
+        "docs/how-to/pytorch.md",
+        "docs/how-to/reproducible-runs.md",
+    }
 
 
 def test_documents_with_examples_include_main_ones() -> None:

@@ -43,7 +43,7 @@ def test_import_leaves_slow_modules_for_later() -> None:
 def test_front_end_without_its_library_names_the_extra(library: str, said: str) -> None:
     process = run_python("-c", f"import sys; sys.modules['{library}'] = None; import bitdrop.{library}")
     assert process.returncode == 1
-    expected = f"ImportError: bitdrop.{library} needs {said}: pip install 'bitdrop[{library}]'.\n"
+    expected = f"ImportError: bitdrop.{library} needs {said}: pip install '.[{library}]' in a clone.\n"
     assert process.stderr.endswith(expected)
 
 

@@ -2,6 +2,8 @@
 
 import inspect
 import math
+import re
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -126,3 +128,44 @@ def test_kept_and_dropped_elements_have_the_values_of_torchs(name: str, torch_dt
         # In a hundred draws every element takes both of its values.
         for extreme in (torch.amin, torch.amax):
             torch.testing.assert_close(extreme(mine, 0), extreme(others, 0), rtol=tolerance, atol=tolerance)
+
+
+MODULES = [
+    module for name in bitdrop.torch.__all__ if issubclass(type(module := getattr(bitdrop.torch, name)), type)
+]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.__name__))
+def test_unknown_argument_of_a_module_names_the_one_that_is_meant(module: Any) -> None:
+    first = (torch.nn.Identity(),) if module is bitdrop.torch.ResidualPath else ()
+    for name, value, meant in (
+        ("rate", 0.1, "p=0.1"),
+        ("keep_prob", 0.1, "p=1 - 0.1"),
+        ("rng", 3, "generator=torch.Generator().manual_seed(3)"),
+    ):
+        sentence = f"{module.__name__} has no argument {name!r}: pass {meant}."
+        with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):
+            module(*first, **{name: value})
+    match = f"^{module.__name__} has no argument 'what': its arguments are .*p, "
+    with pytest.raises(TypeError, match=match):
+        module(*first, what=1)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.__name__))
+def test_generator_of_a_module_must_be_one(module: Any) -> None:
+    first = (torch.nn.Identity(),) if module is bitdrop.torch.ResidualPath else ()
+    with pytest.raises(TypeError, match=r"^generator must be a torch\.Generator or None, but got 0\.$"):
+        module(*first, generator=0)
+
+
+@pytest.mark.parametrize("model", [None, [torch.nn.Dropout()], {}, torch.nn.Dropout], ids=str)
+def test_what_changes_models_takes_modules_alone(model: Any) -> None:
+    for change in (
+        bitdrop.torch.replace_dropout,
+        bitdrop.torch.find_dropout,
+        bitdrop.torch.fuse_dropout,
+        bitdrop.torch.thin_dropout,
+        partial(bitdrop.torch.monte_carlo, x=torch.ones(1)),
+    ):
+        with pytest.raises(TypeError, match=r"^model must be a torch\.nn\.Module, but got"):
+            change(model)

@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -209,6 +208,33 @@ def test_encoder_layers_drop_although_pytorch_has_a_fast_path() -> None:
     assert len(y.flatten(1).unique(dim=0)) == 5
 
 
+class Attentive(nn.Module):
+    """A layer, and attention with dropout."""
+
+    def __init__(self, need_weights: bool) -> None:
+        super().__init__()
+        self.first, self.need_weights = nn.Linear(60, 60), need_weights
+        self.attention = nn.MultiheadAttention(60, 2, dropout=0.5, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        y: Tensor = self.attention(x, x, x, need_weights=self.need_weights)[0]
+        return y
+
+
+@pytest.mark.parametrize("same", [False, True])
+@pytest.mark.parametrize("need_weights", [False, True])
+def test_what_precedes_dropout_of_attention_is_computed_once(need_weights: bool, same: bool) -> None:
+    model, rows = Attentive(need_weights).eval(), []
+    model.first.register_forward_hook(lambda _, args, __: rows.append(len(args[0])))
+    torchs = nn.functional.scaled_dot_product_attention
+    with torch.no_grad():
+        y = monte_carlo(model, torch.rand(3, 5, 60), 8, same_for_batch=same)
+    assert len(y.flatten(1).unique(dim=0)) == 8
+    assert rows[-1] == (1 if same else 3)  # the last attempt is the one whose result is returned
+    assert nn.functional.scaled_dot_product_attention is torchs
+
+
 def test_skipped_branches_are_sampled() -> None:
     y = monte_carlo(ResidualPath(nn.Linear(60, 60), p=0.5).eval(), torch.ones(3, 60), 40)
     assert len(y.detach()[:, 0].unique(dim=0)) == 2
@@ -233,6 +259,18 @@ def test_models_without_dropout_are_refused() -> None:
         monte_carlo(nn.Linear(3, 3), torch.ones(1, 3))
 
 
+class OnAnotherDevice(torch.Generator):
+    """A generator of the CPU that says it is of another device."""
+
+    device = torch.device("cuda")
+
+    def __str__(self) -> str:
+        """Return the same text in each process, for the names of tests."""
+        return "on cuda"
+
+    __repr__ = __str__
+
+
 @pytest.mark.parametrize(
     ("error", "options"),
     [
@@ -240,7 +278,8 @@ def test_models_without_dropout_are_refused() -> None:
         (ValueError, {"chunk": 0}),
         (TypeError, {"samples": 2.0}),
         (TypeError, {"chunk": True}),
-        (ValueError, {"generator": SimpleNamespace(device=torch.device("cuda"))}),
+        (ValueError, {"generator": OnAnotherDevice()}),
+        (TypeError, {"generator": 0}),
     ],
     ids=str,
 )

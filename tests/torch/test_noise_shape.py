@@ -64,9 +64,9 @@ def test_in_place_and_the_module() -> None:
     [
         ((1, 2), ValueError, "noise_shape must have an entry for each axis"),
         ((1, 2, 3), ValueError, "noise_shape must be 1, None or x's length"),
-        ("ab", TypeError, "noise_shape must be None or a tuple"),
-        ((1.5, None, None), TypeError, "noise_shape must be a tuple of ints"),
-        (7, TypeError, "noise_shape must be None or a tuple"),
+        ("ab", TypeError, "noise_shape must be None or a sequence of non-negative ints and None"),
+        ((1.5, None, None), TypeError, r"ints and None, but got \(1.5, None, None\)"),
+        (7, TypeError, "noise_shape must be None or a sequence"),
     ],
 )
 def test_bad_noise_shapes_are_refused_before_anything_is_drawn_or_written(

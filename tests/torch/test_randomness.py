@@ -1,6 +1,8 @@
 """Masks from the generators of torch: seeds, states, checkpoints, workers."""
 
 import multiprocessing
+import os
+import re
 from typing import Any
 
 import bitdrop
@@ -12,6 +14,8 @@ import bitdrop.torch
 import torch
 from bitdrop import _core
 from bitdrop.torch import functional
+
+from tests.helpers.paths import ROOT
 
 X = torch.ones(64)
 
@@ -59,6 +63,40 @@ def test_workers_of_data_loader_draw_own_repeatable_masks(method: str) -> None:
     rows = torch.cat(runs[0]).squeeze(1)
     assert len(rows.unique(dim=0)) == 8
     assert torch.equal(torch.cat(runs[1]).squeeze(1), rows)
+
+
+def documented_data_set() -> type[torch.utils.data.Dataset[Any]]:
+    """Return the data set of the guide to reproducible runs, which makes its layer in the worker."""
+    page = (ROOT / "docs/how-to/reproducible-runs.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"^```python\n(import .*?)^```", page, re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(program, names)
+    found: type[torch.utils.data.Dataset[Any]] = names["Noisy"]
+    return found
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker:UserWarning")  # on one CPU
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_layers_of_workers_repeat_and_resume_as_the_guide_says() -> None:
+    data = documented_data_set()()
+    options: dict[str, Any] = {"batch_size": 4, "num_workers": 2, "multiprocessing_context": "fork"}
+
+    def epochs(count: int) -> list[torch.Tensor]:
+        loader = torch.utils.data.DataLoader(data, **options)
+        return [torch.cat(list(loader)) for _ in range(count)]
+
+    torch.manual_seed(3)
+    first = epochs(1)[0]
+    state = torch.get_rng_state()
+    second = epochs(1)[0]
+    assert not torch.equal(first, second)  # new epoch
+    assert not torch.equal(first[:4], first[4:])  # other worker
+    torch.manual_seed(3)
+    assert torch.equal(torch.cat(epochs(2)), torch.cat([first, second]))
+    torch.set_rng_state(state)
+    assert torch.equal(epochs(1)[0], second)  # resumed
+    assert data[0].shape == (64,)  # without workers
 
 
 @pytest.mark.usefixtures("settings_restored")

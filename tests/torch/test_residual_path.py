@@ -189,6 +189,9 @@ def test_bad_arguments_are_refused() -> None:
         for p in (0.0, 0.5):
             with pytest.raises(ValueError, match="branch must return the shape"):
                 ResidualPath(wrong, p)(torch.ones(8, 3))
+    for p in (0.0, 0.5):
+        with pytest.raises(TypeError, match=r"^branch must return a tensor, but returned tuple: give it a"):
+            ResidualPath(nn.LSTM(3, 3), p)(torch.ones(8, 2, 3))
 
 
 def test_empty_batches_give_empty_results() -> None:

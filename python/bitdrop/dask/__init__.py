@@ -1,6 +1,6 @@
 """Dropout for dask arrays: lazy, and the same values for every chunking, scheduler and number of machines.
 
-Needs dask: ``pip install 'bitdrop[dask]'``.
+Needs dask: ``pip install '.[dask]'`` in a clone.
 
 >>> import dask.array as da, numpy as np, bitdrop, bitdrop.dask
 >>> x = np.ones((6, 8))
@@ -18,6 +18,7 @@ from __future__ import annotations
 from typing import Literal
 
 from bitdrop import _validate
+from bitdrop._keywords import explains_keywords
 from bitdrop._shard import units_of
 from bitdrop._typing import NoiseShape, Number, RNGLike, Scaling
 from bitdrop.dask._chunks import Call, ChunkedMask, da
@@ -40,6 +41,7 @@ __all__ = [
 ]
 
 
+@explains_keywords
 def dropout(
     x: da.Array,
     p: Number = 0.5,
@@ -96,6 +98,7 @@ def dropout(
     return Call(training, rng, num_threads).run(rule, Mask, x)
 
 
+@explains_keywords
 def alpha_dropout(
     x: da.Array,
     p: Number = 0.5,
@@ -137,6 +140,7 @@ def alpha_dropout(
     return Call(training, rng, num_threads).run(rule, Mask, x)
 
 
+@explains_keywords
 def drop_path(
     x: da.Array,
     p: Number = 0.0,
@@ -181,6 +185,7 @@ def drop_path(
     return Call(training, rng, num_threads).run(rule, Mask, x)
 
 
+@explains_keywords
 def gaussian_dropout(
     x: da.Array,
     p: Number = 0.5,
@@ -222,6 +227,7 @@ def gaussian_dropout(
     return Call(training, rng, num_threads).run(noise_rule(p, units_of(noise_shape)), Noise, x)
 
 
+@explains_keywords
 def zoneout(
     new: da.Array,
     previous: da.Array,
@@ -265,6 +271,7 @@ def zoneout(
     )
 
 
+@explains_keywords
 def fused_dropout(
     x: da.Array,
     p: Number = 0.5,

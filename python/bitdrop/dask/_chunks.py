@@ -20,7 +20,7 @@ from bitdrop.records import Record, ZoneoutMask
 try:
     import dask.array as da
 except ImportError as error:
-    raise ImportError("bitdrop.dask needs dask: pip install 'bitdrop[dask]'.") from error
+    raise ImportError("bitdrop.dask needs dask: pip install '.[dask]' in a clone.") from error
 
 __all__ = ["Call", "ChunkedMask", "da"]
 

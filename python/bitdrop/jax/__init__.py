@@ -1,6 +1,6 @@
 """Dropout for JAX on the CPU: the masks of `bitdrop.Mask` under jit, grad, vmap and on several devices.
 
-Needs JAX: ``pip install 'bitdrop[jax]'``.
+Needs JAX: ``pip install '.[jax]'`` in a clone.
 
 >>> import bitdrop.jax, jax, jax.numpy as jnp
 >>> @jax.jit
@@ -13,7 +13,7 @@ Array([0., 0., 2., 2.], dtype=float32)
 try:
     import jax  # noqa: F401 - a plain error before those of this package's files
 except ImportError as error:
-    raise ImportError("bitdrop.jax needs JAX: pip install 'bitdrop[jax]'.") from error
+    raise ImportError("bitdrop.jax needs JAX: pip install '.[jax]' in a clone.") from error
 
 from bitdrop.jax._keys import mask_key
 from bitdrop.jax.functional import alpha_dropout, drop_path, dropout, fused_dropout, gaussian_dropout, zoneout

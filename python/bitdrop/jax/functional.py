@@ -11,6 +11,7 @@ import numpy as np
 
 from bitdrop import _core, _validate
 from bitdrop._core import Operation, Rule
+from bitdrop._keywords import explains_keywords
 from bitdrop._shard import Shard, units_of
 from bitdrop._typing import NoiseShape, Number, Shape
 from bitdrop.jax._call import Call
@@ -27,6 +28,7 @@ Noise = NoiseShape | None  # two short names, for signatures of one line
 Part = Shard | tuple[Sequence[int], Any] | None  # of the two fields of a shard, the start may be traced
 
 
+@explains_keywords
 def dropout(
     x: Any, p: Number = 0.5, *, key: Any, training: bool = True, noise_shape: Noise = None, shard: Part = None
 ) -> jax.Array:
@@ -86,6 +88,7 @@ def dropout(
     return _run(rule, (x,), key, training, shard)
 
 
+@explains_keywords
 def alpha_dropout(
     x: Any, p: Number = 0.5, *, key: Any, training: bool = True, noise_shape: Noise = None, shard: Part = None
 ) -> jax.Array:
@@ -106,6 +109,7 @@ def alpha_dropout(
     return _run(rule, (x,), key, training, shard)
 
 
+@explains_keywords
 def gaussian_dropout(
     x: Any, p: Number = 0.5, *, key: Any, training: bool = True, noise_shape: Noise = None, shard: Part = None
 ) -> jax.Array:
@@ -125,6 +129,7 @@ def gaussian_dropout(
     return _run(rule, (x,), key, training, shard)
 
 
+@explains_keywords
 def drop_path(
     x: Any,
     p: Number = 0.0,
@@ -176,6 +181,7 @@ def drop_path(
     return _run(rule, (x,), key, training, shard)
 
 
+@explains_keywords
 def zoneout(
     new: Any,
     previous: Any,
@@ -218,6 +224,7 @@ def zoneout(
     return _run(rule, (new, previous), key, training, shard)
 
 
+@explains_keywords
 def fused_dropout(
     x: Any,
     p: Number = 0.5,

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 
+from bitdrop._keywords import explains_keywords
 from bitdrop.jax.functional import dropout
 
 
@@ -39,6 +40,7 @@ class Dropout:
     p: float = 0.5
     inference: bool = False
 
+    @explains_keywords
     def __call__(self, x: Any, *, key: Any = None, inference: bool | None = None) -> jax.Array:
         """Drop elements of x, or return it at inference.
 
@@ -64,9 +66,15 @@ class Dropout:
             As `bitdrop.jax.dropout`.
         """
         at_inference = self.inference if inference is None else inference
+        if isinstance(at_inference, jax.core.Tracer):
+            raise TypeError(
+                "inference must not be traced: jit a model that holds this layer by equinox.filter_jit, "
+                "or close over it."
+            )
         if key is None and not at_inference:
             raise RuntimeError("Dropout needs a key in training: pass key=, or inference=True.")
         return dropout(x, self.p, key=key, training=not at_inference)
 
 
+Dropout.__init__ = explains_keywords(Dropout.__init__)  # type: ignore[method-assign]
 jax.tree_util.register_dataclass(Dropout, data_fields=["p", "inference"], meta_fields=[])

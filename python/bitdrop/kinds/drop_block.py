@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Never
+from typing import ClassVar
 
 from bitdrop._core import Blocks, Rule, Units
 from bitdrop._layer import Layer
@@ -27,11 +27,10 @@ class DropBlock(Layer):
         inplace: bool = False,
         recompute: bool = False,
         rng: RNGLike | None = None,
-        **unknown: Never,
     ) -> None:
         blocks = as_blocks(self._block_ndim, block_size, eps, shared_channels)
         self._block_size, self._eps, self._shared_channels = blocks.size, blocks.eps, blocks.shared_channels
-        super().__init__(p, inplace=inplace, recompute=recompute, rng=rng, **unknown)
+        super().__init__(p, inplace=inplace, recompute=recompute, rng=rng)
 
     def _rule_of(self, p: float) -> Rule:
         blocks = Blocks(self._block_ndim, self._block_size, self._eps, self._shared_channels)

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from bitdrop import _validate
 from bitdrop._core import Operation, Rule, Units
+from bitdrop._keywords import raise_unknown
 from bitdrop._layer import Layer
 from bitdrop._run import run
 from bitdrop._shard import ELEMENTS, Shard, units_of
@@ -36,6 +37,7 @@ def dropout(
     out: Array | None = None,
     noise_shape: NoiseShape | None = None,
     shard: Shard | None = None,
+    **unknown: Never,
 ) -> tuple[Array, Mask]:
     """Set each element to zero with probability `p`, and scale the rest so that the mean stays.
 
@@ -97,6 +99,8 @@ def dropout(
     >>> mask.backward(np.ones(8, dtype=np.float32))
     array([0., 0., 2., 2., 0., 0., 2., 0.], dtype=float32)
     """
+    if unknown:
+        raise_unknown(dropout, unknown)
     probability = _validate.as_probability(p)
     _validate.check_choice(scaling, "scaling", _validate.SCALINGS)
     if noise_shape is None:
@@ -182,7 +186,6 @@ class Dropout(Layer):
         recompute: bool = False,
         noise_shape: NoiseShape | None = None,
         rng: RNGLike | None = None,
-        **unknown: Never,
     ) -> None:
         _validate.check_choice(scaling, "scaling", _validate.SCALINGS)
         self._scaling: Scaling = scaling
@@ -192,7 +195,7 @@ class Dropout(Layer):
                     f"p and keep_prob exclude each other, but got p={p!r} and keep_prob={keep_prob!r}."
                 )
             p = 1.0 - _validate.as_probability(keep_prob, "keep_prob")
-        super().__init__(p, inplace=inplace, recompute=recompute, noise_shape=noise_shape, rng=rng, **unknown)
+        super().__init__(p, inplace=inplace, recompute=recompute, noise_shape=noise_shape, rng=rng)
 
     def _rule_of(self, p: float) -> Rule:
         return dropout_rule(p, self._scaling, self._units, not self._recompute)

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from bitdrop import _validate
 from bitdrop._core import Operation, Rule, Units
+from bitdrop._keywords import raise_unknown
 from bitdrop._layer import Layer
 from bitdrop._run import run
 from bitdrop._shard import Shard, units_of
@@ -45,6 +46,7 @@ def fused_dropout(
     out: Array | None = None,
     noise_shape: NoiseShape | None = None,
     shard: Shard | None = None,
+    **unknown: Never,
 ) -> tuple[Array, FusedMask]:
     """Return ``residual + dropout(activation(x + bias))``, in one pass.
 
@@ -111,6 +113,8 @@ def fused_dropout(
     >>> gradient
     array([2., 0., 2.])
     """
+    if unknown:
+        raise_unknown(fused_dropout, unknown)
     probability = _validate.as_probability(p)
     _validate.check_choice(scaling, "scaling", _validate.SCALINGS)
     check_activation(activation)
@@ -172,7 +176,6 @@ class FusedDropout(Layer):
         recompute: bool = False,
         noise_shape: NoiseShape | None = None,
         rng: RNGLike | None = None,
-        **unknown: Never,
     ) -> None:
         _validate.check_choice(scaling, "scaling", _validate.SCALINGS)
         check_activation(activation)
@@ -183,7 +186,7 @@ class FusedDropout(Layer):
             )
         self._scaling: Scaling = scaling
         self._activation = activation
-        super().__init__(p, inplace=inplace, recompute=recompute, noise_shape=noise_shape, rng=rng, **unknown)
+        super().__init__(p, inplace=inplace, recompute=recompute, noise_shape=noise_shape, rng=rng)
 
     def _rule_of(self, p: float) -> Rule:
         active = self._activation is not None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Never
+
 from numpy.typing import ArrayLike
 
 from bitdrop._core import Rule
+from bitdrop._keywords import raise_unknown
 from bitdrop._layer import Layer
 from bitdrop._run import run
 from bitdrop._shard import Shard, units_of
@@ -22,6 +25,7 @@ def gaussian_dropout(
     out: Array | None = None,
     noise_shape: NoiseShape | None = None,
     shard: Shard | None = None,
+    **unknown: Never,
 ) -> tuple[Array, Noise]:
     """Multiply each element by Gaussian noise of mean 1 and variance p / (1 - p).
 
@@ -79,6 +83,8 @@ def gaussian_dropout(
     >>> bool((noise.backward(np.ones(1_000_000)) == y).all())
     True
     """
+    if unknown:
+        raise_unknown(gaussian_dropout, unknown)
     y, done = run(noise_rule(p, units_of(noise_shape)), (x,), out, training, rng, shard)
     return y, Noise._of(done)
 

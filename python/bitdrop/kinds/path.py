@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Never
+from typing import Literal
 
 from bitdrop import _validate
 from bitdrop._core import Operation, Rule, Units
@@ -61,12 +61,11 @@ class DropPath(Layer):
         inplace: bool = False,
         recompute: bool = False,
         rng: RNGLike | None = None,
-        **unknown: Never,
     ) -> None:
         self._scale_by_keep = _validate.as_flag(scale_by_keep, "scale_by_keep")
         _validate.check_choice(mode, "mode", tuple(MODES))
         self._mode = mode
-        super().__init__(p, inplace=inplace, recompute=recompute, rng=rng, **unknown)
+        super().__init__(p, inplace=inplace, recompute=recompute, rng=rng)
 
     def _units_of_class(self) -> Units:
         return MODES[self._mode]

@@ -7,6 +7,7 @@ from typing import Never
 from numpy.typing import ArrayLike
 
 from bitdrop._core import Rule
+from bitdrop._keywords import raise_unknown
 from bitdrop._layer import Layer
 from bitdrop._run import run
 from bitdrop._shard import Shard, units_of
@@ -25,6 +26,7 @@ def zoneout(
     out: Array | None = None,
     noise_shape: NoiseShape | None = None,
     shard: Shard | None = None,
+    **unknown: Never,
 ) -> tuple[Array, ZoneoutMask]:
     """Keep each element's previous value with probability `p`: zoneout of recurrent states.
 
@@ -78,6 +80,8 @@ def zoneout(
     >>> dprevious
     array([1., 0., 0., 0., 1., 0.])
     """
+    if unknown:
+        raise_unknown(zoneout, unknown)
     rule = zoneout_rule(p, units_of(noise_shape))
     h, done = run(rule, (new, previous), out, training, rng, shard)
     return h, ZoneoutMask._of(done)
@@ -120,9 +124,8 @@ class Zoneout(Layer):
         recompute: bool = False,
         noise_shape: NoiseShape | None = None,
         rng: RNGLike | None = None,
-        **unknown: Never,
     ) -> None:
-        super().__init__(p, inplace=inplace, recompute=recompute, noise_shape=noise_shape, rng=rng, **unknown)
+        super().__init__(p, inplace=inplace, recompute=recompute, noise_shape=noise_shape, rng=rng)
 
     def _rule_of(self, p: float) -> Rule:
         return zoneout_rule(p, self._units, not self._recompute)

@@ -1,6 +1,6 @@
 """Dropout for PyTorch on the CPU: torch's names, arguments and gradients, at about the cost of a copy.
 
-Needs PyTorch: ``pip install 'bitdrop[torch]'``.
+Needs PyTorch: ``pip install '.[torch]'`` in a clone.
 
 >>> import torch, bitdrop.torch
 >>> model = torch.nn.Sequential(torch.nn.Linear(8, 8), bitdrop.torch.Dropout(p=0.5))
@@ -17,7 +17,7 @@ Needs PyTorch: ``pip install 'bitdrop[torch]'``.
 try:
     from bitdrop.torch import _private as _private
 except ModuleNotFoundError as error:
-    raise ImportError("bitdrop.torch needs PyTorch: pip install 'bitdrop[torch]'.") from error
+    raise ImportError("bitdrop.torch needs PyTorch: pip install '.[torch]' in a clone.") from error
 
 from bitdrop.torch import functional
 from bitdrop.torch.further import DropBlock1d, DropBlock2d, DropBlock3d, GaussianDropout, Zoneout

@@ -16,7 +16,7 @@ from bitdrop._validate import as_noise_entries, noise_shape_message
 from bitdrop.kinds.alpha import coefficients as alpha_coefficients
 from bitdrop.records.mask import inverted_scale
 from bitdrop.torch import _autograd, _by_torch, _keys, _operators, _passes, _private
-from bitdrop.torch._plain import PLAIN_TYPES, SUPPORTED, is_exporting, is_plain, is_supported
+from bitdrop.torch._plain import PLAIN_TYPES, is_plain, is_supported, why_torch_drops
 from bitdrop.torch._settings import AFFINE, SCALE, Setting
 from bitdrop.torch._tensors import Axes
 
@@ -173,7 +173,8 @@ def _left_to_torch(
     kind: Kind, input: Tensor, p: float, training: bool, inplace: bool, options: Options
 ) -> Tensor:
     """Drop by torch's own function, if it can do what the options say."""
-    check_generator(options)
+    if training:
+        check_generator(options)
     if options.noise_shape is None:
         return kind.torchs_own(input, p, training, inplace)
     unchanged = kind.torchs_own(input, p, False)  # with torch's checks
@@ -188,11 +189,7 @@ def _left_to_torch(
 def check_generator(options: Options) -> None:
     """Refuse a generator for tensors that torch drops."""
     if options.generator is not None:
-        reason = "graphs hold torch's own" if is_exporting() else "torch's own function drops this tensor"
-        advice = (
-            "export without generators and locks" if is_exporting() else f"pass a tensor that is {SUPPORTED}"
-        )
-        raise ValueError(f"generator must be None, because {reason}: {advice}.")
+        raise ValueError(f"generator must be None, because {why_torch_drops()}.")
 
 
 def _made(kind: Kind, p: float) -> Setting:

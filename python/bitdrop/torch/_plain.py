@@ -6,7 +6,7 @@ from torch import Tensor
 from bitdrop.torch import _private
 from bitdrop.torch._tensors import DTYPES
 
-SUPPORTED = "strided, not nested, of a floating or complex dtype of at least 16 bits, and on the CPU"
+_SUPPORTED = "strided, not nested, of a floating or complex dtype of at least 16 bits, and on the CPU"
 
 
 def is_plain(x: Tensor) -> bool:
@@ -43,6 +43,13 @@ def is_supported(input: Tensor) -> bool:
 def is_ours(input: Tensor) -> bool:
     """Return whether bitdrop serves a tensor, and not torch's own function."""
     return is_plain(input) or is_supported(input)
+
+
+def why_torch_drops() -> str:
+    """Return why a tensor goes to torch's own function, and what helps, for an error."""
+    if is_exporting():
+        return "exported graphs hold torch's own dropout: export without generators and locks"
+    return f"torch's own function drops this tensor: pass one that is {_SUPPORTED}"
 
 
 def _is_foreign(input: Tensor) -> bool:

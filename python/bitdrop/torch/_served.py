@@ -6,8 +6,9 @@ from typing import Any, NoReturn
 
 from torch import Generator, Tensor, nn
 
+from bitdrop._keywords import ExplainsKeywords
 from bitdrop.torch._locks import Lock, locked
-from bitdrop.torch._plain import SUPPORTED, is_ours
+from bitdrop.torch._plain import is_ours, why_torch_drops
 
 
 def make_leaf(module: nn.Module) -> None:
@@ -25,7 +26,20 @@ def replace(module: nn.Module, kind: type[nn.Module]) -> None:
     make_leaf(module)
 
 
-class Served:
+def as_generator(generator: Any) -> Generator:
+    """Return `generator` if it is one."""
+    if not isinstance(generator, Generator):
+        raise TypeError(f"generator must be a torch.Generator or None, but got {generator!r}.")
+    return generator
+
+
+def check_model(model: Any) -> None:
+    """Check that `model` is a module."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, but got {model!r}.")
+
+
+class Served(ExplainsKeywords):
     """Base class of all modules that bitdrop serves.
 
     Attributes that torch's modules lack have defaults in the classes, for `replace_dropout`.
@@ -80,7 +94,7 @@ class Served:
         if recompute:
             self.recompute = True
         if generator is not None:
-            self.generator = generator
+            self.generator = as_generator(generator)
 
     def _options(self, input: Tensor) -> dict[str, Any]:
         """Return the options of a pass that torch's functions lack."""
@@ -100,7 +114,7 @@ class Served:
         if lock is None:
             return self.generator
         if not is_ours(input):
-            raise ValueError(f"A locked module repeats masks of bitdrop: pass a tensor that is {SUPPORTED}.")
+            raise ValueError(f"A locked module must draw masks of bitdrop, but {why_torch_drops()}.")
         return lock.generator(self.generator)
 
 

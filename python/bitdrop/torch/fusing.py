@@ -11,7 +11,7 @@ from bitdrop.kinds.fused import Activation, check_activation
 from bitdrop.torch import _fused, _private, functional, modules
 from bitdrop.torch._calls import Options
 from bitdrop.torch._chains import is_watched
-from bitdrop.torch._served import ORIGINALS, replace
+from bitdrop.torch._served import ORIGINALS, check_model, replace
 
 __all__ = ["FusedDropout", "fuse_dropout"]
 
@@ -183,6 +183,7 @@ def fuse_dropout(model: nn.Module) -> int:
       (2): Dropout(p=0.1, inplace=False)
     )
     """
+    check_model(model)
     count = 0
     for module in list(model.modules()):
         if not isinstance(module, nn.Sequential) or type(module).forward is not nn.Sequential.forward:

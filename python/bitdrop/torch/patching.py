@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from bitdrop.torch import _foreign, _private, functional, modules
-from bitdrop.torch._served import ORIGINALS, Served, has_options, replace, restore
+from bitdrop.torch._served import ORIGINALS, Served, check_model, has_options, replace, restore
 
 _REPLACEMENTS: dict[type[nn.Module], type[nn.Module]] = {
     getattr(nn, name): getattr(modules, name) for name in modules.__all__ if hasattr(nn, name)
@@ -74,6 +74,7 @@ def replace_dropout(model: nn.Module, undo: bool = False) -> int:
     >>> type(model[1])
     <class 'torch.nn.modules.dropout.Dropout'>
     """
+    check_model(model)
     if undo:
         return _restore_all(model)
     replacements = _REPLACEMENTS | _foreign.replacements()
@@ -126,6 +127,7 @@ def find_dropout(model: nn.Module) -> list[tuple[str, str, bool]]:
     >>> bitdrop.torch.find_dropout(model)
     [('0', 'Dropout', True), ('1', 'LSTM', False)]
     """
+    check_model(model)
     return [
         (name, type(module).__name__, _is_served(module))
         for name, module in model.named_modules()

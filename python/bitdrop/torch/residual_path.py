@@ -6,11 +6,12 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.autograd import Function
 
+from bitdrop._validate import type_name
 from bitdrop.torch import _drop_path, functional
 from bitdrop.torch._kept_weights import Kept
 from bitdrop.torch._plain import is_exporting, is_plain
 from bitdrop.torch._private import disable_dynamo
-from bitdrop.torch._served import Served
+from bitdrop.torch._served import Served, as_generator
 
 __all__ = ["ResidualPath"]
 
@@ -72,7 +73,7 @@ class ResidualPath(Served, nn.Module):
         self.branch = branch
         self.p, self.scale_by_keep = p, scale_by_keep
         if generator is not None:
-            self.generator = generator
+            self.generator = as_generator(generator)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x and the branch's output: in training for kept samples alone."""
@@ -104,7 +105,11 @@ def _kept_samples(x: Tensor, p: float, generator: Generator | None) -> Tensor | 
     return Kept.draw(len(x), p, generator).indices()
 
 
-def _checked(y: Tensor, x: Tensor) -> Tensor:
+def _checked(y: Any, x: Tensor) -> Tensor:
+    if not isinstance(y, Tensor):
+        raise TypeError(
+            f"branch must return a tensor, but returned {type_name(y)}: give it a forward that returns one."
+        )
     if y.shape != x.shape:
         raise ValueError(
             f"branch must return the shape of its input, {tuple(x.shape)}, but returned {tuple(y.shape)}."

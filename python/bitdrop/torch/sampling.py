@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, SupportsIndex
 
 import torch
@@ -10,6 +10,7 @@ from torch import Generator, Tensor, nn
 from torch.func import vmap
 
 from bitdrop.torch import patching, thinning
+from bitdrop.torch._served import as_generator, check_model
 
 __all__ = ["monte_carlo"]
 
@@ -61,13 +62,15 @@ def monte_carlo(
     ValueError
         If the model has no dropout, samples or chunk is less than 1, or the generator is not on the CPU.
     TypeError
-        If samples or chunk is not an int.
+        If model is not a module, samples or chunk not an int, or generator not a generator.
 
     Notes
     -----
     Models that vmap cannot follow, such as those that change tensors in place or branch on their values, get
-    the input repeated instead. The results are as good, but nothing is shared between samples. If one of them
-    has modules that share masks along the batch, such as thinned ones, it runs once for each sample.
+    the input repeated instead. The distribution of the results is the same, but nothing is shared between
+    predictions. If one of them has modules that share masks along the batch, such as thinned ones, it runs
+    once for each prediction, and with ``same_for_batch`` once for each prediction and element of the batch.
+    Attention is followed through bitdrop's function, as in `patch`.
 
     References
     ----------
@@ -84,6 +87,7 @@ def monte_carlo(
     torch.Size([50, 5, 2])
     >>> mean, spread = predictions.mean(dim=0), predictions.std(dim=0)
     """
+    check_model(model)
     count = _as_count(samples, "samples")
     size = count if chunk is None else min(count, _as_count(chunk, "chunk"))
     sizes = [size] * (count // size) + [count % size] * (count % size > 0)
@@ -95,10 +99,11 @@ def monte_carlo(
         )
     with _drawing(model, dropouts, functional), _drawn_from(generator, dropouts):
         states = _states(dropouts)
-        with suppress(RuntimeError):  # of vmap; an error of the model itself comes again
-            return torch.cat([_together(model, x, size, same_for_batch) for size in sizes])
-        for source, state in states:
-            source.set_state(state)
+        for reach in (nullcontext, patching.patch):  # vmap follows bitdrop's attention, and not torch's
+            with reach(), suppress(RuntimeError):  # of vmap; an error of the model itself comes again
+                return torch.cat([_together(model, x, size, same_for_batch) for size in sizes])
+            for source, state in states:
+                source.set_state(state)
         return torch.cat([_apart(model, x, size, dropouts, same_for_batch) for size in sizes])
 
 
@@ -143,7 +148,7 @@ def _drawn_from(generator: Generator | None, dropouts: list[nn.Module]) -> Itera
     if generator is None:
         yield
         return
-    if generator.device.type != "cpu":
+    if as_generator(generator).device.type != "cpu":
         raise ValueError(f"generator must be on the CPU, but is on {generator.device}.")
     own = [
         (module, module.generator) for module in dropouts if getattr(module, "generator", None) is not None

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from bitdrop.torch import _chains, _private, _thin, modules
 from bitdrop.torch._chains import CONVOLUTIONS, Chain, Stretch
-from bitdrop.torch._served import ORIGINALS, Served, replace
+from bitdrop.torch._served import ORIGINALS, Served, as_generator, check_model, replace
 from bitdrop.torch._thin import Link, Shared
 
 __all__ = ["thin_dropout"]
@@ -128,7 +128,7 @@ def thin_dropout(model: nn.Module, groups: int = 1, *, generator: Generator | No
     Raises
     ------
     TypeError
-        If groups is not an int.
+        If model is not a module, groups not an int, or generator not a generator.
     ValueError
         If groups is less than 1.
 
@@ -145,7 +145,9 @@ def thin_dropout(model: nn.Module, groups: int = 1, *, generator: Generator | No
     >>> bool((model[0].weight.grad[dropped] == 0).all())
     True
     """
+    check_model(model)
     count = _thin.as_groups(groups)
+    source = None if generator is None else as_generator(generator)
     users = _chains.count_users(model)
     found: dict[int, Stretch] = {}
     for module in list(model.modules()):
@@ -156,8 +158,8 @@ def thin_dropout(model: nn.Module, groups: int = 1, *, generator: Generator | No
         dropout: Any = one.dropout
         replace(dropout, _thinned_class(one.layer))
         dropout.groups = count
-        if generator is not None:
-            dropout.generator = generator
+        if source is not None:
+            dropout.generator = source
     return len(found)
 
 

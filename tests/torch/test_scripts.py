@@ -1,4 +1,4 @@
-"""Document, examples and benchmarks of `bitdrop.torch`."""
+"""Examples and benchmarks of `bitdrop.torch`."""
 
 import re
 from importlib.util import find_spec
@@ -11,9 +11,6 @@ from tests.helpers.support import run_python
 
 pytest.importorskip("torch", reason="needs PyTorch: pip install '.[torch]'")
 
-BLOCKS = re.findall(
-    r"```python\n(.*?)```", (ROOT / "docs/how-to/pytorch.md").read_text(encoding="utf-8"), re.DOTALL
-)
 GAIN = "Dropout changes the accuracy on the test images by"
 # The script, its arguments, and what it prints. It writes a picture.
 SCRIPTS = {
@@ -39,16 +36,6 @@ def run(script: str, *arguments: str) -> str:
     process = run_python(str(ROOT / script), *arguments)
     assert process.returncode == 0, process.stderr
     return process.stdout
-
-
-@pytest.mark.parametrize("number", range(len(BLOCKS)))
-def test_examples_in_torch_document_run(number: int) -> None:
-    process = run_python("-c", BLOCKS[number])
-    assert process.returncode == 0, process.stderr
-
-
-def test_torch_document_has_three_examples() -> None:
-    assert len(BLOCKS) == 3
 
 
 @needs_plots
