@@ -158,6 +158,13 @@ def test_generator_of_a_module_must_be_one(module: Any) -> None:
         module(*first, generator=0)
 
 
+def test_generator_of_thinned_dropouts_must_be_one() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Dropout(), torch.nn.Linear(3, 3))
+    with pytest.raises(TypeError, match=r"^generator must be a torch\.Generator or None, but got 0\.$"):
+        bitdrop.torch.thin_dropout(model, generator=0)  # type: ignore[arg-type]
+    assert type(model) is torch.nn.Sequential
+
+
 @pytest.mark.parametrize("model", [None, [torch.nn.Dropout()], {}, torch.nn.Dropout], ids=str)
 def test_what_changes_models_takes_modules_alone(model: Any) -> None:
     for change in (
