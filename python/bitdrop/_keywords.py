@@ -11,18 +11,21 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 _RATES = ("rate", "prob", "probability", "drop_prob", "drop_rate", "dropout", "dropout_rate")
-_SEEDS = ("seed", "random_seed", "random_state", "rng", "generator", "key")
+_SEEDS = ("seed", "random_seed", "random_state", "rng", "rngs", "generator", "key")
+_MODES = ("train", "training", "is_training")
+_OPPOSITES = ("deterministic", "inference")
 
-_MEANT = (  # an argument, its names in other libraries, and how to pass a value of theirs
+_MEANT = (  # an argument, its names in other libraries, and how to pass a number of theirs
     ("p", _RATES, "p={0!r}"),
     ("p", ("keep_prob",), "p=1 - {0!r}"),
     ("rng", _SEEDS, "rng={0!r}"),
     ("generator", _SEEDS, "generator=torch.Generator().manual_seed({0!r})"),
     ("key", _SEEDS, "key=jax.random.key({0!r})"),
-    ("training", ("train", "is_training"), "training={0!r}"),
-    ("training", ("deterministic", "inference"), "training={1!r}"),
-    ("inference", ("deterministic",), "inference={0!r}"),
-    ("inference", ("train", "training", "is_training"), "inference={1!r}"),
+    ("training", _MODES, "training={0!r}"),
+    ("training", _OPPOSITES, "training={1!r}"),
+    ("inference", _OPPOSITES, "inference={0!r}"),
+    ("inference", _MODES, "inference={1!r}"),
+    ("noise_shape", ("broadcast_dims",), "noise_shape=, with 1 for an axis that shares draws"),
 )
 
 
@@ -32,16 +35,32 @@ def unknown_keyword_message(name: str, given: dict[str, Any], known: Iterable[st
     unknown, value = next((key, value) for key, value in given.items() if key not in names)
     if unknown == "noise_shape":
         return own_units_message(name)
-    opposite = not value if isinstance(value, bool) else value
+    return f"{name} has no argument {unknown!r}: {_remedy(unknown, value, names)}."
+
+
+def _remedy(unknown: str, value: Any, names: list[str]) -> str:
     for argument, others, remedy in _MEANT:
         if argument in names and unknown in others:
-            return f"{name} has no argument {unknown!r}: pass {remedy.format(value, opposite)}."
-    return f"{name} has no argument {unknown!r}: its arguments are {', '.join(names)}."
+            if isinstance(value, (int, float)):
+                return "pass " + remedy.format(value, not value)
+            return f"pass {argument}="
+    if unknown in _MODES + _OPPOSITES:
+        return "set the mode by train() and eval()"
+    return f"its arguments are {', '.join(names)}"
 
 
 def own_units_message(name: str) -> str:
     """Return the sentence of a noise shape that is given to a kind with units of its own."""
     return f"noise_shape must not be given to {name}, which says itself which elements share a draw."
+
+
+def unknown_in_call_message(layer: object, given: dict[str, Any], known: Iterable[str]) -> str:
+    """Return the sentence of a keyword in a call of a layer that its forward pass lacks."""
+    kind = type(layer)
+    for name in given:
+        if name in inspect.signature(kind).parameters:
+            return f"forward has no argument {name!r}: it is an argument of {kind.__name__}."
+    return unknown_keyword_message("forward", given, known)
 
 
 def raise_unknown(function: Callable[..., Any], unknown: dict[str, Any]) -> NoReturn:
@@ -65,8 +84,13 @@ def explains_keywords(function: Callable[_P, _R]) -> Callable[_P, _R]:
         except TypeError:
             if kwargs.keys() <= set(known):  # not by the call, but within it
                 raise
-        name = type(args[0]).__name__ if is_method else function.__name__
-        raise TypeError(unknown_keyword_message(name, kwargs, known[is_method:]))
+        name, names = function.__name__, known[is_method:]
+        if is_method:
+            kind = type(args[0])
+            name = kind.__name__
+            if kind.__init__ is explained:
+                names = list(inspect.signature(kind).parameters)
+        raise TypeError(unknown_keyword_message(name, kwargs, names))
 
     return explained
 

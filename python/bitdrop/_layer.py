@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -15,7 +16,7 @@ from bitdrop import _random, _validate
 from bitdrop._arrays import as_inplace_target
 from bitdrop._compat import upgraded
 from bitdrop._core import Pass, Rule, StreamCounter, Units
-from bitdrop._keywords import ExplainsKeywords, own_units_message, unknown_keyword_message
+from bitdrop._keywords import ExplainsKeywords, own_units_message, unknown_in_call_message
 from bitdrop._shard import ELEMENTS, Shard, units_of
 from bitdrop._typing import Array, NoiseShape, Number, RNGLike, Scaling
 from bitdrop.records import Mask, Record
@@ -51,6 +52,16 @@ class Layer(ExplainsKeywords):
     _inputs: ClassVar[tuple[str, ...]] = ("x",)
     _further_inputs: ClassVar[tuple[str, ...]] = ()  # by keyword, and optional
     _fixed_units: ClassVar[Units | None] = None  # None: those of noise_shape
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Hide the noise shape of the constructor, if the class says which elements share a draw."""
+        super().__init_subclass__(**options)
+        if cls._fixed_units is not None:
+            signature = inspect.signature(cls.__init__)
+            shown = [p for p in signature.parameters.values() if p.name not in ("self", "noise_shape")]
+            cls.__signature__ = signature.replace(  # type: ignore[attr-defined]
+                parameters=shown, return_annotation=inspect.Signature.empty
+            )
 
     def __init__(
         self,
@@ -195,7 +206,7 @@ class Layer(ExplainsKeywords):
         values += [further.pop(name, None) for name in self._further_inputs]
         if further:
             known = (*names, *self._further_inputs, "training", "out", "shard")
-            raise TypeError(unknown_keyword_message("forward", further, known))
+            raise TypeError(unknown_in_call_message(self, further, known))
         return tuple(values), training
 
     def backward(self, dy: ArrayLike, *, out: Any = None, bias_gradient: Array | None = None) -> Any:

@@ -26,12 +26,14 @@ WHY: dict[str, str] = {
 
 OF_ALL = [
     "one result, bit for bit, for every dtype, memory layout, thread count and instruction set",
-    "the record repeats the pass (`apply`); its gradients (`backward`) are the derivatives",
+    "the record repeats the pass: `apply` (of a fused pass without bias and residual)",
+    "gradients by the record, `backward`, are the derivatives",
     "`part` of a record, and a part of a part, are the slices of the whole, also of the gradients",
     "`out=` and `inplace=True`; an input may be the output",
     "`layer.locked()`, `state`, `reset`, `train`, `eval`",
-    "copies, pickles, equality and hash of layers and records; an evaluated `repr` gives an equal one",
-    "empty arrays, p at 0, near 0 and at 1, inference",
+    "copies and pickles of layers and records; equality and hash of records",
+    "an evaluated `repr` of a layer gives one with its arguments",
+    "empty arrays, p at 0, near 0 and at 1 (of Gaussian dropout near 1), inference",
     "a bad argument is an error of one sentence, and leaves everything as it was",
 ]
 

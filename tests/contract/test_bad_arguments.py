@@ -175,7 +175,13 @@ def test_unknown_argument_names_the_class_that_was_called(kind: Kind) -> None:
     name = kind.layer.__name__
     fails(TypeError, f"^{name} has no argument 'prob': pass p=0.5\\.$", kind.make, prob=0.5)
     fails(TypeError, f"^{name} has no argument 'seed': pass rng=3\\.$", kind.make, seed=3)
-    fails(TypeError, f"^{name} has no argument 'what': its arguments are p, .*rng\\.$", kind.make, what=0.5)
+    fails(TypeError, rf"^{name} has no argument 'seed': pass rng=\.$", kind.make, seed=[3])
+    fails(
+        TypeError, rf"^{name} has no argument 'train': set the mode by train\(\) and", kind.make, train=True
+    )
+    listed = ", ".join(inspect.signature(kind.layer).parameters)
+    fails(TypeError, rf"^{name} has no argument 'what': its arguments are {listed}\.$", kind.make, what=0.5)
+    assert ("noise_shape" in listed) == ("noise_shape" not in kind.lacks)
     with pytest.raises(TypeError, match=r"takes .*positional argument"):
         kind.layer(0.5, 1, 2, 3, 4)
 
@@ -187,7 +193,11 @@ def test_unknown_argument_of_a_call_names_the_one_that_is_meant(kind: Kind) -> N
     for name, value, meant in (("train", False, False), ("deterministic", True, False)):
         match = f"^forward has no argument '{name}': pass training={meant}\\.$"
         fails(TypeError, match, layer, **inputs, **{name: value})
-    fails(TypeError, r"^forward has no argument 'p': its arguments are .*shard\.$", layer, **inputs, p=0.1)
+    match = f"^forward has no argument 'p': it is an argument of {kind.layer.__name__}\\.$"
+    fails(TypeError, match, layer, **inputs, p=0.1)
+    fails(
+        TypeError, r"^forward has no argument 'what': its arguments are .*shard\.$", layer, **inputs, what=1
+    )
     watched.check()
     if kind.function:
         rng = np.random.default_rng(0)
