@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from bitdrop import _validate
 from bitdrop._core import Operation, Rule, Units
-from bitdrop._keywords import raise_unknown
+from bitdrop._keywords import collects_unknown, raise_unknown
 from bitdrop._layer import Layer
 from bitdrop._run import run
 from bitdrop._shard import ELEMENTS, Shard, units_of
@@ -27,6 +27,7 @@ def dropout_rule(p: float, scaling: Scaling, units: Units = ELEMENTS, store: boo
 _rule_of_elements = lru_cache(dropout_rule)
 
 
+@collects_unknown
 def dropout(
     x: ArrayLike,
     p: Number = 0.5,

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from bitdrop import _validate
 from bitdrop._core import Operation, Rule, Units
-from bitdrop._keywords import raise_unknown
+from bitdrop._keywords import collects_unknown, raise_unknown
 from bitdrop._layer import Layer
 from bitdrop._run import run
 from bitdrop._shard import Shard, units_of
@@ -33,6 +33,7 @@ def fused_rule(p: float, scaling: Scaling, active: bool, units: Units, store: bo
     return Rule(p, training, inference, units, store=store)
 
 
+@collects_unknown
 def fused_dropout(
     x: ArrayLike,
     p: Number = 0.5,

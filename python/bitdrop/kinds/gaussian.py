@@ -7,7 +7,7 @@ from typing import Never
 from numpy.typing import ArrayLike
 
 from bitdrop._core import Rule
-from bitdrop._keywords import raise_unknown
+from bitdrop._keywords import collects_unknown, raise_unknown
 from bitdrop._layer import Layer
 from bitdrop._run import run
 from bitdrop._shard import Shard, units_of
@@ -16,6 +16,7 @@ from bitdrop.records import Noise
 from bitdrop.records.noise import noise_rule
 
 
+@collects_unknown
 def gaussian_dropout(
     x: ArrayLike,
     p: Number = 0.5,

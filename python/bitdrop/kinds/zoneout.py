@@ -7,7 +7,7 @@ from typing import Never
 from numpy.typing import ArrayLike
 
 from bitdrop._core import Rule
-from bitdrop._keywords import raise_unknown
+from bitdrop._keywords import collects_unknown, raise_unknown
 from bitdrop._layer import Layer
 from bitdrop._run import run
 from bitdrop._shard import Shard, units_of
@@ -16,6 +16,7 @@ from bitdrop.records import ZoneoutMask
 from bitdrop.records.zoneout import zoneout_rule
 
 
+@collects_unknown
 def zoneout(
     new: ArrayLike,
     previous: ArrayLike,
