@@ -156,13 +156,12 @@ def test_networks_of_other_tensors_are_dense(model: Any) -> None:
 
 
 PROCESSES = """
-import torch, torch.multiprocessing as mp, sys
+import gc, torch, torch.multiprocessing as mp, sys
 from torch import nn, distributed
 from bitdrop.torch import ResidualPath, _thin, thin_dropout
 _thin._LEAST_ROWS = _thin._LEAST_PRODUCTS = 0
 
-def work(rank, port):
-    distributed.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+def averaged_gradients(rank):
     torch.manual_seed(0)
     chain = nn.Sequential(nn.Linear(4, 30), nn.ReLU(), nn.Dropout(), nn.Linear(30, 4))
     thin_dropout(chain)
@@ -173,10 +172,16 @@ def work(rank, port):
     for _ in range(2):
         model.zero_grad()
         model(torch.ones(6, 4)).sum().backward()
-    gradients = torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
+    return torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
+
+def work(rank, port):
+    distributed.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    gradients = averaged_gradients(rank)
     both = [torch.empty_like(gradients) for _ in range(2)]
     distributed.all_gather(both, gradients)
     assert torch.equal(*both) and gradients.count_nonzero() > 0
+    gc.collect()  # the model holds the group, which aborts the process if it lives until the interpreter ends
+    distributed.barrier()
     distributed.destroy_process_group()
 
 if __name__ == "__main__":
