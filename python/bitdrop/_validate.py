@@ -138,8 +138,10 @@ def as_noise_entries(value: Any) -> tuple[int | None, ...]:
         entries = tuple(None if entry is None else operator.index(entry) for entry in value)
     except TypeError:
         raise TypeError(message) from None
-    if any(entry is not None and entry < 0 for entry in entries):
+    lengths = [entry for entry in entries if entry is not None]
+    if any(length < 0 for length in lengths):
         raise ValueError(message)
+    as_shape(lengths, "noise_shape")  # of an array that there can be
     return entries
 
 

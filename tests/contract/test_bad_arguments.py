@@ -40,6 +40,10 @@ SEQUENCE = "must be None or a sequence of non-negative ints and None, but got "
 BAD_NOISE_SHAPES: list[Bad] = [
     *((bad, TypeError, SEQUENCE) for bad in (5, "1, 1", {1, 2}, (1, 1.5, 1), (1, "1", 1))),
     ((None, -1, 1), ValueError, SEQUENCE + r"\(None, -1, 1\)\.$"),
+    *(
+        (bad, ValueError, "one that an array can have")
+        for bad in ((None, 2**70, 1), (2**32, 2**32), (1,) * 65)
+    ),
 ]
 BAD_VALUES: dict[str, list[Bad]] = {
     "p": [(p, error, ".*but got") for p, error in BAD_PROBABILITIES.values()],

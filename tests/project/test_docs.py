@@ -2,6 +2,7 @@
 
 import doctest
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -58,12 +59,13 @@ def test_programs_in_documents_run(program: str) -> None:
 
 
 def test_programs_include_those_of_all_libraries() -> None:
-    assert {re.sub(r"-\d+$", "", str(program.id)) for program in PROGRAMS} >= {
-        "README.md",
-        "docs/how-to/jax.md",
-        "docs/how-to/parts-and-dask.md",
-        "docs/how-to/pytorch.md",
-        "docs/how-to/reproducible-runs.md",
+    found = Counter(str(program.id).rpartition("-")[0] for program in PROGRAMS)
+    assert found.items() >= {
+        ("README.md", 2),
+        ("docs/how-to/jax.md", 6),
+        ("docs/how-to/parts-and-dask.md", 1),
+        ("docs/how-to/pytorch.md", 3),
+        ("docs/how-to/reproducible-runs.md", 1),
     }
 
 
