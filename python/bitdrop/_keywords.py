@@ -64,14 +64,18 @@ def unknown_in_call_message(layer: object, given: dict[str, Any], known: Iterabl
     return unknown_keyword_message("forward", given, known)
 
 
+def signature_without(function: Callable[..., Any], *names: str) -> inspect.Signature:
+    """Return the signature of a function without some of its arguments."""
+    signature = inspect.signature(function)
+    return signature.replace(parameters=[p for name, p in signature.parameters.items() if name not in names])
+
+
 def collects_unknown(function: _F) -> _F:
     """Hide ``**unknown`` of a function that gives it to `raise_unknown`.
 
     `explains_keywords` does the same for any function, but its wrapper takes a fifth of a small call.
     """
-    signature = inspect.signature(function)
-    shown = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    function.__signature__ = signature.replace(parameters=shown)  # type: ignore[attr-defined]
+    function.__signature__ = signature_without(function, "unknown")  # type: ignore[attr-defined]
     return function
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -16,7 +15,7 @@ from bitdrop import _random, _validate
 from bitdrop._arrays import as_inplace_target
 from bitdrop._compat import upgraded
 from bitdrop._core import Pass, Rule, StreamCounter, Units
-from bitdrop._keywords import ExplainsKeywords, own_units_message, unknown_in_call_message
+from bitdrop._keywords import ExplainsKeywords, own_units_message, signature_without, unknown_in_call_message
 from bitdrop._shard import ELEMENTS, Shard, units_of
 from bitdrop._typing import Array, NoiseShape, Number, RNGLike, Scaling
 from bitdrop.records import Mask, Record
@@ -57,11 +56,8 @@ class Layer(ExplainsKeywords):
         """Hide the noise shape of the constructor, if the class says which elements share a draw."""
         super().__init_subclass__(**options)
         if cls._fixed_units is not None:
-            signature = inspect.signature(cls.__init__)
-            shown = [p for p in signature.parameters.values() if p.name not in ("self", "noise_shape")]
-            cls.__signature__ = signature.replace(  # type: ignore[attr-defined]
-                parameters=shown, return_annotation=inspect.Signature.empty
-            )
+            shown = signature_without(cls.__init__, "self", "noise_shape")
+            cls.__signature__ = shown  # type: ignore[attr-defined]
 
     def __init__(
         self,
